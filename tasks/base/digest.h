@@ -1,0 +1,49 @@
+/* BLAKE2b-256 digests (RFC 7693): of bytes, of labelled fields, and of blobs as trees.
+ *
+ * A blob's digest is the root of a binary tree over leaves of 16 KiB, so that any leaf can be proved
+ * alone:  leaf = H(0x00 ‖ bytes),  node = H(0x01 ‖ left ‖ right) with the left subtree holding the
+ * largest power of two of leaves that is smaller than all (RFC 6962's shape),
+ * root = H(0x02 ‖ le64(length) ‖ top). An empty blob has one empty leaf. */
+#ifndef TASKS_BASE_DIGEST_H
+#define TASKS_BASE_DIGEST_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "tasks/base/bytes.h"
+
+#define DIGEST_BYTES 32
+#define DIGEST_HEX   65 /* 64 digits and a NUL */
+#define BLOB_LEAF    16384u
+
+struct digest {
+	uint8_t b[DIGEST_BYTES];
+};
+
+/* BLAKE2b-256 of n bytes. */
+void digest_bytes(struct digest *out, const void *data, size_t n);
+
+/* BLAKE2b-256 of: label's length (1 byte), label, then each span as le64 length and bytes. Two lists
+ * of fields never give the same input. */
+void digest_fields(struct digest *out, const char *label, const struct span *fields, size_t count);
+
+/* The digest of a blob, as a tree; see above. O(n) time, O(log n) space. */
+void digest_blob(struct digest *out, const void *data, size_t n);
+
+/* Merkle root over count digests, each leaf H(0x00 ‖ digest), nodes as above; count ≥ 1. */
+void merkle_root(struct digest *root, const struct digest *leaves, size_t count);
+
+/* Writes the path for leaf `index` (at most 64 steps, bottom first); returns its length. */
+size_t merkle_path(struct digest path[64], const struct digest *leaves, size_t count, size_t index);
+
+/* True when leaf stands at index among count leaves under root, by this path. */
+bool merkle_verify(const struct digest *root, const struct digest *leaf, size_t index, size_t count,
+	const struct digest *path, size_t steps);
+
+bool digest_equal(const struct digest *a, const struct digest *b);
+bool digest_is_zero(const struct digest *d);
+void digest_hex(char out[DIGEST_HEX], const struct digest *d);
+int digest_from_hex(struct digest *out, const char *text) TK_CHECKED;
+
+#endif

@@ -1,0 +1,31 @@
+/* Keyed bijections and the two-level order of samples (DESIGN §3, NUMERICS.md). No tables: a unit's
+ * samples follow from (seed, epoch, position) alone. */
+#ifndef TASKS_MATH_ORDER_H
+#define TASKS_MATH_ORDER_H
+
+#include <stdint.h>
+
+/* A bijection of [0,n) by an unbalanced Feistel network on Philox with cycle walking, and its inverse.
+ * key and tweak select it. n = 0 is not allowed; n = 1 gives 0. Expected O(1) Philox calls. */
+uint64_t bijection(uint64_t n, uint64_t key, uint32_t tweak, uint64_t x);
+uint64_t bijection_inverse(uint64_t n, uint64_t key, uint32_t tweak, uint64_t y);
+
+#define ORDER_WINDOW 16u /* shards whose samples are shuffled together */
+
+/* A dataset part as the order sees it: every shard holds shard_samples, the last one what remains. */
+struct order {
+	uint64_t seed;
+	uint64_t samples;       /* ≥ 1 */
+	uint64_t shard_samples; /* ≥ 1 */
+};
+
+struct sample_place {
+	uint64_t shard;
+	uint64_t index; /* within the shard */
+};
+
+/* The sample at `position` of the endless order: epoch = position / samples, and within the epoch a
+ * bijection over the shards, then one within each window of ORDER_WINDOW permuted shards. */
+struct sample_place order_sample(const struct order *o, uint64_t position);
+
+#endif

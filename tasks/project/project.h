@@ -1,0 +1,41 @@
+/* A project as its owner writes it: project.yaml, read through one table of keys. */
+#ifndef TASKS_PROJECT_PROJECT_H
+#define TASKS_PROJECT_PROJECT_H
+
+#include <stdio.h>
+
+#include "tasks/project/recipe.h"
+
+enum verify_policy { VERIFY_FULL = 1 };
+
+#define QUORUM_MAX 16u
+
+struct project {
+	char name[PROJECT_NAME_MAX];
+	uint64_t seed;
+	struct model_spec model;
+	struct data_spec data;   /* paths are relative to the project file's folder: resolved here */
+	struct train_spec train;
+	enum verify_policy policy;
+	uint32_t quorum;
+};
+
+/* Reads and checks project.yaml. All errors are reported, one line each, as
+ * "FILE:LINE:COLUMN: section.key: what is wrong; remedy (nearest valid key)". They go to `errors`
+ * (a growing text, NUL-terminated on return; may be NULL) and the first one to msg.
+ * Errors: TK_ENOENT, TK_EINVAL, TK_ELIMIT, TK_ENOMEM. *out is set only on success. */
+int project_read(struct project *out, const char *path, struct bytes *errors,
+	struct errmsg *msg) TK_CHECKED;
+
+/* Prepares the data and puts the recipe together. Gives *out (recipe_close) only on success. */
+int project_recipe(struct recipe *out, const struct project *p, const struct shard_sink *sink,
+	struct errmsg *msg) TK_CHECKED;
+
+/* Prints what `check` shows a person: parameters, samples, classes, steps, FLOPs per unit, bytes per
+ * round, memory of a worker. */
+void project_describe(const struct project *p, const struct recipe *r, FILE *out);
+
+/* Prints the table of keys with types, limits, defaults and help. */
+void project_help(FILE *out);
+
+#endif

@@ -1,0 +1,85 @@
+/* The overlay node: every connection of a peer or coordinator, as one core without I/O.
+ *
+ * node_step(node, event, effects): time, bytes and randomness arrive in events; what is to be written,
+ * dialled, closed or told to the application leaves in effects. It owns sessions, handshake deadlines,
+ * half-open caps, keep-alive and the blob exchange's framing; the application (agent or coordinator
+ * core) sees sessions and messages only. Gossip will live here, behind the same door. */
+#ifndef PEER_OVERLAY_NODE_H
+#define PEER_OVERLAY_NODE_H
+
+#include "peer/wire/session.h"
+
+#define NODE_HANDSHAKE_MS       10000u /* from connection to open session */
+#define NODE_HALF_OPEN_MAX      256u
+#define NODE_CONNECTIONS_MAX    4096u
+#define NODE_PING_MS            15000u /* silence after which we ask */
+#define NODE_SILENCE_MS         45000u /* silence after which a session is dead */
+#define NODE_OUTPUT_MAX         (8u << 20) /* bytes waiting for a slow reader; beyond: closed */
+#define NODE_TICK_MS            1000u
+
+typedef uint64_t conn_id; /* given by the shell, never reused, ≠ 0 */
+
+enum node_event_type {
+	NODE_CONNECTED = 1, /* we dialled and the transport is up; random, expect */
+	NODE_ACCEPTED = 2,  /* somebody dialled us; random */
+	NODE_BYTES = 3,     /* bytes arrived */
+	NODE_WRITTEN = 4,   /* the transport took `count` bytes of what we sent */
+	NODE_LOST = 5,      /* the transport is gone; text may say why */
+	NODE_TICK = 6,      /* every NODE_TICK_MS */
+	NODE_SEND = 7,      /* the application: send message on conn */
+	NODE_DROP = 8,      /* the application: say goodbye (reason, text) and close */
+};
+
+struct node_event {
+	enum node_event_type type;
+	uint64_t now_ms; /* monotonic */
+	uint64_t now_s;  /* wall clock */
+	conn_id conn;
+	struct span bytes;
+	size_t count;
+	uint8_t random[32];
+	const struct public_key *expect; /* CONNECTED: whose identity we demand; NULL: any */
+	const struct message *message;
+	uint32_t reason; /* enum goodbye_reason */
+	const char *text;
+};
+
+enum node_effect_type {
+	NODE_WRITE = 1,      /* write bytes to conn (owned by the effect list) */
+	NODE_CLOSE = 2,      /* close conn after what was written; text says why */
+	NODE_UP = 3,         /* session open: key, role */
+	NODE_DOWN = 4,       /* session over (only after UP): text says why */
+	NODE_MESSAGE = 5,    /* a message for the application */
+	NODE_LOG = 6,        /* a line for the log: text */
+};
+
+struct node_effect {
+	enum node_effect_type type;
+	conn_id conn;
+	struct bytes bytes;      /* WRITE: bytes. MESSAGE: the bytes that message borrows from */
+	struct public_key key;   /* UP, DOWN */
+	enum role role;
+	struct message message;  /* MESSAGE */
+	char text[TEXT_MAX];
+};
+
+/* A growing list; effects_close frees it. */
+struct node_effects {
+	struct node_effect *items;
+	size_t count, capacity;
+};
+void node_effects_clear(struct node_effects *e); /* frees the items' bytes, keeps room */
+void node_effects_close(struct node_effects *e);
+
+struct node;
+/* Borrows id. */
+struct node *node_new(const struct identity *id);
+void node_free(struct node *n);
+
+/* One step; appends to out. Errors: TK_ENOMEM (the connection concerned is closed), TK_ENOENT for a
+ * SEND or DROP on a connection that is not open any more (harmless). */
+int node_step(struct node *n, const struct node_event *event, struct node_effects *out) TK_CHECKED;
+
+size_t node_session_count(const struct node *n);
+
+#endif

@@ -1,0 +1,45 @@
+/* The node's libuv shell: TCP, timers, randomness and the clock. Decides nothing. */
+#ifndef PEER_OVERLAY_NODE_UV_H
+#define PEER_OVERLAY_NODE_UV_H
+
+#include "peer/overlay/node.h"
+
+struct uv_loop_s;
+struct node_uv;
+
+/* What the application hears. All run on the loop's thread. */
+struct node_handler {
+	void *context;
+	void (*up)(void *context, conn_id conn, const struct public_key *key, enum role role);
+	void (*down)(void *context, conn_id conn, const char *why);
+	void (*message)(void *context, conn_id conn, const struct message *m);
+	void (*dial_failed)(void *context, conn_id conn, const char *why); /* before UP */
+	void (*log)(void *context, const char *line);
+};
+
+/* Borrows loop, id and handler; they must outlive the node. NULL: out of memory. */
+struct node_uv *node_uv_new(struct uv_loop_s *loop, const struct identity *id,
+	const struct node_handler *handler);
+
+/* Listens on "ADDR:PORT" (IPv6 in brackets; port 0: any). *port gets the real one. Errors with a
+ * sentence: TK_EINVAL, TK_EBUSY (address in use), TK_EIO. */
+int node_uv_listen(struct node_uv *n, const char *address, uint16_t *port,
+	struct errmsg *msg) TK_CHECKED;
+
+/* Dials "HOST:PORT" (names are resolved); up or dial_failed follows, never from within this call. */
+int node_uv_dial(struct node_uv *n, const char *address, const struct public_key *expect,
+	conn_id *conn, struct errmsg *msg) TK_CHECKED;
+
+/* Queues a message. TK_ENOENT when the session is over (harmless). */
+int node_uv_send(struct node_uv *n, conn_id conn, const struct message *m) TK_CHECKED;
+void node_uv_drop(struct node_uv *n, conn_id conn, uint32_t reason, const char *text);
+
+/* Says goodbye to all, closes every handle; `closed` runs when the loop holds nothing of ours, then
+ * node_uv_free may be called. */
+void node_uv_close(struct node_uv *n, uint32_t reason, const char *text,
+	void (*closed)(void *context), void *context);
+void node_uv_free(struct node_uv *n);
+
+size_t node_uv_sessions(const struct node_uv *n);
+
+#endif

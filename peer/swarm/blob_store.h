@@ -1,0 +1,37 @@
+/* Blobs on disk, by digest: FOLDER/ab/cdef…; written to a temporary name, synced, renamed, synced.
+ * What is read is checked against its digest: a corrupt blob is an error, never data. */
+#ifndef PEER_SWARM_BLOB_STORE_H
+#define PEER_SWARM_BLOB_STORE_H
+
+#include "tasks/base/bytes.h"
+#include "tasks/base/digest.h"
+#include "tasks/base/error.h"
+
+struct blob_store {
+	char folder[1024];
+};
+
+/* Makes the folder when missing. Errors: TK_EIO, TK_ENOSPC. */
+int blob_store_init(struct blob_store *s, const char *folder, struct errmsg *msg) TK_CHECKED;
+
+/* Stores bytes; *digest gets digest_blob of them. On return they are durable. One that is there
+ * already and whole is left alone; one that is there and corrupt is replaced. */
+int blob_store_put(const struct blob_store *s, struct digest *digest, struct span bytes,
+	struct errmsg *msg) TK_CHECKED;
+
+/* Reads a whole blob and checks it. Errors: TK_ENOENT, TK_ECORRUPT, TK_ELIMIT (> max), TK_EIO. */
+int blob_store_get(const struct blob_store *s, const struct digest *digest, size_t max,
+	struct bytes *out, struct errmsg *msg) TK_CHECKED;
+
+/* Its length when there (not checked), or TK_ENOENT. */
+int blob_store_size(const struct blob_store *s, const struct digest *digest, uint64_t *size) TK_CHECKED;
+
+/* Reads length bytes from offset for another node (who checks the whole). *total: the blob's length.
+ * Errors: TK_ENOENT, TK_EINVAL (beyond the end), TK_EIO. */
+int blob_store_read(const struct blob_store *s, const struct digest *digest, uint64_t offset,
+	uint8_t *out, size_t length, uint64_t *total, struct errmsg *msg) TK_CHECKED;
+
+/* Removes it; one that is not there is fine. */
+void blob_store_remove(const struct blob_store *s, const struct digest *digest);
+
+#endif

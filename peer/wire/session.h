@@ -1,0 +1,70 @@
+/* One encrypted session between two nodes, as a pure state machine: bytes in, bytes and messages out.
+ *
+ * Preamble (clear): magic "talkoot" 0x00, major version, network tag; repeated in the Noise prologue.
+ * Then Noise_XX_25519_ChaChaPoly_BLAKE2b; messages 2 and 3 carry each side's identity: its Ed25519 key,
+ * role, expiry and features with a signature that binds them to the X25519 key and the network. Then
+ * transport frames: u16 LE length, ciphertext. A message spans frames: the first byte of a frame's
+ * plaintext says whether more of the same message follows. Rekey every 2^16 frames. */
+#ifndef PEER_WIRE_SESSION_H
+#define PEER_WIRE_SESSION_H
+
+#include "peer/wire/messages.h"
+
+#define WIRE_MAJOR           1u
+#define WIRE_MINOR           0u
+#define FRAME_BYTES_MAX      65535u
+#define IDENTITY_LIFETIME_S  (30u * 24 * 3600)
+#define REKEY_FRAMES         65536u
+
+enum role { ROLE_PEER = 1, ROLE_COORDINATOR = 2 };
+
+/* Who we are. Borrowed by every session; must outlive them. */
+struct identity {
+	struct key_pair key;      /* Ed25519, one per network */
+	uint8_t x25519_secret[32];
+	uint8_t x25519_public[32];
+	enum role role;
+	struct public_key network; /* the coordinator's root key */
+};
+
+void identity_init(struct identity *id, const uint8_t ed25519_seed[32],
+	const uint8_t x25519_secret[32], enum role role, const struct public_key *network);
+void identity_wipe(struct identity *id);
+
+enum session_state {
+	SESSION_PREAMBLE = 1, /* waiting for the other side's preamble */
+	SESSION_HANDSHAKE = 2,
+	SESSION_OPEN = 3,
+	SESSION_CLOSED = 4,   /* reason says why; every later call is refused */
+};
+
+struct session; /* hides the keys */
+
+/* Starts one side. The initiator's preamble and first handshake message are in the output at once.
+ * ephemeral_secret: 32 fresh random bytes (copied, wiped when used). now_s: wall clock, for expiries.
+ * expect: the initiator may demand the other side's identity key (NULL: any). NULL: out of memory. */
+struct session *session_new(const struct identity *id, bool initiator,
+	const uint8_t ephemeral_secret[32], uint64_t now_s, const struct public_key *expect);
+void session_free(struct session *s); /* wipes */
+
+/* Takes bytes that arrived. Any error closes the session: a flipped bit anywhere ends it.
+ * Errors: TK_EPROTO, TK_EAUTH, TK_ELIMIT, TK_ENOMEM; msg says why (for the log). */
+int session_receive(struct session *s, struct span in, struct errmsg *msg) TK_CHECKED;
+
+/* The next whole message that arrived: TK_OK and *out (borrowed until the next call of any session
+ * function), TK_ENOENT when there is none, or an error that closed the session. */
+int session_next(struct session *s, struct message *out, struct errmsg *msg) TK_CHECKED;
+
+/* Encrypts a message onto the output. Only when open. Errors: TK_EINVAL, TK_ELIMIT, TK_ENOMEM. */
+int session_send(struct session *s, const struct message *m, struct errmsg *msg) TK_CHECKED;
+
+/* What waits to be written to the transport; consume what was taken. */
+struct span session_output(const struct session *s);
+void session_consume(struct session *s, size_t n);
+
+enum session_state session_state(const struct session *s);
+/* The other side's identity; only when open. */
+const struct public_key *session_peer(const struct session *s);
+enum role session_peer_role(const struct session *s);
+
+#endif

@@ -1,0 +1,33 @@
+/* The reference: a whole project in one process, unit → encode → decode → merge, round by round.
+ * The grid must give the same model digest. */
+#ifndef TASKS_UNIT_TRAIN_H
+#define TASKS_UNIT_TRAIN_H
+
+#include "tasks/unit/merge.h"
+
+struct train_round {
+	uint32_t round;       /* just finished, from 0 */
+	uint32_t rounds;
+	uint32_t units_skipped;
+	float loss;           /* mean training loss of its units */
+	struct evaluation validation;
+};
+
+struct train_watch {
+	void *context;
+	/* After each unit (may be NULL) and each round; non-zero stops with TK_ECANCELED. */
+	int (*unit)(void *context, uint32_t round, uint32_t done, uint32_t total);
+	int (*round)(void *context, const struct train_round *round);
+};
+
+/* Trains from the recipe's initial parameters. Gives *parameters (mem_free; model->parameters floats)
+ * and *model (the digest) only on success. threads: units computed at once, 1 … 64; no effect on bits.
+ * Errors: TK_EDIVERGED, TK_ECANCELED, and those of unit_run and evaluate. */
+int train_run(const struct recipe *recipe, const struct engine *engine,
+	const struct shard_source *shards, uint32_t threads, const struct train_watch *watch,
+	float **parameters, struct digest *model, struct errmsg *msg) TK_CHECKED;
+
+/* θ_0. Gives *parameters (mem_free). */
+int train_initial(const struct recipe *recipe, float **parameters, struct errmsg *msg) TK_CHECKED;
+
+#endif

@@ -1,0 +1,116 @@
+/* The coordinator's core: plans, leases, judges and decides when to merge; without I/O.
+ *
+ * core_step(core, event, out). Time and randomness arrive in events. Effects leave in order and the
+ * shell keeps it: first everything that is to be remembered (SAVE_*, STORE_BLOB), in one transaction
+ * for a batch of events, and only after its commit everything that is said (SEND, DROP) or started
+ * (MERGE, REFEREE). So nothing is acknowledged that a crash could lose. After a crash the core is
+ * rebuilt from the rows (core_load_*), and peers repeat their COMMITs. */
+#ifndef COORDINATOR_CORE_H
+#define COORDINATOR_CORE_H
+
+#include "coordinator/rows.h"
+#include "peer/overlay/node.h"
+
+#define LEASE_FIRST_MS      600000u /* deadline before any duration of the project is known */
+#define LEASE_MIN_MS        30000u
+#define LEASE_AWAY_MS       8000u   /* a peer that is gone keeps its lease for so long */
+#define REVEAL_MS           30000u  /* to open a commitment, from the time both sides are connected */
+#define UPLOAD_MS           120000u
+#define LEASES_PER_PEER     4u
+#define REPLICAS_PER_UNIT   8u      /* then the project pauses and says why */
+
+enum core_event_type {
+	CORE_PEER_UP = 1,
+	CORE_PEER_DOWN = 2,
+	CORE_MESSAGE = 3,
+	CORE_TICK = 4,            /* about once a second */
+	CORE_PROJECT_NEW = 5,     /* project row (queued) and its recipe; both copied by the core */
+	CORE_PROJECT_STOP = 6,    /* project id */
+	CORE_MERGED = 7,          /* the shell's answer to CORE_MERGE */
+	CORE_REFEREED = 8,        /* the shell's answer to CORE_REFEREE */
+};
+
+struct core_event {
+	enum core_event_type type;
+	uint64_t now_ms; /* wall clock, ms */
+	uint8_t random[32]; /* fresh in every event */
+	conn_id conn;
+	const struct public_key *key;
+	const struct message *message;
+	const struct project_row *project_row;
+	struct span recipe;  /* PROJECT_NEW: encoded */
+	uint64_t project;
+	uint32_t round, unit;
+	int code;            /* MERGED, REFEREED: 0 or why it failed (TK_EDIVERGED fails the project,
+				anything else pauses it with text) */
+	const char *text;
+	struct digest parameters, outer_state, model; /* MERGED: blobs already durable */
+	float loss;
+	uint64_t validation_samples;
+	float validation_loss, validation_accuracy;
+	uint32_t merged;
+	struct span claim;   /* REFEREED: encoded claim; its payload blob (if any) is already durable */
+};
+
+enum core_effect_type {
+	CORE_SAVE_PROJECT = 1,
+	CORE_SAVE_ROUND = 2,
+	CORE_SAVE_UNIT = 3,
+	CORE_SAVE_REPLICA = 4,
+	CORE_SAVE_PEER = 5,
+	CORE_STORE_BLOB = 6,  /* bytes; digest */
+	CORE_SEND = 7,        /* message to conn; its spans point into bytes */
+	CORE_DROP = 8,        /* conn, reason, text */
+	CORE_MERGE = 9,       /* project, round: all its units are settled */
+	CORE_REFEREE = 10,    /* project, round, unit: recompute it twice, store its payload, answer */
+	CORE_LOG = 11,        /* text */
+};
+
+struct core_effect {
+	enum core_effect_type type;
+	conn_id conn;
+	struct digest digest;
+	struct bytes bytes;
+	struct message message;
+	uint32_t reason;
+	uint64_t project_id;
+	uint32_t round_index, unit_index;
+	union {
+		struct project_row project;
+		struct round_row round;
+		struct unit_row unit;
+		struct replica_row replica;
+		struct peer_row peer;
+	};
+	char text[256];
+};
+
+struct core_effects {
+	struct core_effect *items;
+	size_t count, capacity;
+};
+void core_effects_clear(struct core_effects *e);
+void core_effects_close(struct core_effects *e);
+
+struct core;
+/* root signs ROUND manifests; borrowed. */
+struct core *core_new(const struct key_pair *root);
+void core_free(struct core *c);
+
+/* Rebuilding from the store, before the first step: projects (with recipes), then peers, then units of
+ * the rounds in progress, then replicas of those rounds. Errors: TK_ECORRUPT, TK_ENOMEM. */
+int core_load_project(struct core *c, const struct project_row *row, struct span recipe,
+	struct errmsg *msg) TK_CHECKED;
+int core_load_peer(struct core *c, const struct peer_row *row) TK_CHECKED;
+int core_load_unit(struct core *c, const struct unit_row *row, struct errmsg *msg) TK_CHECKED;
+int core_load_replica(struct core *c, const struct replica_row *row, struct errmsg *msg) TK_CHECKED;
+
+/* One step. Bad input of a peer is an effect (DROP), not an error. Errors: TK_ENOMEM: the shell must
+ * forget the core and load it again. */
+int core_step(struct core *c, const struct core_event *event, struct core_effects *out) TK_CHECKED;
+
+/* For status: how many peers are connected, and what each is computing. */
+size_t core_peers_connected(const struct core *c);
+size_t core_peer_leases(const struct core *c, const struct public_key *key, bool *connected);
+
+#endif

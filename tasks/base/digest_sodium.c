@@ -13,7 +13,8 @@ void digest_bytes(struct digest *out, const void *data, size_t n)
 	crypto_generichash(out->b, DIGEST_BYTES, data, n, NULL, 0);
 }
 
-static void tagged(struct digest *out, uint8_t tag, const void *a, size_t an, const void *b, size_t bn)
+static void tagged(
+	struct digest *out, uint8_t tag, const void *a, size_t an, const void *b, size_t bn)
 {
 	crypto_generichash_state state;
 

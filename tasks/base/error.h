@@ -38,7 +38,7 @@ struct errmsg {
 	char text[768];
 };
 
-#define TK_CHECKED __attribute__((warn_unused_result))
+#define TK_CHECKED	__attribute__((warn_unused_result))
 #define TK_PRINTF(f, a) __attribute__((format(printf, f, a)))
 
 /* Writes the sentence (msg may be NULL) and returns code, so that callers can

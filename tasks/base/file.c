@@ -64,8 +64,8 @@ int file_read(struct bytes *out, const char *path, size_t max, struct errmsg *ms
 	} else if (!S_ISREG(st.st_mode)) {
 		rc = errmsg_set(msg, TK_EINVAL, "%s is not a regular file", path);
 	} else if ((uintmax_t)st.st_size > max) {
-		rc = errmsg_set(msg, TK_ELIMIT, "%s has %jd bytes; at most %zu are accepted here", path,
-			(intmax_t)st.st_size, max);
+		rc = errmsg_set(msg, TK_ELIMIT, "%s has %jd bytes; at most %zu are accepted here",
+			path, (intmax_t)st.st_size, max);
 	} else {
 		rc = bytes_reserve(&in, (size_t)st.st_size + 1);
 		if (rc != TK_OK)
@@ -118,8 +118,8 @@ static int sync_folder_of(const char *path)
 	return rc;
 }
 
-static int replace(const char *path, struct span data, unsigned mode, bool synced,
-	struct errmsg *msg)
+static int replace(
+	const char *path, struct span data, unsigned mode, bool synced, struct errmsg *msg)
 {
 	char temporary[PATH_MAX];
 	int rc = TK_OK;

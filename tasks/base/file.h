@@ -15,8 +15,8 @@ int file_read(struct bytes *out, const char *path, size_t max, struct errmsg *ms
 int file_replace(const char *path, struct span data, unsigned mode, struct errmsg *msg) TK_CHECKED;
 
 /* The same without the syncs: for files that may be lost in a crash, like a status page. */
-int file_replace_unsynced(const char *path, struct span data, unsigned mode,
-	struct errmsg *msg) TK_CHECKED;
+int file_replace_unsynced(
+	const char *path, struct span data, unsigned mode, struct errmsg *msg) TK_CHECKED;
 
 /* Makes a folder (0755 or 0700 when private) and its parents; one that exists is fine. */
 int folder_make(const char *path, bool private, struct errmsg *msg) TK_CHECKED;

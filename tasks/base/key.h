@@ -8,7 +8,7 @@
 #include "tasks/base/bytes.h"
 #include "tasks/base/digest.h"
 
-#define KEY_BYTES       32
+#define KEY_BYTES	32
 #define SIGNATURE_BYTES 64
 
 struct public_key {

@@ -254,7 +254,8 @@ int mp_end(struct mp_reader *r, struct errmsg *msg)
 	if (r->error == TK_ELIMIT)
 		return errmsg_set(msg, TK_ELIMIT, "field \"%s\" is outside its limits", r->field);
 	if (r->error != TK_OK)
-		return errmsg_set(msg, r->error, "field \"%s\" is malformed or cut short", r->field);
+		return errmsg_set(
+			msg, r->error, "field \"%s\" is malformed or cut short", r->field);
 	if (r->at != r->end)
 		return errmsg_set(msg, TK_EPROTO, "%zu bytes follow the last field",
 			(size_t)(r->end - r->at));

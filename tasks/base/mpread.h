@@ -32,9 +32,9 @@ struct span mp_str(struct mp_reader *r, const char *field, size_t max); /* bytes
 void mp_text(struct mp_reader *r, const char *field, char *out, size_t size);
 /* The number of elements; each of them takes at least one byte, so it is ≤ the bytes left. */
 uint32_t mp_array(struct mp_reader *r, const char *field, uint32_t min, uint32_t max);
-void mp_digest(struct mp_reader *r, const char *field, struct digest *out);       /* bin 32 */
+void mp_digest(struct mp_reader *r, const char *field, struct digest *out);	    /* bin 32 */
 void mp_public_key(struct mp_reader *r, const char *field, struct public_key *out); /* bin 32 */
-void mp_signature(struct mp_reader *r, const char *field, struct signature *out); /* bin 64 */
+void mp_signature(struct mp_reader *r, const char *field, struct signature *out);   /* bin 64 */
 
 /* The first error, or TK_EPROTO with a sentence when bytes are left over; TK_OK otherwise. */
 int mp_end(struct mp_reader *r, struct errmsg *msg) TK_CHECKED;

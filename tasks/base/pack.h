@@ -19,8 +19,8 @@ void pack_bool(struct packer *p, bool v);
 void pack_f32(struct packer *p, float v);
 void pack_f64(struct packer *p, double v);
 void pack_bin(struct packer *p, const void *data, size_t n); /* n < 2^32 */
-void pack_span(struct packer *p, struct span s);             /* as bin */
-void pack_text(struct packer *p, const char *text);          /* as str */
+void pack_span(struct packer *p, struct span s);	     /* as bin */
+void pack_text(struct packer *p, const char *text);	     /* as str */
 void pack_digest(struct packer *p, const struct digest *d);  /* as bin */
 
 /* TK_OK or TK_ENOMEM; on failure what was appended must be thrown away by the caller. */

@@ -14,7 +14,7 @@
 struct tensor {
 	char name[24];
 	uint32_t shape[2]; /* (rows, cols); cols = 0: a vector of rows */
-	size_t offset;     /* in floats, within the parameter block */
+	size_t offset;	   /* in floats, within the parameter block */
 	size_t count;
 };
 
@@ -26,7 +26,7 @@ struct linear {
 struct model {
 	enum activation activation;
 	enum sample_kind kind;
-	uint32_t inputs;    /* width of the first linear layer's input */
+	uint32_t inputs;			 /* width of the first linear layer's input */
 	uint32_t context, embedding, vocabulary; /* char-mlp; else 0 */
 	uint32_t classes;
 	uint32_t linear_count;
@@ -48,7 +48,7 @@ void model_initialize(const struct model *m, uint64_t seed, float *parameters);
 /* A batch of samples, ready for the first layer. */
 struct batch {
 	size_t rows;
-	const float *features;  /* dense: (rows, inputs); text: NULL */
+	const float *features;	/* dense: (rows, inputs); text: NULL */
 	const uint32_t *tokens; /* text: (rows, context); dense: NULL */
 	const uint32_t *labels; /* (rows) */
 };

@@ -7,8 +7,8 @@
 /* A round's merge, fed unit by unit in ascending order. Space: 4 bytes per parameter. */
 struct merge {
 	float *sum;
-	uint32_t merged;  /* units that had an update: the divisor */
-	double loss;      /* sum of their losses */
+	uint32_t merged; /* units that had an update: the divisor */
+	double loss;	 /* sum of their losses */
 	size_t count;
 };
 
@@ -19,8 +19,8 @@ int merge_add(struct merge *m, const struct recipe *recipe, const struct claim *
 /* θ_{r+1} from θ_r, in place; outer_state is the momentum (count floats; zeros before round 0).
  * *loss gets the round's mean training loss. Errors: TK_EDIVERGED (no unit had a finite update, or
  * the new parameters are not finite). */
-int merge_finish(struct merge *m, const struct recipe *recipe, float *parameters, float *outer_state,
-	float *loss, struct errmsg *msg) TK_CHECKED;
+int merge_finish(struct merge *m, const struct recipe *recipe, float *parameters,
+	float *outer_state, float *loss, struct errmsg *msg) TK_CHECKED;
 void merge_close(struct merge *m);
 
 /* Canonical evaluation on the validation part: its first EVALUATE_MAX samples in the order of epoch 0. */
@@ -33,11 +33,13 @@ struct evaluation {
 int evaluate(const struct recipe *recipe, const struct engine *engine, const float *parameters,
 	const struct shard_source *shards, struct evaluation *out, struct errmsg *msg) TK_CHECKED;
 
-/* BLAKE2b-256 of the parameters' bytes (float32 LE, NaN as 7fc00000): the model digest. */
-void model_digest(struct digest *out, const float *parameters, size_t count);
+/* BLAKE2b-256 of the parameters' bytes (float32 LE, NaN as 7fc00000): the model digest.
+ * Errors: TK_ENOMEM. */
+int model_digest(struct digest *out, const float *parameters, size_t count) TK_CHECKED;
 
 /* float32 LE bytes of parameters, as blobs carry them, and back. */
 int parameters_encode(struct bytes *out, const float *parameters, size_t count) TK_CHECKED;
-int parameters_decode(float *parameters, size_t count, struct span in, struct errmsg *msg) TK_CHECKED;
+int parameters_decode(
+	float *parameters, size_t count, struct span in, struct errmsg *msg) TK_CHECKED;
 
 #endif

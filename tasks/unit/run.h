@@ -6,10 +6,12 @@
 #include "tasks/math/engine.h"
 #include "tasks/unit/unit.h"
 
-/* Where shards come from. get gives bytes that stay valid until the run ends. */
+/* Where shards come from. get gives bytes that have passed shard_check and stay valid until the run
+ * ends; shard_cache (shard_cache.h) is the usual one. */
 struct shard_source {
 	void *context;
-	int (*get)(void *context, const struct digest *digest, struct span *out, struct errmsg *msg);
+	int (*get)(
+		void *context, const struct digest *digest, struct span *out, struct errmsg *msg);
 };
 
 /* Called after each inner step; a non-zero answer stops the run with TK_ECANCELED. */
@@ -34,7 +36,8 @@ int unit_shards(const struct recipe *recipe, const struct unit *unit, uint32_t *
  * Errors: TK_EUNSUPPORTED (numerics), TK_ECORRUPT, TK_ECANCELED, TK_ENOMEM, what get returns. */
 int unit_run(const struct recipe *recipe, const struct unit *unit, const struct engine *engine,
 	struct span parameters, const struct shard_source *shards,
-	const struct run_progress *progress, struct unit_result *out, struct errmsg *msg) TK_CHECKED;
+	const struct run_progress *progress, struct unit_result *out,
+	struct errmsg *msg) TK_CHECKED;
 
 /* Checks a claim and payload as far as is possible without computing: sizes, outcome, payload digest,
  * finite scales. What a coordinator does before it stores anything. Errors: TK_ECORRUPT, TK_ELIMIT. */

@@ -6,10 +6,10 @@
 #include "tasks/unit/merge.h"
 
 struct train_round {
-	uint32_t round;       /* just finished, from 0 */
+	uint32_t round; /* just finished, from 0 */
 	uint32_t rounds;
 	uint32_t units_skipped;
-	float loss;           /* mean training loss of its units */
+	float loss; /* mean training loss of its units */
 	struct evaluation validation;
 };
 

@@ -6,48 +6,50 @@
 #define TASKS_UNIT_UNIT_H
 
 #include "tasks/base/key.h"
+#include "tasks/math/engine.h"
 #include "tasks/project/recipe.h"
 
-#define UNIT_BYTES_MAX    512u
-#define CLAIM_BYTES_MAX   512u
+#define UNIT_BYTES_MAX	  512u
+#define CLAIM_BYTES_MAX	  512u
 #define PAYLOAD_BYTES_MAX (PARAMETERS_MAX * 4 + 4096)
-#define ROUND_BYTES_MAX   1024u
+#define ROUND_BYTES_MAX	  1024u
 
 enum unit_kind { UNIT_TRAIN = 1 };
 
 struct unit {
 	enum unit_kind kind;
-	uint32_t numerics;        /* NUMERICS_VERSION */
-	struct digest recipe;     /* blob: the recipe; also the project's name on the wire */
-	uint32_t round;           /* r */
-	uint32_t index;           /* u < W */
+	uint32_t numerics;	  /* NUMERICS_VERSION */
+	struct digest recipe;	  /* blob: the recipe; also the project's name on the wire */
+	uint32_t round;		  /* r */
+	uint32_t index;		  /* u < W */
 	struct digest parameters; /* blob: θ_r as float32 LE */
 };
 
 enum outcome {
-	OUTCOME_UPDATE = 1,     /* a payload follows */
-	OUTCOME_NONFINITE = 2,  /* the loss or the parameters left the finite numbers: no payload */
+	OUTCOME_UPDATE = 1,    /* a payload follows */
+	OUTCOME_NONFINITE = 2, /* the loss or the parameters left the finite numbers: no payload */
 };
 
 /* What a replica claims; its digest is the result digest. */
 struct claim {
-	struct digest unit;          /* unit_digest of the header */
+	struct digest unit; /* unit_digest of the header */
 	enum outcome outcome;
-	uint32_t failing_step;       /* OUTCOME_NONFINITE: the first failing step; else 0 */
-	float loss;                  /* mean of the steps' losses (canonical sum); 0 when non-finite */
-	uint64_t payload_bytes;      /* 0 without payload */
-	struct digest payload;       /* blob digest; zero without payload */
-	struct digest trace;         /* Merkle root over the state digests */
+	uint32_t failing_step;	/* NONFINITE: the first step whose loss is not finite, or H when
+	                              * the final parameters or the update are not; else 0 */
+	float loss;		/* mean of the steps' losses (canonical sum); 0 when non-finite */
+	uint64_t payload_bytes; /* 0 without payload */
+	struct digest payload;	/* blob digest; zero without payload */
+	struct digest trace;	/* Merkle root over the state digests */
 };
 
 /* One signature per round authorises all its units: they are leaves under `units`. */
 struct round_manifest {
-	struct public_key network;  /* the coordinator's root key */
+	struct public_key network; /* the coordinator's root key */
 	struct digest recipe;
 	uint32_t round;
-	uint32_t unit_count;        /* W */
-	struct digest parameters;   /* θ_r */
-	struct digest units;        /* merkle_root of the unit digests, in unit order */
+	uint32_t unit_count;	  /* W */
+	struct digest parameters; /* θ_r */
+	struct digest units;	  /* merkle_root of the unit digests, in unit order */
 };
 
 int unit_encode(const struct unit *u, struct bytes *out) TK_CHECKED;

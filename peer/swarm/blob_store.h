@@ -11,15 +11,17 @@ struct blob_store {
 	char folder[1024];
 };
 
-/* Makes the folder when missing. Errors: TK_EIO, TK_ENOSPC. */
+/* Makes the folder when missing. Errors: TK_EIO, TK_ENOSPC, TK_ELIMIT (its path is too long). */
 int blob_store_init(struct blob_store *s, const char *folder, struct errmsg *msg) TK_CHECKED;
 
 /* Stores bytes; *digest gets digest_blob of them. On return they are durable. One that is there
- * already and whole is left alone; one that is there and corrupt is replaced. */
+ * already and whole is left alone; one that is there and corrupt is replaced.
+ * Errors: TK_ENOSPC, TK_EIO, TK_ENOMEM; msg names the file. */
 int blob_store_put(const struct blob_store *s, struct digest *digest, struct span bytes,
 	struct errmsg *msg) TK_CHECKED;
 
-/* Reads a whole blob and checks it. Errors: TK_ENOENT, TK_ECORRUPT, TK_ELIMIT (> max), TK_EIO. */
+/* Reads a whole blob, checks it and gives *out.
+ * Errors: TK_ENOENT, TK_ECORRUPT, TK_ELIMIT (> max), TK_EIO, TK_ENOMEM. */
 int blob_store_get(const struct blob_store *s, const struct digest *digest, size_t max,
 	struct bytes *out, struct errmsg *msg) TK_CHECKED;
 

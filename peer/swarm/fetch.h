@@ -18,14 +18,16 @@ struct fetch {
 void fetch_begin(struct fetch *f, const struct digest *digest, uint64_t max);
 void fetch_close(struct fetch *f);
 
-/* The next request to send, if any: true and *out. */
+/* The next request to send, if any: true and *out. The first asks for BLOB_PART_MAX bytes of a blob
+ * whose length nobody told yet: its answer ends with the blob. */
 bool fetch_next_request(struct fetch *f, struct message *out);
 
 /* After a reconnect: what was asked and not answered is asked again. */
 void fetch_restart(struct fetch *f);
 
 /* Takes a part. TK_OK: more is needed; 1: complete and its digest is right (got has it).
- * Errors: TK_EPROTO (not what was asked), TK_ELIMIT, TK_ECORRUPT (digest differs), TK_ENOMEM. */
+ * Errors: TK_EPROTO (not what was asked), TK_ELIMIT and TK_ENOMEM leave f as it was; after TK_ECORRUPT
+ * (digest differs) f has forgotten all bytes and can ask anew. */
 int fetch_part(struct fetch *f, const struct message_blob_part *part, struct errmsg *msg) TK_CHECKED;
 
 #endif

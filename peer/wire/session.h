@@ -12,7 +12,9 @@
 
 #define WIRE_MAJOR           1u
 #define WIRE_MINOR           0u
+#define WIRE_FEATURES        0u /* the feature bits that we know: none yet */
 #define FRAME_BYTES_MAX      65535u
+#define HANDSHAKE_FRAME_MAX  512u
 #define IDENTITY_LIFETIME_S  (30u * 24 * 3600)
 #define REKEY_FRAMES         65536u
 
@@ -47,24 +49,30 @@ struct session *session_new(const struct identity *id, bool initiator,
 	const uint8_t ephemeral_secret[32], uint64_t now_s, const struct public_key *expect);
 void session_free(struct session *s); /* wipes */
 
-/* Takes bytes that arrived. Any error closes the session: a flipped bit anywhere ends it.
- * Errors: TK_EPROTO, TK_EAUTH, TK_ELIMIT, TK_ENOMEM; msg says why (for the log). */
+/* Takes all of the bytes that arrived. Any error closes the session: a flipped bit anywhere ends it.
+ * Messages that are complete wait for session_next; ask it until TK_ENOENT before the next call, then
+ * a session holds at most what one call brought, one frame and one message.
+ * Errors: TK_EPROTO, TK_EAUTH, TK_ELIMIT, TK_EUNSUPPORTED (another major version), TK_ENOMEM; msg
+ * says why (for the log). */
 int session_receive(struct session *s, struct span in, struct errmsg *msg) TK_CHECKED;
 
 /* The next whole message that arrived: TK_OK and *out (borrowed until the next call of any session
  * function), TK_ENOENT when there is none, or an error that closed the session. */
 int session_next(struct session *s, struct message *out, struct errmsg *msg) TK_CHECKED;
 
-/* Encrypts a message onto the output. Only when open. Errors: TK_EINVAL, TK_ELIMIT, TK_ENOMEM. */
+/* Encrypts a message onto the output. Only when open. A message that the other side would refuse is
+ * refused here, and the session goes on. Errors: TK_EINVAL, TK_ELIMIT, TK_ENOMEM. */
 int session_send(struct session *s, const struct message *m, struct errmsg *msg) TK_CHECKED;
 
-/* What waits to be written to the transport; consume what was taken. */
+/* What waits to be written to the transport, after a close too; consume what was taken. */
 struct span session_output(const struct session *s);
 void session_consume(struct session *s, size_t n);
 
 enum session_state session_state(const struct session *s);
-/* The other side's identity; only when open. */
+/* The other side's identity, proven; NULL and 0 for a session that never opened. */
 const struct public_key *session_peer(const struct session *s);
 enum role session_peer_role(const struct session *s);
+/* The feature bits that both sides know. */
+uint64_t session_features(const struct session *s);
 
 #endif

@@ -1,0 +1,467 @@
+/* See session.h. Three layers in one machine: the preamble, the handshake (noise.h, identity.h) and
+ * transport frames. No socket, clock or randomness; what arrives is hostile until it authenticates. */
+#include "peer/wire/session.h"
+
+#include <string.h>
+
+#include "peer/wire/identity.h"
+#include "peer/wire/noise.h"
+#include "tasks/base/mem.h"
+#include "tasks/base/require.h"
+
+#define LENGTH_BYTES	  2u
+#define FLAG_BYTES	  1u
+#define CHUNK_MAX	  (FRAME_BYTES_MAX - NOISE_TAG_BYTES - FLAG_BYTES)
+#define QUEUE_HEADER	  4u
+#define IDLE_CAPACITY_MAX 4096u
+
+enum frame_flag { FRAME_LAST = 0, FRAME_MORE = 1 };
+
+static const uint8_t magic[8] = "talkoot";
+
+struct preamble {
+	uint8_t magic[8];
+	uint8_t major;
+	uint8_t network[NETWORK_TAG_BYTES];
+};
+
+struct session {
+	const struct identity *id;
+	bool initiator;
+	enum session_state state;
+	uint64_t now_s;
+	bool expects;
+	struct public_key expect;
+	struct preamble preamble; /* ours; the other side's must be equal */
+
+	struct noise_handshake noise;
+	struct noise_cipher send, receive;
+	bool has_peer;
+	struct identity_claim peer;
+
+	struct bytes input; /* the frame (or preamble) that is arriving: never more than one */
+	struct bytes output;
+	struct bytes
+		queue; /* messages as le32 length and bytes, the last one perhaps still growing */
+	size_t queue_next;  /* the first message that session_next has not given out */
+	size_t queue_whole; /* where the messages that are complete end */
+
+	int code; /* why the session closed */
+	struct errmsg reason;
+};
+
+_Static_assert(sizeof(struct preamble) == 17, "the preamble has no padding");
+
+/* An idle session keeps no large buffers: there may be thousands. */
+static void buffer_rest(struct bytes *b)
+{
+	if (b->len == 0 && b->capacity > IDLE_CAPACITY_MAX)
+		bytes_close(b);
+}
+
+static void buffer_wipe(struct bytes *b)
+{
+	if (b->data != NULL)
+		secret_wipe(b->data, b->capacity);
+	bytes_close(b);
+}
+
+static void session_wipe(struct session *s)
+{
+	noise_handshake_wipe(&s->noise);
+	secret_wipe(&s->send, sizeof(s->send));
+	secret_wipe(&s->receive, sizeof(s->receive));
+	buffer_wipe(&s->input);
+	buffer_wipe(&s->queue);
+	s->queue_next = s->queue_whole = 0;
+}
+
+/* Closes for good; the reason stays. Returns rc. */
+static int session_close(struct session *s, int rc, struct errmsg *msg)
+{
+	session_wipe(s);
+	s->state = SESSION_CLOSED;
+	s->code = rc;
+	if (s->reason.text[0] == '\0')
+		errmsg_set(&s->reason, rc, "%s", error_text(rc));
+	return errmsg_set(msg, rc, "%s", s->reason.text);
+}
+
+static int session_refuse(const struct session *s, struct errmsg *msg)
+{
+	return errmsg_set(msg, s->code, "the session is closed: %s", s->reason.text);
+}
+
+/* Handshake */
+
+/* Puts a handshake message around payload, framed, onto the output. */
+static int handshake_write(struct session *s, struct span payload)
+{
+	uint8_t frame[LENGTH_BYTES + HANDSHAKE_FRAME_MAX];
+	size_t len;
+	int rc = noise_handshake_write(
+		&s->noise, payload, frame + LENGTH_BYTES, HANDSHAKE_FRAME_MAX, &len);
+
+	if (rc != TK_OK)
+		return errmsg_set(
+			&s->reason, rc, "the other side's handshake key is a point of low order");
+	store_le16(frame, (uint16_t)len);
+	return bytes_append(&s->output, frame, LENGTH_BYTES + len);
+}
+
+static int handshake_write_identity(struct session *s)
+{
+	struct bytes claim = {0};
+	int rc = identity_encode(s->id, s->now_s, &claim);
+
+	if (rc == TK_OK)
+		rc = handshake_write(s, bytes_span(&claim));
+	bytes_close(&claim);
+	return rc;
+}
+
+static int handshake_check_identity(struct session *s, struct span payload)
+{
+	int rc = identity_check(
+		&s->peer, payload, s->noise.rs, &s->id->network, s->now_s, &s->reason);
+
+	if (rc == TK_OK && s->expects && !key_equal(&s->peer.key, &s->expect))
+		rc = errmsg_set(&s->reason, TK_EAUTH,
+			"another node answers at this address: its identity is not the expected "
+			"one");
+	return rc;
+}
+
+static int handshake_frame(struct session *s, struct span frame)
+{
+	uint8_t payload[HANDSHAKE_FRAME_MAX];
+	bool first = s->noise.messages == 0;
+	size_t len;
+	int rc = noise_handshake_read(&s->noise, frame, payload, sizeof(payload), &len);
+
+	if (rc != TK_OK)
+		return errmsg_set(&s->reason, rc,
+			"handshake message %u is cut short or does not authenticate",
+			s->noise.messages + 1);
+	if (!first)
+		rc = handshake_check_identity(s, span_of(payload, len));
+	else if (len != 0)
+		rc = errmsg_set(&s->reason, TK_EPROTO, "handshake message 1 carries a payload");
+	if (rc == TK_OK && noise_handshake_writes(&s->noise))
+		rc = handshake_write_identity(s);
+	if (rc == TK_OK && noise_handshake_done(&s->noise)) {
+		noise_split(&s->noise, &s->send, &s->receive);
+		s->has_peer = true;
+		s->state = SESSION_OPEN;
+	}
+	return rc;
+}
+
+/* Start and end */
+
+static int session_start(struct session *s, const uint8_t ephemeral_secret[32])
+{
+	struct preamble both[2];
+	int rc;
+
+	memcpy(s->preamble.magic, magic, sizeof(magic));
+	s->preamble.major = WIRE_MAJOR;
+	network_tag(s->preamble.network, &s->id->network);
+	both[0] = both[1] = s->preamble;
+	noise_handshake_init(&s->noise, s->initiator, span_of(both, sizeof(both)),
+		s->id->x25519_secret, ephemeral_secret);
+	rc = bytes_append(&s->output, &s->preamble, sizeof(s->preamble));
+	if (rc == TK_OK && s->initiator)
+		rc = handshake_write(s, span_of("", 0));
+	return rc;
+}
+
+struct session *session_new(const struct identity *id, bool initiator,
+	const uint8_t ephemeral_secret[32], uint64_t now_s, const struct public_key *expect)
+{
+	struct session *s = mem_calloc(1, sizeof(*s));
+
+	if (s == NULL)
+		return NULL;
+	s->id = id;
+	s->initiator = initiator;
+	s->state = SESSION_PREAMBLE;
+	s->now_s = now_s;
+	s->expects = expect != NULL;
+	if (expect != NULL)
+		s->expect = *expect;
+	if (session_start(s, ephemeral_secret) == TK_OK)
+		return s;
+	session_free(s);
+	return NULL;
+}
+
+void session_free(struct session *s)
+{
+	if (s == NULL)
+		return;
+	session_wipe(s);
+	bytes_close(&s->output);
+	secret_wipe(s, sizeof(*s));
+	mem_free(s);
+}
+
+/* Receiving */
+
+/* Moves bytes from in to the input until that holds `want`; false when in ran out before. */
+static bool input_fill(struct session *s, struct span *in, size_t want, int *rc)
+{
+	size_t n = want - s->input.len < in->len ? want - s->input.len : in->len;
+
+	*rc = bytes_append(&s->input, in->data, n);
+	if (*rc != TK_OK)
+		return false;
+	*in = span_of(in->data + n, in->len - n);
+	return s->input.len == want;
+}
+
+/* Judges what has arrived of the preamble as early as it can: a stranger is not waited for. */
+static int receive_preamble(struct session *s, struct span *in)
+{
+	const uint8_t *got;
+	size_t len;
+	int rc;
+	bool whole = input_fill(s, in, sizeof(s->preamble), &rc);
+
+	if (rc != TK_OK)
+		return rc;
+	got = s->input.data;
+	len = s->input.len;
+	if (memcmp(got, magic, len < sizeof(magic) ? len : sizeof(magic)) != 0)
+		return errmsg_set(&s->reason, TK_EPROTO, "the other side does not speak Talkoot");
+	if (len > sizeof(magic) && got[sizeof(magic)] != WIRE_MAJOR)
+		return errmsg_set(&s->reason, TK_EUNSUPPORTED,
+			"the other side speaks version %u, we speak %u: the older one must be "
+			"updated",
+			got[sizeof(magic)], WIRE_MAJOR);
+	if (!whole)
+		return TK_OK;
+	if (memcmp(got + sizeof(magic) + 1, s->preamble.network, NETWORK_TAG_BYTES) != 0)
+		return errmsg_set(&s->reason, TK_EAUTH,
+			"that is another network: its root key is not the one we joined");
+	s->input.len = 0;
+	s->state = SESSION_HANDSHAKE;
+	return TK_OK;
+}
+
+/* Adds a frame's contents to the message that is arriving. */
+static int queue_chunk(struct session *s, struct span chunk, bool more)
+{
+	static const uint8_t header[QUEUE_HEADER];
+	size_t start = s->queue_whole, have;
+	int rc = TK_OK;
+
+	if (s->queue.len == start)
+		rc = bytes_append(&s->queue, header, sizeof(header));
+	if (rc != TK_OK)
+		return rc;
+	have = s->queue.len - start - QUEUE_HEADER;
+	if (chunk.len > MESSAGE_BYTES_MAX - have)
+		return errmsg_set(&s->reason, TK_ELIMIT, "a message is longer than %u bytes",
+			MESSAGE_BYTES_MAX);
+	rc = bytes_append(&s->queue, chunk.data, chunk.len);
+	if (rc != TK_OK || more)
+		return rc;
+	store_le32(s->queue.data + start, (uint32_t)(have + chunk.len));
+	s->queue_whole = s->queue.len;
+	return TK_OK;
+}
+
+/* Both directions rekey after the same frames: the cipher's own count says when. */
+static void frame_counted(struct noise_cipher *c)
+{
+	if (c->n % REKEY_FRAMES == 0)
+		noise_rekey(c);
+}
+
+/* Decrypts where the frame lies, in the input. */
+static int transport_frame(struct session *s, uint8_t *frame, size_t len)
+{
+	int rc = noise_decrypt(&s->receive, span_of("", 0), span_of(frame, len), frame);
+
+	if (rc != TK_OK)
+		return errmsg_set(&s->reason, rc,
+			"a frame does not authenticate: altered, repeated or out of order");
+	frame_counted(&s->receive);
+	if (frame[0] != FRAME_LAST && frame[0] != FRAME_MORE)
+		return errmsg_set(
+			&s->reason, TK_EPROTO, "a frame has the unknown flag %u", frame[0]);
+	return queue_chunk(s, span_of(frame + FLAG_BYTES, len - NOISE_TAG_BYTES - FLAG_BYTES),
+		frame[0] == FRAME_MORE);
+}
+
+/* A transport frame holds a flag, at least one byte of a message and a tag. */
+static int check_length(struct session *s, size_t length)
+{
+	bool open = s->state == SESSION_OPEN;
+	size_t min = open ? FLAG_BYTES + 1 + NOISE_TAG_BYTES : NOISE_KEY_BYTES;
+	size_t max = open ? FRAME_BYTES_MAX : HANDSHAKE_FRAME_MAX;
+
+	if (length >= min && length <= max)
+		return TK_OK;
+	return errmsg_set(&s->reason, length < min ? TK_EPROTO : TK_ELIMIT,
+		"a frame of %zu bytes; %zu to %zu are allowed here", length, min, max);
+}
+
+static int receive_frame(struct session *s, struct span *in)
+{
+	size_t length;
+	int rc = TK_OK;
+
+	if (s->input.len < LENGTH_BYTES && !input_fill(s, in, LENGTH_BYTES, &rc))
+		return rc;
+	length = load_le16(s->input.data);
+	rc = check_length(s, length);
+	if (rc != TK_OK || !input_fill(s, in, LENGTH_BYTES + length, &rc))
+		return rc;
+	if (s->state == SESSION_OPEN)
+		rc = transport_frame(s, s->input.data + LENGTH_BYTES, length);
+	else
+		rc = handshake_frame(s, span_of(s->input.data + LENGTH_BYTES, length));
+	s->input.len = 0;
+	return rc;
+}
+
+/* Forgets the messages that were given out. */
+static void queue_compact(struct session *s)
+{
+	bytes_consume(&s->queue, s->queue_next);
+	s->queue_whole -= s->queue_next;
+	s->queue_next = 0;
+}
+
+int session_receive(struct session *s, struct span in, struct errmsg *msg)
+{
+	int rc = TK_OK;
+
+	if (s->state == SESSION_CLOSED)
+		return session_refuse(s, msg);
+	queue_compact(s);
+	while (rc == TK_OK && in.len != 0)
+		rc = s->state == SESSION_PREAMBLE ? receive_preamble(s, &in)
+						  : receive_frame(s, &in);
+	if (rc != TK_OK)
+		return session_close(s, rc, msg);
+	buffer_rest(&s->input);
+	buffer_rest(&s->queue);
+	return TK_OK;
+}
+
+int session_next(struct session *s, struct message *out, struct errmsg *msg)
+{
+	struct span body;
+	int rc;
+
+	if (s->state == SESSION_CLOSED)
+		return session_refuse(s, msg);
+	if (s->queue_next == s->queue_whole)
+		return TK_ENOENT;
+	body = span_of(s->queue.data + s->queue_next + QUEUE_HEADER,
+		load_le32(s->queue.data + s->queue_next));
+	rc = message_decode(out, body, &s->reason);
+	if (rc != TK_OK)
+		return session_close(s, rc, msg);
+	s->queue_next += QUEUE_HEADER + body.len;
+	return TK_OK;
+}
+
+/* Sending */
+
+/* Encrypts one frame onto the output, which has the room. */
+static int frame_write(struct session *s, struct span chunk, bool more)
+{
+	uint8_t *at = s->output.data + s->output.len;
+	size_t plain = FLAG_BYTES + chunk.len;
+	int rc;
+
+	store_le16(at, (uint16_t)(plain + NOISE_TAG_BYTES));
+	at[LENGTH_BYTES] = more ? FRAME_MORE : FRAME_LAST;
+	memcpy(at + LENGTH_BYTES + FLAG_BYTES, chunk.data, chunk.len);
+	rc = noise_encrypt(
+		&s->send, span_of("", 0), span_of(at + LENGTH_BYTES, plain), at + LENGTH_BYTES);
+	if (rc != TK_OK)
+		return rc;
+	frame_counted(&s->send);
+	s->output.len += LENGTH_BYTES + plain + NOISE_TAG_BYTES;
+	return TK_OK;
+}
+
+static int frames_write(struct session *s, struct span message)
+{
+	size_t frames = (message.len + CHUNK_MAX - 1) / CHUNK_MAX;
+	int rc = bytes_reserve(
+		&s->output, message.len + frames * (LENGTH_BYTES + FLAG_BYTES + NOISE_TAG_BYTES));
+
+	while (rc == TK_OK && message.len != 0) {
+		size_t n = message.len < CHUNK_MAX ? message.len : CHUNK_MAX;
+
+		rc = frame_write(s, span_of(message.data, n), n < message.len);
+		message = span_of(message.data + n, message.len - n);
+	}
+	return rc;
+}
+
+int session_send(struct session *s, const struct message *m, struct errmsg *msg)
+{
+	struct bytes encoded = {0};
+	struct message check;
+	int rc;
+
+	if (s->state == SESSION_CLOSED)
+		return errmsg_set(msg, TK_EINVAL, "the session is closed: %s", s->reason.text);
+	if (s->state != SESSION_OPEN)
+		return errmsg_set(msg, TK_EINVAL, "the session is not open yet");
+	rc = message_encode(m, &encoded);
+	if (rc != TK_OK) {
+		errmsg_set(msg, rc, "%s", error_text(rc));
+		goto out;
+	}
+	rc = message_decode(&check, bytes_span(&encoded), msg);
+	if (rc != TK_OK) {
+		rc = rc == TK_ELIMIT ? rc : TK_EINVAL;
+		errmsg_prefix(msg, rc, "not sent");
+		goto out;
+	}
+	rc = frames_write(s, bytes_span(&encoded));
+	if (rc != TK_OK)
+		errmsg_set(msg, rc, "%s", error_text(rc));
+out:
+	bytes_close(&encoded);
+	return rc;
+}
+
+struct span session_output(const struct session *s)
+{
+	return bytes_span(&s->output);
+}
+
+void session_consume(struct session *s, size_t n)
+{
+	bytes_consume(&s->output, n);
+	buffer_rest(&s->output);
+}
+
+enum session_state session_state(const struct session *s)
+{
+	return s->state;
+}
+
+const struct public_key *session_peer(const struct session *s)
+{
+	return s->has_peer ? &s->peer.key : NULL;
+}
+
+enum role session_peer_role(const struct session *s)
+{
+	return s->has_peer ? s->peer.role : (enum role)0;
+}
+
+uint64_t session_features(const struct session *s)
+{
+	return s->has_peer ? s->peer.features & WIRE_FEATURES : 0;
+}

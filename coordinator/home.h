@@ -1,0 +1,35 @@
+/* A coordinator's home: HOME/key (0600), store.sqlite, blobs/, web/ (the status page), lock. */
+#ifndef COORDINATOR_HOME_H
+#define COORDINATOR_HOME_H
+
+#include "coordinator/store.h"
+#include "peer/swarm/blob_store.h"
+#include "peer/wire/session.h"
+
+struct home {
+	char path[900];
+	struct store *store;
+	struct blob_store blobs;
+};
+
+/* Makes a new home with fresh keys and an empty store. Errors: TK_EEXIST (there is one already: it is
+ * left alone), TK_EIO, TK_ENOSPC. */
+int home_create(const char *path, struct errmsg *msg) TK_CHECKED;
+
+/* Opens the store and blobs of an existing home; home_close afterwards. Errors: TK_ENOENT. */
+int home_open(struct home *h, const char *path, struct errmsg *msg) TK_CHECKED;
+void home_close(struct home *h);
+
+/* The network's root identity; wipe it with identity_wipe. Errors: TK_ENOENT, TK_ECORRUPT. */
+int home_identity(const struct home *h, struct identity *id, struct errmsg *msg) TK_CHECKED;
+
+/* Takes the home for serving; the lock lasts as long as *fd is open. Errors: TK_EBUSY. */
+int home_lock(const struct home *h, int *fd, struct errmsg *msg) TK_CHECKED;
+
+/* True when some process serves this home now. */
+bool home_is_served(const struct home *h);
+
+/* Writes the page's files into HOME/web, where status.json and status.js stand beside them. */
+int home_write_page(const struct home *h, struct errmsg *msg) TK_CHECKED;
+
+#endif

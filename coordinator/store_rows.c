@@ -1,0 +1,118 @@
+/* See store_rows.h. */
+#include "coordinator/store_rows.h"
+
+#include "coordinator/rows.h"
+
+#define NUMBER(s, field, kind)                                                                     \
+	{                                                                                          \
+#field, kind, offsetof(struct s, field), sizeof(((struct s *)0)->field), 0         \
+	}
+#define U64(s, field)  NUMBER(s, field, COLUMN_U64)
+#define U32(s, field)  NUMBER(s, field, COLUMN_U32)
+#define BOOL(s, field) NUMBER(s, field, COLUMN_BOOL)
+#define F32(s, field)  NUMBER(s, field, COLUMN_F32)
+#define F64(s, field)  NUMBER(s, field, COLUMN_F64)
+#define TEXT(s, field) NUMBER(s, field, COLUMN_TEXT)
+#define BIN(s, field)  NUMBER(s, field, COLUMN_BIN)
+#define SIZED(s, field, length)                                                                    \
+	{                                                                                          \
+#field, COLUMN_BIN_SIZED, offsetof(struct s, field),                               \
+			sizeof(((struct s *)0)->field), offsetof(struct s, length)                 \
+	}
+#define COUNT(a) (sizeof(a) / sizeof((a)[0]))
+
+static const struct column project_columns[] = {
+	U64(project_row, id),
+	TEXT(project_row, name),
+	U32(project_row, state),
+	TEXT(project_row, reason),
+	BOOL(project_row, stop_asked),
+	BIN(project_row, recipe),
+	U32(project_row, quorum),
+	U32(project_row, rounds),
+	U32(project_row, units_per_round),
+	U64(project_row, parameter_count),
+	F64(project_row, unit_flops),
+	U32(project_row, round),
+	BIN(project_row, parameters),
+	BIN(project_row, outer_state),
+	BIN(project_row, model),
+	U64(project_row, units_accepted),
+	U64(project_row, units_rejected),
+	U64(project_row, replicas),
+	U64(project_row, disputes),
+	U64(project_row, created_s),
+	U64(project_row, finished_s),
+};
+
+static const struct column round_columns[] = {
+	U64(round_row, project),
+	U32(round_row, round),
+	F32(round_row, loss),
+	U64(round_row, validation_samples),
+	F32(round_row, validation_loss),
+	F32(round_row, validation_accuracy),
+	U32(round_row, merged),
+	U32(round_row, skipped),
+	U64(round_row, started_ms),
+	U64(round_row, closed_ms),
+	BIN(round_row, parameters),
+	BIN(round_row, model),
+};
+
+static const struct column unit_columns[] = {
+	U64(unit_row, project),
+	U32(unit_row, round),
+	U32(unit_row, index),
+	U32(unit_row, state),
+	U32(unit_row, wanted),
+	BIN(unit_row, result),
+	BIN(unit_row, referee),
+	SIZED(unit_row, claim, claim_bytes),
+};
+
+static const struct column replica_columns[] = {
+	BIN(replica_row, nonce),
+	U64(replica_row, project),
+	U32(replica_row, round),
+	U32(replica_row, unit),
+	BIN(replica_row, peer),
+	U32(replica_row, state),
+	U64(replica_row, leased_ms),
+	U64(replica_row, deadline_ms),
+	U64(replica_row, committed_ms),
+	BOOL(replica_row, late),
+	BIN(replica_row, commitment),
+	BIN(replica_row, commit_signature),
+	BIN(replica_row, salt),
+	BIN(replica_row, result),
+	SIZED(replica_row, claim, claim_bytes),
+};
+
+static const struct column peer_columns[] = {
+	BIN(peer_row, key),
+	TEXT(peer_row, engine),
+	U64(peer_row, first_seen_s),
+	U64(peer_row, last_seen_s),
+	U64(peer_row, valid),
+	U64(peer_row, invalid),
+	U64(peer_row, expired),
+	U64(peer_row, abandoned),
+	U64(peer_row, credit_flops),
+	BOOL(peer_row, retired),
+	TEXT(peer_row, reason),
+};
+
+const struct row_type project_type = {"project", "\"id\"", ", UNIQUE (\"name\")",
+	sizeof(struct project_row), COUNT(project_columns), project_columns};
+const struct row_type round_type = {"round", "\"project\", \"round\"", "", sizeof(struct round_row),
+	COUNT(round_columns), round_columns};
+const struct row_type unit_type = {"unit", "\"project\", \"round\", \"index\"", "",
+	sizeof(struct unit_row), COUNT(unit_columns), unit_columns};
+const struct row_type replica_type = {"replica", "\"nonce\"", "", sizeof(struct replica_row),
+	COUNT(replica_columns), replica_columns};
+const struct row_type peer_type = {
+	"peer", "\"key\"", "", sizeof(struct peer_row), COUNT(peer_columns), peer_columns};
+
+const struct row_type *const row_types[] = {
+	&project_type, &round_type, &unit_type, &replica_type, &peer_type, NULL};

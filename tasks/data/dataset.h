@@ -11,11 +11,11 @@
 #include "tasks/base/digest.h"
 #include "tasks/base/error.h"
 
-#define SHARD_BYTES     (4u << 20)
-#define SHARDS_MAX      65536u
-#define FEATURES_MAX    65536u
-#define CLASSES_MAX     65536u
-#define CONTEXT_MAX     4096u
+#define SHARD_BYTES	(4u << 20)
+#define SHARDS_MAX	65536u
+#define FEATURES_MAX	65536u
+#define CLASSES_MAX	65536u
+#define CONTEXT_MAX	4096u
 #define LABEL_BYTES_MAX 64u
 
 enum sample_kind {
@@ -28,7 +28,7 @@ enum sample_kind {
 struct dataset_part {
 	uint64_t samples;
 	uint32_t shard_samples; /* in every shard but the last */
-	uint32_t shards;        /* ceil(samples / shard_samples) */
+	uint32_t shards;	/* ceil(samples / shard_samples) */
 	struct digest *digests; /* owned; one per shard (digest_blob) */
 };
 
@@ -53,30 +53,32 @@ enum data_header { HEADER_AUTO = 0, HEADER_YES = 1, HEADER_NO = 2 };
 struct data_spec {
 	enum data_format format;
 	char path[DATA_PATH_MAX];
-	char labels[DATA_PATH_MAX];            /* IDX: the file of labels */
+	char labels[DATA_PATH_MAX];	       /* IDX: the file of labels */
 	char validation_path[DATA_PATH_MAX];   /* empty: a fraction instead */
 	char validation_labels[DATA_PATH_MAX]; /* IDX, with validation_path */
-	double validation_fraction;            /* 0 ≤ f < 1; 0: no validation */
-	enum data_header header;               /* CSV */
-	char label[256];   /* CSV: "last", a column's name, or its index from 0 */
-	char missing[64];  /* CSV: the field that means missing; an empty field always does */
-	char delimiter;    /* CSV: ',' unless said */
-	uint64_t seed;     /* for the split */
-	uint32_t context;  /* text: from the model */
+	double validation_fraction;	       /* 0 ≤ f < 1, without validation_path; 0: none */
+	enum data_header header;	       /* CSV */
+	char label[256];  /* CSV: "last", a column's name, or its index from 0 */
+	char missing[64]; /* CSV: the field that means missing; an empty field always does */
+	char delimiter;	  /* CSV: ',' unless said */
+	uint64_t seed;	  /* for the split */
+	uint32_t context; /* text: from the model */
 };
 
 /* Receives each shard as it is made, in order: the training shards, then the validation ones.
  * Borrows bytes. digest is digest_blob of them. Returns 0 or an error that ends the preparation. */
 struct shard_sink {
 	void *context;
-	int (*take)(void *context, const struct digest *digest, struct span bytes, struct errmsg *msg);
+	int (*take)(
+		void *context, const struct digest *digest, struct span bytes, struct errmsg *msg);
 };
 
-/* Reads the owner's files, makes the shards and describes them. Gives *out (dataset_close) only on
+/* Reads the owner's files, makes the shards and describes them. The rules of each format stand in
+ * source.h and column.h (CSV), idx.c and text.c; a fraction is cut as split.h says, text at its end. Gives *out (dataset_close) only on
  * success. Errors carry file, line, field and remedy. Deterministic in the files and the spec.
  * sink may be NULL: then it only describes. */
-int dataset_prepare(struct dataset *out, const struct data_spec *spec, const struct shard_sink *sink,
-	struct errmsg *msg) TK_CHECKED;
+int dataset_prepare(struct dataset *out, const struct data_spec *spec,
+	const struct shard_sink *sink, struct errmsg *msg) TK_CHECKED;
 
 void dataset_close(struct dataset *d);
 

@@ -8,24 +8,28 @@
 
 enum verify_policy { VERIFY_FULL = 1 };
 
-#define QUORUM_MAX 16u
+#define QUORUM_MIN	 2u
+#define QUORUM_MAX	 16u
+#define PROJECT_FILE_MAX (1u << 20)
 
 struct project {
 	char name[PROJECT_NAME_MAX];
 	uint64_t seed;
 	struct model_spec model;
-	struct data_spec data;   /* paths are relative to the project file's folder: resolved here */
+	struct data_spec data; /* paths are relative to the project file's folder: resolved here */
 	struct train_spec train;
 	enum verify_policy policy;
 	uint32_t quorum;
 };
 
-/* Reads and checks project.yaml. All errors are reported, one line each, as
+/* Reads and checks project.yaml. All errors are reported, one line each and in the file's order, as
  * "FILE:LINE:COLUMN: section.key: what is wrong; remedy (nearest valid key)". They go to `errors`
- * (a growing text, NUL-terminated on return; may be NULL) and the first one to msg.
- * Errors: TK_ENOENT, TK_EINVAL, TK_ELIMIT, TK_ENOMEM. *out is set only on success. */
-int project_read(struct project *out, const char *path, struct bytes *errors,
-	struct errmsg *msg) TK_CHECKED;
+ * (a growing text, NUL-terminated on return beyond its len; may be NULL) and the first one to msg.
+ * A file that cannot be read gives one line too. *out is set only on success.
+ * Errors: TK_ENOENT, TK_EIO, TK_EINVAL, TK_EUNSUPPORTED (when nothing else is wrong than a setting
+ * that this version does not have), TK_ELIMIT, TK_ENOMEM. */
+int project_read(
+	struct project *out, const char *path, struct bytes *errors, struct errmsg *msg) TK_CHECKED;
 
 /* Prepares the data and puts the recipe together. Gives *out (recipe_close) only on success. */
 int project_recipe(struct recipe *out, const struct project *p, const struct shard_sink *sink,

@@ -1,0 +1,126 @@
+/* Writes safetensors (the format of huggingface/safetensors): an 8-byte little-endian length, a header
+ * of JSON padded with spaces to a multiple of 8 bytes, then the tensors' bytes one after another.
+ * Never reads any. */
+#include "tasks/model/safetensors.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "tasks/data/utf8.h"
+
+/* Appends text while nothing has failed: the first error stays in *rc. */
+static void put(struct bytes *out, int *rc, const char *text, size_t n)
+{
+	if (*rc == TK_OK)
+		*rc = bytes_append(out, text, n);
+}
+
+static void put_text(struct bytes *out, int *rc, const char *text)
+{
+	put(out, rc, text, strlen(text));
+}
+
+/* Appends a JSON string (RFC 8259 §7); what is not UTF-8 becomes U+FFFD. */
+static void put_string(struct bytes *out, int *rc, const char *text)
+{
+	size_t len = strlen(text);
+
+	put_text(out, rc, "\"");
+	for (size_t i = 0; i < len;) {
+		uint32_t code_point;
+		size_t n = utf8_decode((const uint8_t *)text + i, len - i, &code_point);
+		char escape[8];
+
+		if (n == 0) {
+			put_text(out, rc, "\xef\xbf\xbd");
+			n = 1;
+		} else if (code_point == '"' || code_point == '\\') {
+			snprintf(escape, sizeof(escape), "\\%c", (char)code_point);
+			put_text(out, rc, escape);
+		} else if (code_point < 0x20) {
+			snprintf(escape, sizeof(escape), "\\u%04x", (unsigned)code_point);
+			put_text(out, rc, escape);
+		} else {
+			put(out, rc, text + i, n);
+		}
+		i += n;
+	}
+	put_text(out, rc, "\"");
+}
+
+static void put_metadata(struct bytes *out, int *rc, const char *const *pairs)
+{
+	put_text(out, rc, "\"__metadata__\":{");
+	for (size_t i = 0; pairs[i] != NULL; i += 2) {
+		put_text(out, rc, i == 0 ? "" : ",");
+		put_string(out, rc, pairs[i]);
+		put_text(out, rc, ":");
+		put_string(out, rc, pairs[i + 1]);
+	}
+	put_text(out, rc, "},");
+}
+
+static void put_tensor(struct bytes *out, int *rc, const struct tensor *t)
+{
+	char text[128];
+
+	put_string(out, rc, t->name);
+	if (t->shape[1] != 0)
+		snprintf(text, sizeof(text), ":{\"dtype\":\"F32\",\"shape\":[%u,%u],", t->shape[0],
+			t->shape[1]);
+	else
+		snprintf(text, sizeof(text), ":{\"dtype\":\"F32\",\"shape\":[%u],", t->shape[0]);
+	put_text(out, rc, text);
+	snprintf(text, sizeof(text), "\"data_offsets\":[%zu,%zu]}", 4 * t->offset,
+		4 * (t->offset + t->count));
+	put_text(out, rc, text);
+}
+
+/* Tensors lie in the file as they lie in the parameter block. */
+static void put_header(
+	struct bytes *out, int *rc, const struct model *m, const char *const *metadata)
+{
+	size_t start = out->len;
+
+	put_text(out, rc, "{");
+	if (metadata != NULL && metadata[0] != NULL)
+		put_metadata(out, rc, metadata);
+	for (uint32_t i = 0; i < m->tensor_count; i++) {
+		put_text(out, rc, i == 0 ? "" : ",");
+		put_tensor(out, rc, &m->tensors[i]);
+	}
+	put_text(out, rc, "}");
+	while (*rc == TK_OK && (out->len - start) % 8 != 0)
+		put_text(out, rc, " ");
+}
+
+static void put_floats(struct bytes *out, int *rc, const float *x, size_t count)
+{
+	if (*rc == TK_OK)
+		*rc = bytes_reserve(out, 4 * count);
+	for (size_t i = 0; *rc == TK_OK && i < count; i++) {
+		uint32_t bits;
+
+		memcpy(&bits, &x[i], sizeof(bits));
+		store_le32(out->data + out->len, bits);
+		out->len += 4;
+	}
+}
+
+int safetensors_encode(struct bytes *out, const struct model *m, const float *parameters,
+	const char *const *metadata, struct errmsg *msg)
+{
+	uint8_t length[8] = {0};
+	size_t start = out->len;
+	int rc = bytes_append(out, length, sizeof(length));
+
+	put_header(out, &rc, m, metadata);
+	if (rc == TK_OK)
+		store_le64(out->data + start, out->len - start - sizeof(length));
+	put_floats(out, &rc, parameters, m->parameters);
+	if (rc == TK_OK)
+		return TK_OK;
+	out->len = start;
+	return errmsg_set(
+		msg, rc, "not enough memory to write a model of %zu parameters", m->parameters);
+}

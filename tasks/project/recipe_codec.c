@@ -1,0 +1,262 @@
+/* The recipe's canonical bytes (MessagePack; one array for each struct, fields in the struct's order):
+ *
+ *   [1, numerics, name, seed, model, train, data]
+ *   model = [type, activation, embedding, [width…]]
+ *   train = [optimizer, learning_rate, beta1, beta2, epsilon, momentum, weight_decay, clip, schedule,
+ *            warmup_steps, batch_size, inner_steps, units_per_round, rounds, compression, outer,
+ *            outer_learning_rate, outer_momentum]
+ *   data  = [kind, features, context, [code point…] or [class name…], part, part]
+ *   part  = [samples, shard_samples, digests as one bin]
+ *
+ * Reals are float32. A recipe has exactly one encoding: what decodes but encodes otherwise is refused. */
+#include "tasks/project/recipe.h"
+
+#include <string.h>
+
+#include "tasks/base/mem.h"
+#include "tasks/base/mpread.h"
+#include "tasks/base/pack.h"
+#include "tasks/math/engine.h"
+
+#define RECIPE_FORMAT 1u
+#define RECIPE_FIELDS 7u
+#define MODEL_FIELDS  4u
+#define TRAIN_FIELDS  18u
+#define DATA_FIELDS   6u
+#define PART_FIELDS   3u
+
+static void pack_model(struct packer *p, const struct model_spec *m)
+{
+	pack_array(p, MODEL_FIELDS);
+	pack_u64(p, m->type);
+	pack_u64(p, m->activation);
+	pack_u64(p, m->embedding);
+	pack_array(p, m->hidden_count);
+	for (uint32_t i = 0; i < m->hidden_count; i++)
+		pack_u64(p, m->hidden[i]);
+}
+
+static void pack_train(struct packer *p, const struct train_spec *t)
+{
+	pack_array(p, TRAIN_FIELDS);
+	pack_u64(p, t->optimizer);
+	pack_f32(p, t->learning_rate);
+	pack_f32(p, t->beta1);
+	pack_f32(p, t->beta2);
+	pack_f32(p, t->epsilon);
+	pack_f32(p, t->momentum);
+	pack_f32(p, t->weight_decay);
+	pack_f32(p, t->clip);
+	pack_u64(p, t->schedule);
+	pack_u64(p, t->warmup_steps);
+	pack_u64(p, t->batch_size);
+	pack_u64(p, t->inner_steps);
+	pack_u64(p, t->units_per_round);
+	pack_u64(p, t->rounds);
+	pack_u64(p, t->compression);
+	pack_u64(p, t->outer);
+	pack_f32(p, t->outer_learning_rate);
+	pack_f32(p, t->outer_momentum);
+}
+
+static void pack_part(struct packer *p, const struct dataset_part *part)
+{
+	pack_array(p, PART_FIELDS);
+	pack_u64(p, part->samples);
+	pack_u64(p, part->shard_samples);
+	pack_bin(p, part->digests, (size_t)part->shards * DIGEST_BYTES);
+}
+
+static void pack_data(struct packer *p, const struct dataset *d)
+{
+	pack_array(p, DATA_FIELDS);
+	pack_u64(p, d->kind);
+	pack_u64(p, d->features);
+	pack_u64(p, d->context);
+	pack_array(p, d->classes);
+	for (uint32_t i = 0; i < d->classes; i++) {
+		if (d->kind == SAMPLE_TEXT)
+			pack_u64(p, d->vocabulary[i]);
+		else
+			pack_text(p, d->class_names[i]);
+	}
+	pack_part(p, &d->train);
+	pack_part(p, &d->validation);
+}
+
+int recipe_encode(const struct recipe *r, struct bytes *out, struct errmsg *msg)
+{
+	size_t before = out->len;
+	struct packer p;
+
+	pack_begin(&p, out);
+	pack_array(&p, RECIPE_FIELDS);
+	pack_u64(&p, RECIPE_FORMAT);
+	pack_u64(&p, r->numerics);
+	pack_text(&p, r->name);
+	pack_u64(&p, r->seed);
+	pack_model(&p, &r->model);
+	pack_train(&p, &r->train);
+	pack_data(&p, &r->data);
+	if (pack_end(&p) == TK_OK)
+		return TK_OK;
+	out->len = before;
+	return errmsg_set(msg, TK_ENOMEM, "not enough memory to encode the recipe of %s", r->name);
+}
+
+/* Reads the head of an array that has exactly n elements. */
+static void read_tuple(struct mp_reader *in, const char *field, uint32_t n)
+{
+	mp_array(in, field, n, n);
+}
+
+static void read_model(struct mp_reader *in, struct model_spec *m)
+{
+	read_tuple(in, "model", MODEL_FIELDS);
+	m->type = mp_u32(in, "model.type", MODEL_LOGISTIC, MODEL_CHAR_MLP);
+	m->activation = mp_u32(in, "model.activation", ACTIVATION_RELU, ACTIVATION_TANH);
+	m->embedding = mp_u32(in, "model.embedding", 0, EMBEDDING_MAX);
+	m->hidden_count = mp_array(in, "model.hidden", 0, HIDDEN_LAYERS_MAX);
+	for (uint32_t i = 0; i < m->hidden_count; i++)
+		m->hidden[i] = mp_u32(in, "model.hidden", 1, HIDDEN_WIDTH_MAX);
+}
+
+static void read_train(struct mp_reader *in, struct train_spec *t)
+{
+	read_tuple(in, "train", TRAIN_FIELDS);
+	t->optimizer = mp_u32(in, "train.optimizer", OPTIMIZER_SGD, OPTIMIZER_ADAMW);
+	t->learning_rate = mp_f32(in, "train.learning_rate");
+	t->beta1 = mp_f32(in, "train.beta1");
+	t->beta2 = mp_f32(in, "train.beta2");
+	t->epsilon = mp_f32(in, "train.epsilon");
+	t->momentum = mp_f32(in, "train.momentum");
+	t->weight_decay = mp_f32(in, "train.weight_decay");
+	t->clip = mp_f32(in, "train.clip");
+	t->schedule = mp_u32(in, "train.schedule", SCHEDULE_CONSTANT, SCHEDULE_COSINE);
+	t->warmup_steps = mp_u32(in, "train.warmup_steps", 0, INNER_STEPS_MAX);
+	t->batch_size = mp_u32(in, "train.batch_size", 1, BATCH_MAX);
+	t->inner_steps = mp_u32(in, "train.inner_steps", 1, INNER_STEPS_MAX);
+	t->units_per_round = mp_u32(in, "train.units_per_round", 1, UNITS_PER_ROUND_MAX);
+	t->rounds = mp_u32(in, "train.rounds", 1, ROUNDS_MAX);
+	t->compression = mp_u32(in, "train.compression", COMPRESSION_NONE, COMPRESSION_INT8);
+	t->outer = mp_u32(in, "train.outer.optimizer", OUTER_SGD, OUTER_NESTEROV);
+	t->outer_learning_rate = mp_f32(in, "train.outer.learning_rate");
+	t->outer_momentum = mp_f32(in, "train.outer.momentum");
+}
+
+/* The code points or the names of the classes; mp_array bounds the count by the bytes at hand, so a
+ * name's slot of LABEL_BYTES_MAX answers for at least one byte that has arrived. */
+static int read_classes(struct mp_reader *in, struct dataset *d)
+{
+	d->classes = mp_array(in, "data.classes", 2, CLASSES_MAX);
+	if (in->error != TK_OK)
+		return TK_OK; /* mp_end reports it */
+	if (d->kind == SAMPLE_TEXT) {
+		d->vocabulary = mem_calloc(d->classes, sizeof(*d->vocabulary));
+		if (d->vocabulary == NULL)
+			return TK_ENOMEM;
+		for (uint32_t i = 0; i < d->classes; i++)
+			d->vocabulary[i] = mp_u32(in, "data.vocabulary", 0, 0x10ffff);
+		return TK_OK;
+	}
+	d->class_names = mem_calloc(d->classes, sizeof(*d->class_names));
+	if (d->class_names == NULL)
+		return TK_ENOMEM;
+	for (uint32_t i = 0; i < d->classes; i++)
+		mp_text(in, "data.class_names", d->class_names[i], LABEL_BYTES_MAX);
+	return TK_OK;
+}
+
+static int read_part(struct mp_reader *in, const char *field, struct dataset_part *p)
+{
+	struct span digests;
+
+	read_tuple(in, field, PART_FIELDS);
+	p->samples = mp_u64(in, field, 0, UINT64_MAX);
+	p->shard_samples = mp_u32(in, field, 0, UINT32_MAX);
+	digests = mp_bin(in, field, SHARDS_MAX * DIGEST_BYTES);
+	/* a length that is no multiple leaves a tail, which the second encoding then lacks */
+	p->shards = (uint32_t)(digests.len / DIGEST_BYTES);
+	if (in->error != TK_OK || p->shards == 0)
+		return TK_OK;
+	p->digests = mem_dup(digests.data, (size_t)p->shards * DIGEST_BYTES);
+	return p->digests != NULL ? TK_OK : TK_ENOMEM;
+}
+
+static int read_data(struct mp_reader *in, struct dataset *d)
+{
+	int rc;
+
+	read_tuple(in, "data", DATA_FIELDS);
+	d->kind = mp_u32(in, "data.kind", SAMPLE_F32, SAMPLE_TEXT);
+	d->features = mp_u32(in, "data.features", 0, FEATURES_MAX);
+	d->context = mp_u32(in, "data.context", 0, CONTEXT_MAX);
+	rc = read_classes(in, d);
+	if (rc == TK_OK)
+		rc = read_part(in, "data.train", &d->train);
+	if (rc == TK_OK)
+		rc = read_part(in, "data.validation", &d->validation);
+	return rc;
+}
+
+static int read_recipe(struct recipe *r, struct span bytes, struct errmsg *msg)
+{
+	struct mp_reader in;
+	uint32_t format;
+	int rc;
+
+	mp_begin(&in, bytes);
+	read_tuple(&in, "recipe", RECIPE_FIELDS);
+	format = mp_u32(&in, "format", 0, UINT32_MAX);
+	r->numerics = mp_u32(&in, "numerics", 0, UINT32_MAX);
+	if (in.error == TK_OK && format != RECIPE_FORMAT)
+		return errmsg_set(msg, TK_EUNSUPPORTED,
+			"the recipe has format %u; this version reads format %u", format,
+			RECIPE_FORMAT);
+	if (in.error == TK_OK && r->numerics != NUMERICS_VERSION)
+		return errmsg_set(msg, TK_EUNSUPPORTED,
+			"the recipe wants version %u of the arithmetic; this version has %u",
+			r->numerics, NUMERICS_VERSION);
+	mp_text(&in, "name", r->name, sizeof(r->name));
+	r->seed = mp_u64(&in, "seed", 0, UINT64_MAX);
+	read_model(&in, &r->model);
+	read_train(&in, &r->train);
+	rc = read_data(&in, &r->data);
+	if (rc != TK_OK)
+		return errmsg_set(msg, rc, "not enough memory to read a recipe");
+	rc = mp_end(&in, msg);
+	return rc == TK_OK ? TK_OK : errmsg_prefix(msg, rc, "malformed recipe");
+}
+
+static int check_canonical(const struct recipe *r, struct span in, struct errmsg *msg)
+{
+	struct bytes again = {0};
+	int rc = recipe_encode(r, &again, msg);
+
+	if (rc == TK_OK && !span_equal(bytes_span(&again), in))
+		rc = errmsg_set(msg, TK_EPROTO, "the recipe is not in its canonical encoding");
+	bytes_close(&again);
+	return rc;
+}
+
+int recipe_decode(struct recipe *out, struct span in, struct errmsg *msg)
+{
+	struct recipe r = {0};
+	int rc;
+
+	if (in.len > RECIPE_BYTES_MAX)
+		return errmsg_set(msg, TK_ELIMIT, "a recipe of %zu bytes; at most %u are accepted",
+			in.len, RECIPE_BYTES_MAX);
+	rc = read_recipe(&r, in, msg);
+	if (rc == TK_OK)
+		rc = recipe_validate(&r, msg);
+	if (rc == TK_EINVAL)
+		rc = TK_EPROTO; /* whoever sent it should have validated it */
+	if (rc == TK_OK)
+		rc = check_canonical(&r, in, msg);
+	if (rc == TK_OK)
+		*out = r;
+	else
+		recipe_close(&r);
+	return rc;
+}

@@ -29,6 +29,8 @@ KERNELS := baseline
 ifeq ($(ARCH),x86_64)
 KERNELS += avx2 avx512
 endif
+# Neither flag after -O3 changes a value: they only drop errno and exception flags, which nobody reads.
+FLAGS_KERNELS  := -O3 -fno-math-errno -fno-trapping-math
 FLAGS_baseline :=
 FLAGS_avx2     := -mavx2 -mfma
 FLAGS_avx512   := -mavx512f -mavx512dq -mavx512bw -mavx512vl -mfma -mprefer-vector-width=512
@@ -49,11 +51,17 @@ $(BUILD)/%.o: %.c
 
 $(BUILD)/tasks/math/kernels_%.o: tasks/math/kernels.c
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -O3 $(FLAGS_$*) -DKERNEL_ENGINE=$* -c $< -o $@
+	$(CC) $(ALL_CFLAGS) $(FLAGS_KERNELS) $(FLAGS_$*) -DKERNEL_ENGINE=$* -c $< -o $@
+
+# The status page travels inside the program.
+PAGE_FILES := index.html talkoot.css curve.js talkoot.js
+$(BUILD)/page_files.o: $(PAGE_FILES:%=web/%)
+	@mkdir -p $(@D)
+	cd web && ld -r -b binary -z noexecstack -o $(abspath $@) $(PAGE_FILES)
 
 $(LIB_TASKS): $(call obj,$(TASKS)) $(KERNEL_OBJS)
 $(LIB_PEER): $(call obj,$(PEER))
-$(LIB_COORD): $(call obj,$(COORD))
+$(LIB_COORD): $(call obj,$(COORD)) $(BUILD)/page_files.o
 $(BUILD)/%.a:
 	@rm -f $@
 	ar rcs $@ $^

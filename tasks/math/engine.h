@@ -18,15 +18,15 @@ struct adamw_step {
 	float learning_rate;
 	float beta1, beta2;
 	float epsilon;
-	float weight_decay;    /* decoupled: w ← w − lr·wd·w first */
-	float bias1, bias2;    /* 1 − β1^t and 1 − β2^t, t = 1 at the first step */
-	float gradient_scale;  /* the clip factor; 1 when not clipped */
+	float weight_decay;   /* decoupled: w ← w − lr·wd·w first */
+	float bias1, bias2;   /* 1 − β1^t and 1 − β2^t, t = 1 at the first step */
+	float gradient_scale; /* the clip factor; 1 when not clipped */
 };
 
 struct sgd_step {
 	float learning_rate;
-	float momentum; /* 0: plain; the buffer v ← momentum·v + g; w ← w − lr·v */
-	float weight_decay;
+	float momentum;	    /* 0: plain; the buffer v ← momentum·v + g; w ← w − lr·v */
+	float weight_decay; /* decoupled, as in adamw_step */
 	float gradient_scale;
 };
 

@@ -1,4 +1,4 @@
-/* Keyed bijections and the two-level order of samples (DESIGN §3, NUMERICS.md). No tables: a unit's
+/* Keyed bijections and the two-level order of samples (NUMERICS.md). No tables: a unit's
  * samples follow from (seed, epoch, position) alone. */
 #ifndef TASKS_MATH_ORDER_H
 #define TASKS_MATH_ORDER_H
@@ -6,16 +6,18 @@
 #include <stdint.h>
 
 /* A bijection of [0,n) by an unbalanced Feistel network on Philox with cycle walking, and its inverse.
- * key and tweak select it. n = 0 is not allowed; n = 1 gives 0. Expected O(1) Philox calls. */
+ * key and tweak select it. x, y < n, so n = 0 is not allowed; n = 1 gives 0. Expected O(1) Philox
+ * calls. */
 uint64_t bijection(uint64_t n, uint64_t key, uint32_t tweak, uint64_t x);
 uint64_t bijection_inverse(uint64_t n, uint64_t key, uint32_t tweak, uint64_t y);
 
-#define ORDER_WINDOW 16u /* shards whose samples are shuffled together */
+#define ORDER_WINDOW	  16u	       /* shards whose samples are shuffled together */
+#define ORDER_SAMPLES_MAX (1ull << 62) /* far above what readers accept */
 
 /* A dataset part as the order sees it: every shard holds shard_samples, the last one what remains. */
 struct order {
 	uint64_t seed;
-	uint64_t samples;       /* ≥ 1 */
+	uint64_t samples;	/* ≥ 1, ≤ ORDER_SAMPLES_MAX */
 	uint64_t shard_samples; /* ≥ 1 */
 };
 

@@ -1,0 +1,131 @@
+/* For kernels.c alone: a vector of the instruction set's width, the fused multiply-add, and the hints
+ * to the compiler. Width and hints never reach the bits of a result. */
+#ifndef TASKS_MATH_KERNELS_VECTOR_H
+#define TASKS_MATH_KERNELS_VECTOR_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <float.h>
+#include <math.h>
+#include <string.h>
+
+#if defined(__AVX512F__) || defined(__AVX2__)
+#include <immintrin.h>
+#elif defined(__ARM_NEON) && defined(__aarch64__)
+#include <arm_neon.h>
+#endif
+
+_Static_assert(FLT_EVAL_METHOD == 0, "canonical arithmetic needs float operations without excess");
+
+#define INLINE static inline __attribute__((always_inline))
+#if defined(__clang__)
+#define UNROLL	    _Pragma("clang loop unroll(full)")
+#define INDEPENDENT _Pragma("clang loop vectorize(assume_safety)")
+#else
+#define UNROLL	    _Pragma("GCC unroll 16")
+#define INDEPENDENT _Pragma("GCC ivdep") /* the iterations of the next loop do not interact */
+#endif
+
+/* Tiles of TILE_ROWS × TILE_VECTORS accumulators leave registers for a row of B and a value of A. */
+#if defined(__AVX512F__)
+#define LANES	     16
+#define TILE_ROWS    8
+#define TILE_VECTORS 3
+#elif defined(__AVX2__)
+#define LANES	     8
+#define TILE_ROWS    4
+#define TILE_VECTORS 3
+#elif defined(__ARM_NEON) && defined(__aarch64__)
+#define LANES	     4
+#define TILE_ROWS    8
+#define TILE_VECTORS 3
+#else
+#define LANES	     4
+#define TILE_ROWS    4
+#define TILE_VECTORS 1
+#endif
+
+typedef float vec __attribute__((vector_size(LANES * sizeof(float))));
+
+INLINE uint32_t bits_of(float x)
+{
+	uint32_t u;
+
+	memcpy(&u, &x, sizeof(u));
+	return u;
+}
+
+INLINE float from_bits(uint32_t u)
+{
+	float x;
+
+	memcpy(&x, &u, sizeof(x));
+	return x;
+}
+
+#if defined(__FMA__) || defined(__ARM_FEATURE_FMA) || !defined(__SSE2__)
+INLINE float fused(float a, float b, float c)
+{
+	return __builtin_fmaf(a, b, c);
+}
+#else
+/* fmaf without the instruction: the product is exact in double, the sum is rounded to odd, and so the
+ * second rounding is the only one (Boldo and Melquiond, "Emulation of FMA and correctly rounded sums:
+ * proved algorithms using rounding to odd", 2008). libm's fmaf does as well, at a tenth of the speed. */
+INLINE float fused(float a, float b, float c)
+{
+	double product = (double)a * (double)b;
+	double addend = (double)c;
+	double sum = product + addend;
+	double part = sum - product;
+	double error = (product - (sum - part)) + (addend - part);
+	int64_t odd, inexact;
+	int64_t outward, u;
+
+	memcpy(&u, &sum, sizeof(u));
+	inexact = -(
+		int64_t)((error < 0) | (error > 0)); /* NaN: an infinity or NaN, as it should be */
+	outward = (int64_t)((error > 0) == (sum > 0)) * 2 - 1;
+	odd = u & 1;
+	u += inexact & (odd - 1) & outward;
+	memcpy(&sum, &u, sizeof(sum));
+	return (float)sum;
+}
+#endif
+
+INLINE vec vec_load(const float *p)
+{
+	vec v;
+
+	memcpy(&v, p, sizeof(v));
+	return v;
+}
+
+INLINE void vec_store(float *p, vec v)
+{
+	memcpy(p, &v, sizeof(v));
+}
+
+INLINE vec vec_splat(float x)
+{
+	return x - (vec){0}; /* x − 0 is x, −0 included */
+}
+
+INLINE vec vec_fma(vec a, vec b, vec c)
+{
+#if defined(__AVX512F__)
+	return _mm512_fmadd_ps(a, b, c);
+#elif defined(__AVX2__)
+	return _mm256_fmadd_ps(a, b, c);
+#elif defined(__ARM_NEON) && defined(__aarch64__)
+	return vfmaq_f32(c, a, b);
+#else
+	UNROLL
+	for (int i = 0; i < LANES; i++)
+		c[i] = fused(a[i], b[i], c[i]);
+	return c;
+#endif
+}
+
+#endif

@@ -145,8 +145,6 @@ static int handshake_frame(struct session *s, struct span frame)
 			s->noise.messages + 1);
 	if (!first)
 		rc = handshake_check_identity(s, span_of(payload, len));
-	else if (len != 0)
-		rc = errmsg_set(&s->reason, TK_EPROTO, "handshake message 1 carries a payload");
 	if (rc == TK_OK && noise_handshake_writes(&s->noise))
 		rc = handshake_write_identity(s);
 	if (rc == TK_OK && noise_handshake_done(&s->noise)) {
@@ -295,13 +293,18 @@ static int transport_frame(struct session *s, uint8_t *frame, size_t len)
 		frame[0] == FRAME_MORE);
 }
 
-/* A transport frame holds a flag, at least one byte of a message and a tag. */
+/* The first handshake message is one key; a transport frame holds a flag, at least one byte of a
+ * message and a tag. */
 static int check_length(struct session *s, size_t length)
 {
-	bool open = s->state == SESSION_OPEN;
-	size_t min = open ? FLAG_BYTES + 1 + NOISE_TAG_BYTES : NOISE_KEY_BYTES;
-	size_t max = open ? FRAME_BYTES_MAX : HANDSHAKE_FRAME_MAX;
+	size_t min = NOISE_KEY_BYTES, max = HANDSHAKE_FRAME_MAX;
 
+	if (s->state == SESSION_OPEN) {
+		min = FLAG_BYTES + 1 + NOISE_TAG_BYTES;
+		max = FRAME_BYTES_MAX;
+	} else if (s->noise.messages == 0) {
+		max = NOISE_KEY_BYTES;
+	}
 	if (length >= min && length <= max)
 		return TK_OK;
 	return errmsg_set(&s->reason, length < min ? TK_EPROTO : TK_ELIMIT,

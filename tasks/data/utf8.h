@@ -12,6 +12,9 @@
  * they are ill-formed: overlong forms, surrogates, values past U+10FFFF, cut-off sequences. */
 size_t utf8_decode(const uint8_t *s, size_t len, uint32_t *code_point);
 
+/* Writes a code point (≤ U+10FFFF, no surrogate) as 1–4 bytes without NUL; returns how many. */
+size_t utf8_encode(char out[4], uint32_t code_point);
+
 /* True when the NUL-terminated text is well-formed. */
 bool utf8_valid(const char *text);
 

@@ -1,0 +1,129 @@
+/* talkoot init, serve and invite: the life of a coordinator. */
+#include <arpa/inet.h>
+#include <ifaddrs.h>
+#include <net/if.h>
+#include <string.h>
+
+#include "coordinator/cli/cli.h"
+#include "coordinator/serve_uv.h"
+#include "peer/wire/link.h"
+
+int command_init(const struct cli *cli)
+{
+	struct option_spec none[] = {{0}};
+	struct errmsg msg = {""};
+	const char *home;
+
+	if (!cli_arguments(cli, none, &home, 1))
+		return EXIT_USAGE;
+	if (home_create(home, &msg) != TK_OK)
+		return cli_failed(&msg);
+	printf("Made a coordinator in %s. Its key file is the network's identity: keep a copy of\n"
+	       "%s/key in a safe place.\nNext: talkoot serve %s --listen 0.0.0.0:7331\n",
+		home, home, home);
+	return EXIT_OK;
+}
+
+int command_serve(const struct cli *cli)
+{
+	struct option_spec options[] = {
+		{'l', "listen", true, NULL},
+		{'q', "quiet", false, NULL},
+		{0},
+	};
+	struct serve_options serve = {0};
+	struct errmsg msg = {""};
+
+	if (!cli_arguments(cli, options, &serve.home, 1))
+		return EXIT_USAGE;
+	if (options[0].value == NULL) {
+		fputs("talkoot serve: --listen ADDR:PORT is missing, like --listen 0.0.0.0:7331\n",
+			stderr);
+		return EXIT_USAGE;
+	}
+	serve.listen = options[0].value;
+	serve.quiet = options[1].value != NULL;
+	return serve_run(&serve, &msg) == TK_OK ? EXIT_OK : cli_failed(&msg);
+}
+
+/* This computer's first IPv4 address that others may reach; loopback when there is none. */
+static void own_address(char *out, socklen_t size)
+{
+	struct ifaddrs *list = NULL;
+
+	snprintf(out, size, "127.0.0.1");
+	if (getifaddrs(&list) != 0)
+		return;
+	for (const struct ifaddrs *i = list; i != NULL; i = i->ifa_next) {
+		const struct sockaddr_in *in = (const void *)i->ifa_addr;
+
+		if (in == NULL || in->sin_family != AF_INET || (i->ifa_flags & IFF_LOOPBACK) != 0)
+			continue;
+		inet_ntop(AF_INET, &in->sin_addr, out, size);
+		break;
+	}
+	freeifaddrs(list);
+}
+
+/* Where volunteers reach the coordinator: as told, or where it listens. */
+static bool public_host(
+	struct home *home, const char *told, char *out, size_t size, struct errmsg *msg)
+{
+	char listen[200], own[64];
+	const char *colon;
+
+	if (told != NULL) {
+		snprintf(out, size, "%s", told);
+		return true;
+	}
+	if (store_text(home->store, "listen", listen, sizeof(listen), msg) != TK_OK)
+		return false;
+	colon = strrchr(listen, ':');
+	if (colon == NULL) {
+		errmsg_set(msg, TK_ENOENT,
+			"%s has not been served yet, so its address is unknown: run talkoot serve "
+			"first, "
+			"or say --host HOST:PORT",
+			home->path);
+		return false;
+	}
+	if (strncmp(listen, "0.0.0.0:", 8) == 0 || strncmp(listen, "[::]:", 5) == 0) {
+		own_address(own, sizeof(own));
+		snprintf(out, size, "%s%s", own, colon);
+	} else {
+		snprintf(out, size, "%s", listen);
+	}
+	return true;
+}
+
+int command_invite(const struct cli *cli)
+{
+	struct option_spec options[] = {{0, "host", true, NULL}, {0}};
+	struct errmsg msg = {""};
+	struct bytes text = {0};
+	struct link link = {.host_count = 1};
+	struct identity id;
+	struct home home;
+	const char *path;
+	int rc;
+
+	if (!cli_arguments(cli, options, &path, 1))
+		return EXIT_USAGE;
+	rc = home_open(&home, path, &msg);
+	if (rc != TK_OK)
+		return cli_failed(&msg);
+	rc = home_identity(&home, &id, &msg);
+	if (rc == TK_OK) {
+		link.network = id.key.public;
+		identity_wipe(&id);
+		rc = public_host(
+			     &home, options[0].value, link.hosts[0], sizeof(link.hosts[0]), &msg)
+			     ? link_format(&link, &text, &msg)
+			     : TK_ENOENT;
+	}
+	home_close(&home);
+	if (rc == TK_OK)
+		printf("%.*s\n", (int)text.len, (const char *)text.data);
+	bytes_close(&text);
+	return rc == TK_OK ? EXIT_OK : cli_failed(&msg);
+}

@@ -1,0 +1,97 @@
+/* talkoot: the owner's command line. One table; each row is a file of its own. */
+#include <getopt.h>
+#include <signal.h>
+#include <string.h>
+
+#include "coordinator/cli/cli.h"
+#include "tasks/base/key.h"
+
+#define VERSION "0.1.0"
+
+static const struct command commands[] = {
+	{"init", "HOME", "make a coordinator's home: keys and an empty store", command_init},
+	{"serve", "HOME --listen ADDR:PORT", "run the coordinator", command_serve},
+	{"invite", "HOME [--host HOST:PORT]", "print the link with which volunteers join",
+		command_invite},
+	{"check", "FILE", "read a project and its data, say what it will cost", command_check},
+	{"submit", "FILE [--watch]", "hand a project to the coordinator (-C HOME)", command_submit},
+	{"list", "", "list the projects (-C HOME)", command_list},
+	{"status", "[NAME] [--json]", "say how a project is doing (-C HOME)", command_status},
+	{"watch", "NAME", "follow a project until it is over (-C HOME)", command_watch},
+	{"stop", "NAME", "end a project at its next round (-C HOME)", command_stop},
+	{"export", "NAME -o FILE", "write the model as safetensors (-C HOME)", command_export},
+	{"sample", "NAME [--length N] [--seed N]", "print text drawn from a text model (-C HOME)",
+		command_sample},
+	{"train", "FILE [-o FILE] [--threads N]", "train the same project in this one process",
+		command_train},
+};
+
+#define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
+
+static void usage(FILE *out)
+{
+	fputs("Usage: talkoot [-C HOME] COMMAND [ARGUMENTS]\n\n"
+	      "Trains a model on strangers' computers and gets, bit for bit, the model that this\n"
+	      "computer would have produced.\n\nCommands:\n",
+		out);
+	for (size_t i = 0; i < COMMAND_COUNT; i++)
+		fprintf(out, "  %-8s %-30s %s\n", commands[i].name, commands[i].arguments,
+			commands[i].summary);
+	fputs("\nOptions:\n"
+	      "  -C, --home HOME   the coordinator's home\n"
+	      "  -h, --help        this text; `talkoot check --help` lists the keys of "
+	      "project.yaml\n"
+	      "      --version     the version\n",
+		out);
+}
+
+static int run_command(struct cli *cli)
+{
+	for (size_t i = 0; i < COMMAND_COUNT; i++) {
+		if (strcmp(commands[i].name, cli->argv[0]) == 0)
+			return commands[i].run(cli);
+	}
+	fprintf(stderr, "talkoot: there is no command \"%s\"; `talkoot --help` lists them\n",
+		cli->argv[0]);
+	return EXIT_USAGE;
+}
+
+int main(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{"home", required_argument, NULL, 'C'},
+		{"help", no_argument, NULL, 'h'},
+		{"version", no_argument, NULL, 'V'},
+		{NULL, 0, NULL, 0},
+	};
+	struct cli cli = {0};
+	int c;
+
+	signal(SIGPIPE, SIG_IGN);
+	if (crypto_start() != TK_OK) {
+		fputs("talkoot: the cryptography library does not start\n", stderr);
+		return EXIT_FAILED;
+	}
+	while ((c = getopt_long(argc, argv, "+C:h", options, NULL)) != -1) {
+		switch (c) {
+		case 'C':
+			cli.home = optarg;
+			break;
+		case 'h':
+			usage(stdout);
+			return EXIT_OK;
+		case 'V':
+			puts("talkoot " VERSION);
+			return EXIT_OK;
+		default:
+			return EXIT_USAGE;
+		}
+	}
+	if (optind == argc) {
+		usage(stderr);
+		return EXIT_USAGE;
+	}
+	cli.argc = argc - optind;
+	cli.argv = argv + optind;
+	return run_command(&cli);
+}

@@ -1,0 +1,192 @@
+/* talkoot export and sample: what one does with a trained model. */
+#include <math.h>
+#include <string.h>
+
+#include "coordinator/cli/cli.h"
+#include "coordinator/jobs.h"
+#include "coordinator/status.h"
+#include "tasks/base/file.h"
+#include "tasks/base/mem.h"
+#include "tasks/data/utf8.h"
+#include "tasks/math/philox.h"
+#include "tasks/model/safetensors.h"
+
+/* A project's model as it stands now. */
+struct loaded {
+	struct project_row row;
+	struct recipe recipe;
+	struct model model;
+	float *parameters;
+};
+
+static int load_model(struct home *home, const char *name, struct loaded *l, struct errmsg *msg)
+{
+	int rc = store_find_project(home->store, name, &l->row, msg);
+
+	if (rc == TK_OK)
+		rc = job_recipe(&home->blobs, &l->row.recipe, &l->recipe, NULL, msg);
+	if (rc != TK_OK)
+		return rc;
+	rc = model_init(&l->model, &l->recipe.model, &l->recipe.data, msg);
+	if (rc == TK_OK)
+		rc = job_parameters(&home->blobs, &l->row, &l->model, &l->parameters, msg);
+	if (rc != TK_OK)
+		recipe_close(&l->recipe);
+	return rc;
+}
+
+static void loaded_close(struct loaded *l)
+{
+	mem_free(l->parameters);
+	recipe_close(&l->recipe);
+}
+
+static int write_model(const struct loaded *l, const char *path, struct errmsg *msg)
+{
+	char hex[DIGEST_HEX], round[32], checked[96];
+	const char *metadata[] = {"format", "pt", "talkoot.project", l->row.name,
+		"talkoot.model_digest", hex, "talkoot.rounds", round, "talkoot.verification",
+		checked, NULL};
+	struct bytes file = {0};
+	int rc;
+
+	digest_hex(hex, &l->row.model);
+	snprintf(round, sizeof(round), "%u of %u", l->row.round, l->row.rounds);
+	snprintf(checked, sizeof(checked), "policy full: every unit compared, quorum %u",
+		l->row.quorum);
+	rc = safetensors_encode(&file, &l->model, l->parameters, metadata, msg);
+	if (rc == TK_OK)
+		rc = file_replace(path, bytes_span(&file), 0644, msg);
+	bytes_close(&file);
+	return rc;
+}
+
+int command_export(const struct cli *cli)
+{
+	struct option_spec options[] = {{'o', "output", true, NULL}, {0}};
+	struct errmsg msg = {""};
+	struct loaded l = {0};
+	struct home home;
+	const char *name;
+	int rc;
+
+	if (!cli_arguments(cli, options, &name, 1))
+		return EXIT_USAGE;
+	if (options[0].value == NULL) {
+		fputs("talkoot export: say where to: -o model.safetensors\n", stderr);
+		return EXIT_USAGE;
+	}
+	if (!cli_home(cli, &home))
+		return EXIT_FAILED;
+	rc = load_model(&home, name, &l, &msg);
+	if (rc == TK_OK) {
+		rc = write_model(&l, options[0].value, &msg);
+		if (rc == TK_OK && l.row.state != PROJECT_DONE)
+			fprintf(stderr,
+				"talkoot: %s is %s: this is the model after %u of %u rounds\n",
+				name, project_state_name(l.row.state), l.row.round, l.row.rounds);
+		loaded_close(&l);
+	}
+	home_close(&home);
+	return rc == TK_OK ? EXIT_OK : cli_failed(&msg);
+}
+
+/* Draws a class from softmax(logits) with u in [0,1). */
+static uint32_t draw(const float *logits, uint32_t classes, double u)
+{
+	double total = 0, most = (double)logits[0];
+
+	for (uint32_t i = 1; i < classes; i++)
+		most = (double)logits[i] > most ? (double)logits[i] : most;
+	for (uint32_t i = 0; i < classes; i++)
+		total += exp((double)logits[i] - most);
+	u *= total;
+	for (uint32_t i = 0; i + 1 < classes; i++) {
+		u -= exp((double)logits[i] - most);
+		if (u < 0)
+			return i;
+	}
+	return classes - 1;
+}
+
+/* The token a fresh text starts from: a line's end when the vocabulary has one. */
+static uint32_t first_token(const struct dataset *data)
+{
+	for (uint32_t i = 0; i < data->classes; i++) {
+		if (data->vocabulary[i] == '\n')
+			return i;
+	}
+	return 0;
+}
+
+static int print_sample(const struct loaded *l, uint64_t length, uint64_t seed, struct errmsg *msg)
+{
+	const struct model *m = &l->model;
+	struct model_work *work = model_work_new(m, 1);
+	float *logits = mem_floats(m->classes);
+	uint32_t *window = mem_calloc(m->context, sizeof(*window));
+	uint32_t label = 0;
+	int rc = TK_OK;
+
+	if (work == NULL || logits == NULL || window == NULL)
+		rc = errmsg_set(msg, TK_ENOMEM, "not enough memory to sample");
+	for (uint32_t i = 0; rc == TK_OK && i < m->context; i++)
+		window[i] = first_token(&l->recipe.data);
+	for (uint64_t i = 0; rc == TK_OK && i < length; i++) {
+		struct batch batch = {1, NULL, window, &label};
+		float loss;
+		uint8_t correct;
+		uint32_t token;
+		char text[5];
+
+		model_evaluate(
+			m, engine_best(), work, l->parameters, &batch, &loss, &correct, logits);
+		token = draw(logits, m->classes, (double)philox_uniform(seed, STREAM_SAMPLE, 0, i));
+		memmove(window, window + 1, (m->context - 1) * sizeof(*window));
+		window[m->context - 1] = token;
+		text[utf8_encode(text, l->recipe.data.vocabulary[token])] = '\0';
+		fputs(text, stdout);
+	}
+	if (rc == TK_OK)
+		putchar('\n');
+	mem_free(window);
+	mem_free(logits);
+	model_work_free(work);
+	return rc;
+}
+
+int command_sample(const struct cli *cli)
+{
+	struct option_spec options[] = {
+		{'n', "length", true, NULL},
+		{0, "seed", true, NULL},
+		{0},
+	};
+	struct errmsg msg = {""};
+	struct loaded l = {0};
+	uint64_t length = 300, seed = 1;
+	struct home home;
+	const char *name;
+	int rc;
+
+	if (!cli_arguments(cli, options, &name, 1))
+		return EXIT_USAGE;
+	if ((options[0].value != NULL && !cli_number(options[0].value, 1, 1000000, &length)) ||
+		(options[1].value != NULL && !cli_number(options[1].value, 0, UINT64_MAX, &seed))) {
+		fputs("talkoot sample: --length and --seed want whole numbers\n", stderr);
+		return EXIT_USAGE;
+	}
+	if (!cli_home(cli, &home))
+		return EXIT_FAILED;
+	rc = load_model(&home, name, &l, &msg);
+	if (rc == TK_OK) {
+		rc = l.model.vocabulary != 0 ? print_sample(&l, length, seed, &msg)
+					     : errmsg_set(&msg, TK_EUNSUPPORTED,
+						       "%s is not a text model, so there is no "
+						       "text to draw from it",
+						       name);
+		loaded_close(&l);
+	}
+	home_close(&home);
+	return rc == TK_OK ? EXIT_OK : cli_failed(&msg);
+}

@@ -1,0 +1,155 @@
+/* talkoot check and submit: from project.yaml to the coordinator's store. */
+#include <string.h>
+#include <time.h>
+
+#include "coordinator/cli/cli.h"
+#include "tasks/base/mem.h"
+#include "tasks/model/model.h"
+#include "tasks/project/project.h"
+#include "tasks/unit/train.h"
+
+/* Reads project.yaml; prints every error. */
+static bool read_project(const char *file, struct project *project)
+{
+	struct bytes errors = {0};
+	struct errmsg msg = {""};
+	int rc = project_read(project, file, &errors, &msg);
+
+	if (rc != TK_OK && errors.len != 0)
+		fprintf(stderr, "%s", (const char *)errors.data);
+	else if (rc != TK_OK)
+		cli_failed(&msg);
+	bytes_close(&errors);
+	return rc == TK_OK;
+}
+
+int command_check(const struct cli *cli)
+{
+	struct option_spec options[] = {{'h', "help", false, NULL}, {0}};
+	struct errmsg msg = {""};
+	struct project project;
+	struct recipe recipe;
+	const char *file;
+
+	for (int i = 1; i < cli->argc; i++) {
+		if (strcmp(cli->argv[i], "--help") == 0 || strcmp(cli->argv[i], "-h") == 0) {
+			project_help(stdout);
+			return EXIT_OK;
+		}
+	}
+	if (!cli_arguments(cli, options, &file, 1))
+		return EXIT_USAGE;
+	if (!read_project(file, &project))
+		return EXIT_FAILED;
+	if (project_recipe(&recipe, &project, NULL, &msg) != TK_OK)
+		return cli_failed(&msg);
+	project_describe(&project, &recipe, stdout);
+	recipe_close(&recipe);
+	return EXIT_OK;
+}
+
+static int put_shard(
+	void *context, const struct digest *digest, struct span bytes, struct errmsg *msg)
+{
+	struct home *home = context;
+	struct digest stored;
+
+	(void)digest;
+	return blob_store_put(&home->blobs, &stored, bytes, msg);
+}
+
+/* θ_0 as a blob, and its digests. */
+static int put_initial(
+	struct home *home, const struct recipe *recipe, struct project_row *row, struct errmsg *msg)
+{
+	struct bytes encoded = {0};
+	float *parameters = NULL;
+	int rc = train_initial(recipe, &parameters, msg);
+
+	if (rc == TK_OK &&
+		(parameters_encode(&encoded, parameters, row->parameter_count) != TK_OK ||
+			model_digest(&row->model, parameters, row->parameter_count) != TK_OK))
+		rc = errmsg_set(msg, TK_ENOMEM, "not enough memory for the parameters");
+	if (rc == TK_OK)
+		rc = blob_store_put(&home->blobs, &row->parameters, bytes_span(&encoded), msg);
+	bytes_close(&encoded);
+	mem_free(parameters);
+	return rc;
+}
+
+static int put_recipe(
+	struct home *home, const struct recipe *recipe, struct project_row *row, struct errmsg *msg)
+{
+	struct bytes encoded = {0};
+	int rc = recipe_encode(recipe, &encoded, msg);
+
+	if (rc == TK_OK)
+		rc = blob_store_put(&home->blobs, &row->recipe, bytes_span(&encoded), msg);
+	bytes_close(&encoded);
+	return rc;
+}
+
+/* Blobs first, the row last: a project that the server sees is whole. */
+static int submit(struct home *home, const struct project *project, struct errmsg *msg)
+{
+	struct shard_sink sink = {home, put_shard};
+	struct project_row row = {
+		.state = PROJECT_QUEUED,
+		.quorum = project->quorum,
+		.rounds = project->train.rounds,
+		.units_per_round = project->train.units_per_round,
+		.created_s = (uint64_t)time(NULL),
+	};
+	struct model model;
+	struct recipe recipe;
+	int rc = project_recipe(&recipe, project, &sink, msg);
+
+	if (rc != TK_OK)
+		return rc;
+	snprintf(row.name, sizeof(row.name), "%s", project->name);
+	rc = model_init(&model, &recipe.model, &recipe.data, msg);
+	if (rc == TK_OK) {
+		row.parameter_count = model.parameters;
+		row.unit_flops = model_step_flops(&model, recipe.train.batch_size) *
+				 recipe.train.inner_steps;
+		rc = put_initial(home, &recipe, &row, msg);
+	}
+	if (rc == TK_OK)
+		rc = put_recipe(home, &recipe, &row, msg);
+	if (rc == TK_OK)
+		rc = store_add_project(home->store, &row, msg);
+	if (rc == TK_OK)
+		project_describe(project, &recipe, stdout);
+	recipe_close(&recipe);
+	return rc;
+}
+
+int command_submit(const struct cli *cli)
+{
+	struct option_spec options[] = {{'w', "watch", false, NULL}, {0}};
+	struct errmsg msg = {""};
+	struct project project;
+	struct home home;
+	const char *file;
+	int code = EXIT_OK;
+
+	if (!cli_arguments(cli, options, &file, 1))
+		return EXIT_USAGE;
+	if (!read_project(file, &project) || !cli_home(cli, &home))
+		return EXIT_FAILED;
+	if (submit(&home, &project, &msg) != TK_OK) {
+		code = cli_failed(&msg);
+	} else {
+		printf("\nsubmitted %s. Volunteers' computers will store its prepared data: it is "
+		       "not "
+		       "secret from them.\n",
+			project.name);
+		if (!home_is_served(&home))
+			printf("Nothing serves %s right now: talkoot serve %s --listen ADDR:PORT\n",
+				home.path, home.path);
+		if (options[0].value != NULL)
+			code = cli_follow(&home, project.name);
+	}
+	home_close(&home);
+	return code;
+}

@@ -1,0 +1,249 @@
+/* talkoot list, status, watch and stop. They read the store, so they work while nothing serves. */
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "coordinator/cli/cli.h"
+#include "coordinator/status.h"
+
+#define FOLLOW_MS 300
+
+static int list_one(void *context, const void *row)
+{
+	const struct project_row *p = row;
+
+	*(int *)context += 1;
+	printf("%-24s %-8s round %" PRIu32 " of %" PRIu32 "%s%s\n", p->name,
+		project_state_name(p->state), p->round, p->rounds, p->reason[0] != '\0' ? "  " : "",
+		p->reason);
+	return 0;
+}
+
+static int list(const struct cli *cli)
+{
+	struct errmsg msg = {""};
+	struct home home;
+	int count = 0;
+	int rc;
+
+	if (!cli_home(cli, &home))
+		return EXIT_FAILED;
+	rc = store_projects(home.store, list_one, &count, &msg);
+	home_close(&home);
+	if (rc != TK_OK)
+		return cli_failed(&msg);
+	if (count == 0)
+		puts("no project yet: talkoot -C HOME submit FILE");
+	return EXIT_OK;
+}
+
+int command_list(const struct cli *cli)
+{
+	struct option_spec none[] = {{0}};
+
+	return cli_arguments(cli, none, NULL, 0) ? list(cli) : EXIT_USAGE;
+}
+
+/* Losses and accuracy of the last merged round, in words. */
+static void losses(char *out, size_t size, const struct project_numbers *n)
+{
+	int used;
+
+	out[0] = '\0';
+	if (!n->has_round)
+		return;
+	used = snprintf(out, size, "loss %.4f", (double)n->last.loss);
+	if (n->last.validation_samples != 0)
+		snprintf(out + used, size - (size_t)used,
+			", validation loss %.4f, accuracy %.2f %%", (double)n->last.validation_loss,
+			100.0 * (double)n->last.validation_accuracy);
+}
+
+static void print_project(const struct project_row *p, const struct project_numbers *n,
+	const struct status_live *live)
+{
+	char text[160], hex[DIGEST_HEX];
+
+	printf("%s: %s%s%s\n", p->name, project_state_name(p->state),
+		p->reason[0] != '\0' ? ", " : "", p->reason);
+	printf("  round %" PRIu32 " of %" PRIu32 ", %" PRIu32 " of %" PRIu32
+	       " units of this one done\n",
+		p->round, p->rounds, n->units_done, p->units_per_round);
+	losses(text, sizeof(text), n);
+	if (text[0] != '\0')
+		printf("  %s\n", text);
+	if (n->has_eta) {
+		cli_duration(text, sizeof(text), n->eta_s);
+		printf("  about %s left\n", text);
+	}
+	printf("  %" PRIu64 " peers connected; units accepted %" PRIu64
+	       ", results rejected %" PRIu64 ", disputes %" PRIu64 "\n",
+		live->peers_connected, p->units_accepted, p->units_rejected, p->disputes);
+	if (p->state == PROJECT_DONE)
+		printf("  every unit was computed by %" PRIu32
+		       " or more different peers and compared\n",
+			p->quorum);
+	digest_hex(hex, &p->model);
+	printf("model  %s\n", hex);
+}
+
+static int status_of(struct home *home, const char *name, bool json, struct errmsg *msg)
+{
+	struct project_numbers numbers;
+	struct project_row row;
+	struct status_live live;
+	struct bytes text = {0};
+	int rc = store_find_project(home->store, name, &row, msg);
+
+	if (rc == TK_OK)
+		rc = status_load_live(home->store, home_is_served(home), &live, msg);
+	if (rc == TK_OK && json) {
+		rc = status_project_json(home->store, &row, &live, &text, msg);
+		if (rc == TK_OK)
+			printf("%.*s\n", (int)text.len, (const char *)text.data);
+		bytes_close(&text);
+	} else if (rc == TK_OK) {
+		rc = project_numbers(home->store, &row, &numbers, msg);
+		if (rc == TK_OK)
+			print_project(&row, &numbers, &live);
+	}
+	return rc;
+}
+
+static int page_json(struct home *home, struct errmsg *msg)
+{
+	struct status_live live;
+	struct bytes text = {0};
+	int rc = status_load_live(home->store, home_is_served(home), &live, msg);
+
+	live.now_s = (uint64_t)time(NULL);
+	if (rc == TK_OK)
+		rc = status_page_json(home->store, &live, &text, msg);
+	if (rc == TK_OK)
+		printf("%.*s\n", (int)text.len, (const char *)text.data);
+	bytes_close(&text);
+	return rc;
+}
+
+int command_status(const struct cli *cli)
+{
+	struct option_spec options[] = {{0, "json", false, NULL}, {0}};
+	struct errmsg msg = {""};
+	struct home home;
+	const char *name = NULL;
+	bool named = false;
+	int rc;
+
+	for (int i = 1; i < cli->argc; i++)
+		named = named || cli->argv[i][0] != '-';
+	if (!cli_arguments(cli, options, &name, named ? 1 : 0))
+		return EXIT_USAGE;
+	if (!named && options[0].value == NULL)
+		return list(cli);
+	if (!cli_home(cli, &home))
+		return EXIT_FAILED;
+	rc = named ? status_of(&home, name, options[0].value != NULL, &msg)
+		   : page_json(&home, &msg);
+	home_close(&home);
+	return rc == TK_OK ? EXIT_OK : cli_failed(&msg);
+}
+
+/* One look at a project that is being followed. */
+static int follow_once(
+	struct home *home, const char *name, struct project_row *row, struct errmsg *msg)
+{
+	struct project_numbers n;
+	struct status_live live;
+	char text[160], left[48] = "";
+	bool served = home_is_served(home);
+	int rc = store_find_project(home->store, name, row, msg);
+
+	if (rc == TK_OK)
+		rc = status_load_live(home->store, served, &live, msg);
+	if (rc == TK_OK)
+		rc = project_numbers(home->store, row, &n, msg);
+	if (rc != TK_OK)
+		return rc;
+	losses(text, sizeof(text), &n);
+	if (n.has_eta) {
+		char duration[32];
+
+		cli_duration(duration, sizeof(duration), n.eta_s);
+		snprintf(left, sizeof(left), " | %s left", duration);
+	}
+	cli_progress(stdout, row->round,
+		"%s %s | round %" PRIu32 "/%" PRIu32 " | units %" PRIu32 "/%" PRIu32 " | %" PRIu64
+		" peers%s%s%s%s",
+		row->name, served ? project_state_name(row->state) : "(nothing serves it)",
+		row->round, row->rounds, n.units_done, row->units_per_round, live.peers_connected,
+		text[0] != '\0' ? " | " : "", text, left,
+		row->state == PROJECT_RUNNING && row->reason[0] != '\0' ? " | waiting" : "");
+	return rc;
+}
+
+static bool is_over(enum project_state state)
+{
+	return state == PROJECT_DONE || state == PROJECT_FAILED || state == PROJECT_STOPPED;
+}
+
+int cli_follow(struct home *home, const char *name)
+{
+	const struct timespec pause = {0, FOLLOW_MS * 1000000L};
+	struct errmsg msg = {""};
+	struct project_row row = {.state = PROJECT_QUEUED};
+	int rc;
+
+	/* Other processes write the store; a person's eye sets the pace of looking. */
+	while ((rc = follow_once(home, name, &row, &msg)) == TK_OK && !is_over(row.state))
+		nanosleep(&pause, NULL);
+	cli_progress_end(stdout);
+	if (rc == TK_OK)
+		rc = status_of(home, name, false, &msg);
+	if (rc != TK_OK)
+		return cli_failed(&msg);
+	return row.state == PROJECT_FAILED ? EXIT_FAILED : EXIT_OK;
+}
+
+int command_watch(const struct cli *cli)
+{
+	struct option_spec none[] = {{0}};
+	struct home home;
+	const char *name;
+	int code;
+
+	if (!cli_arguments(cli, none, &name, 1))
+		return EXIT_USAGE;
+	if (!cli_home(cli, &home))
+		return EXIT_FAILED;
+	code = cli_follow(&home, name);
+	home_close(&home);
+	return code;
+}
+
+int command_stop(const struct cli *cli)
+{
+	struct option_spec none[] = {{0}};
+	struct project_row row;
+	struct errmsg msg = {""};
+	struct home home;
+	const char *name;
+	int rc;
+
+	if (!cli_arguments(cli, none, &name, 1))
+		return EXIT_USAGE;
+	if (!cli_home(cli, &home))
+		return EXIT_FAILED;
+	rc = store_find_project(home.store, name, &row, &msg);
+	if (rc == TK_OK && is_over(row.state)) {
+		printf("%s is %s already\n", name, project_state_name(row.state));
+	} else if (rc == TK_OK) {
+		rc = store_ask_stop(home.store, row.id, &msg);
+		if (rc == TK_OK)
+			printf("%s will stop when its round %" PRIu32 " is complete\n", name,
+				row.round);
+	}
+	home_close(&home);
+	return rc == TK_OK ? EXIT_OK : cli_failed(&msg);
+}

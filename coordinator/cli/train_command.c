@@ -1,0 +1,131 @@
+/* talkoot train: the whole project in this one process; the reference for the grid. It uses neither
+ * sockets nor a store. */
+#include <inttypes.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "coordinator/cli/cli.h"
+#include "tasks/base/file.h"
+#include "tasks/base/mem.h"
+#include "tasks/model/safetensors.h"
+#include "tasks/project/project.h"
+#include "tasks/unit/shard_cache.h"
+#include "tasks/unit/train.h"
+
+struct training_view {
+	time_t started;
+	char last[128]; /* the last round, in words */
+};
+
+static int show_unit(void *context, uint32_t round, uint32_t done, uint32_t total)
+{
+	struct training_view *v = context;
+
+	if (isatty(STDOUT_FILENO) != 0)
+		cli_progress(stdout, round, "round %" PRIu32 " | units %" PRIu32 "/%" PRIu32 "%s%s",
+			round, done, total, v->last[0] != '\0' ? " | " : "", v->last);
+	return 0;
+}
+
+static int show_round(void *context, const struct train_round *r)
+{
+	struct training_view *v = context;
+	uint32_t done = r->round + 1;
+	uint64_t left = (uint64_t)(time(NULL) - v->started) * (r->rounds - done) / done;
+	char duration[32];
+	int used = snprintf(v->last, sizeof(v->last), "loss %.4f", (double)r->loss);
+
+	if (r->validation.samples != 0)
+		snprintf(v->last + used, sizeof(v->last) - (size_t)used,
+			", validation loss %.4f, accuracy %.2f %%", (double)r->validation.loss,
+			100.0 * (double)r->validation.accuracy);
+	cli_duration(duration, sizeof(duration), left);
+	cli_progress(stdout, done, "round %" PRIu32 "/%" PRIu32 " | %s | %s left", done, r->rounds,
+		v->last, duration);
+	return 0;
+}
+
+static int save_model(const struct project *p, const struct recipe *recipe, const float *parameters,
+	const char *hex, const char *path, struct errmsg *msg)
+{
+	const char *metadata[] = {"format", "pt", "talkoot.project", p->name,
+		"talkoot.model_digest", hex, "talkoot.verification", "trained in one process",
+		NULL};
+	struct bytes file = {0};
+	struct model model;
+	int rc = model_init(&model, &recipe->model, &recipe->data, msg);
+
+	if (rc == TK_OK)
+		rc = safetensors_encode(&file, &model, parameters, metadata, msg);
+	if (rc == TK_OK)
+		rc = file_replace(path, bytes_span(&file), 0644, msg);
+	bytes_close(&file);
+	return rc;
+}
+
+static int train(const struct project *p, uint32_t threads, const char *output, struct errmsg *msg)
+{
+	struct shard_cache cache = {0};
+	struct shard_sink sink = {&cache, shard_cache_sink};
+	struct shard_source source = {&cache, shard_cache_get};
+	struct training_view view = {.started = time(NULL)};
+	struct train_watch watch = {&view, show_unit, show_round};
+	float *parameters = NULL;
+	struct recipe recipe;
+	struct digest model;
+	char hex[DIGEST_HEX];
+	int rc = project_recipe(&recipe, p, &sink, msg);
+
+	if (rc == TK_OK) {
+		rc = train_run(
+			&recipe, engine_best(), &source, threads, &watch, &parameters, &model, msg);
+		cli_progress_end(stdout);
+		if (rc == TK_OK) {
+			digest_hex(hex, &model);
+			if (output != NULL)
+				rc = save_model(p, &recipe, parameters, hex, output, msg);
+		}
+		if (rc == TK_OK)
+			printf("%s\nmodel  %s\n", view.last, hex);
+		mem_free(parameters);
+		recipe_close(&recipe);
+	}
+	shard_cache_close(&cache);
+	return rc;
+}
+
+int command_train(const struct cli *cli)
+{
+	struct option_spec options[] = {
+		{'o', "output", true, NULL},
+		{'t', "threads", true, NULL},
+		{0},
+	};
+	long cores = sysconf(_SC_NPROCESSORS_ONLN);
+	uint64_t threads = cores < 1 ? 1 : (uint64_t)cores;
+	struct bytes errors = {0};
+	struct errmsg msg = {""};
+	struct project project;
+	const char *file;
+	int rc;
+
+	if (!cli_arguments(cli, options, &file, 1))
+		return EXIT_USAGE;
+	if (options[1].value != NULL && !cli_number(options[1].value, 1, 64, &threads)) {
+		fputs("talkoot train: --threads wants a whole number from 1 to 64\n", stderr);
+		return EXIT_USAGE;
+	}
+	if (threads > 64)
+		threads = 64;
+	rc = project_read(&project, file, &errors, &msg);
+	if (rc != TK_OK && errors.len != 0) {
+		fprintf(stderr, "%s", (const char *)errors.data);
+		bytes_close(&errors);
+		return EXIT_FAILED;
+	}
+	bytes_close(&errors);
+	if (rc == TK_OK)
+		rc = train(&project, (uint32_t)threads, options[0].value, &msg);
+	return rc == TK_OK ? EXIT_OK : cli_failed(&msg);
+}

@@ -1,0 +1,158 @@
+/* Runs the core's jobs on libuv's thread pool; see serve_state.h and jobs.h. What a job needs is copied
+ * before it starts, so nothing is shared with the loop's thread. */
+#include <stdio.h>
+#include <string.h>
+#include <uv.h>
+
+#include "coordinator/jobs.h"
+#include "coordinator/serve_state.h"
+#include "tasks/base/mem.h"
+
+struct job {
+	uv_work_t work;
+	struct serve *serve;
+	uint64_t generation;
+	enum core_effect_type type;
+	struct blob_store blobs;
+	struct project_row project;
+	uint32_t unit;
+	struct merge_input *inputs;
+	struct merge_output merged;
+	struct bytes claim;
+	int rc;
+	struct errmsg msg;
+};
+
+static void job_free(struct job *j)
+{
+	mem_free(j->inputs);
+	bytes_close(&j->claim);
+	mem_free(j);
+}
+
+static void work(uv_work_t *w)
+{
+	struct job *j = w->data;
+
+	if (j->type == CORE_MERGE)
+		j->rc = job_merge(&j->blobs, &j->project, j->inputs, &j->merged, &j->msg);
+	else
+		j->rc = job_referee(&j->blobs, &j->project, j->unit, &j->claim, &j->msg);
+}
+
+static void answer(const struct job *j)
+{
+	const struct evaluation *v = &j->merged.validation;
+	struct core_event event = {
+		.type = j->type == CORE_MERGE ? CORE_MERGED : CORE_REFEREED,
+		.project = j->project.id,
+		.round = j->project.round,
+		.unit = j->unit,
+		.code = j->rc,
+		.text = j->msg.text,
+		.parameters = j->merged.parameters,
+		.outer_state = j->merged.outer_state,
+		.model = j->merged.model,
+		.loss = j->merged.loss,
+		.validation_samples = v->samples,
+		.validation_loss = v->loss,
+		.validation_accuracy = v->accuracy,
+		.merged = j->merged.merged,
+		.claim = bytes_span(&j->claim),
+	};
+
+	serve_step(j->serve, &event);
+}
+
+static void done(uv_work_t *w, int status)
+{
+	struct job *j = w->data;
+
+	(void)status;
+	serve_job_count(j->serve, -1);
+	/* A core that was forgotten meanwhile asks again by itself. */
+	if (j->generation == serve_generation(j->serve))
+		answer(j);
+	job_free(j);
+}
+
+/* The claims of the round's units, by index. */
+struct claims {
+	struct merge_input *inputs;
+	uint32_t count, next;
+};
+
+static int add_claim(void *context, const void *row)
+{
+	const struct unit_row *u = row;
+	struct claims *c = context;
+
+	if (u->index != c->next || c->next == c->count)
+		return TK_ECORRUPT;
+	memcpy(c->inputs[c->next].claim, u->claim, u->claim_bytes);
+	c->inputs[c->next].claim_bytes = u->claim_bytes;
+	c->next++;
+	return TK_OK;
+}
+
+struct find_project {
+	uint64_t id;
+	struct project_row *row;
+	bool found;
+};
+
+static int find_by_id(void *context, const void *row)
+{
+	struct find_project *f = context;
+	const struct project_row *p = row;
+
+	if (p->id == f->id) {
+		*f->row = *p;
+		f->found = true;
+	}
+	return 0;
+}
+
+/* Everything the job reads, from the store's committed rows. */
+static int job_prepare(struct job *j, struct store *store, const struct core_effect *effect)
+{
+	struct find_project find = {.id = effect->project_id, .row = &j->project};
+	struct claims claims = {0};
+	int rc = store_projects(store, find_by_id, &find, &j->msg);
+
+	if (rc == TK_OK && (!find.found || j->project.round != effect->round_index))
+		rc = errmsg_set(&j->msg, TK_ECORRUPT, "the store has no such round in progress");
+	if (rc != TK_OK || j->type != CORE_MERGE)
+		return rc;
+	j->inputs = mem_calloc(j->project.units_per_round, sizeof(*j->inputs));
+	if (j->inputs == NULL)
+		return errmsg_set(&j->msg, TK_ENOMEM, "not enough memory to merge");
+	claims = (struct claims){j->inputs, j->project.units_per_round, 0};
+	rc = store_units(store, j->project.id, j->project.round, add_claim, &claims, &j->msg);
+	if (rc == TK_OK && claims.next != claims.count)
+		rc = errmsg_set(&j->msg, TK_ECORRUPT, "the store lacks units of the round");
+	return rc;
+}
+
+void serve_start_job(struct serve *s, const struct core_effect *effect)
+{
+	struct job *j = mem_calloc(1, sizeof(*j));
+
+	if (j == NULL) {
+		serve_stall(s, "not enough memory to start a job");
+		return;
+	}
+	j->work.data = j;
+	j->serve = s;
+	j->generation = serve_generation(s);
+	j->type = effect->type;
+	j->blobs = serve_home(s)->blobs;
+	j->unit = effect->unit_index;
+	if (job_prepare(j, serve_home(s)->store, effect) != TK_OK ||
+		uv_queue_work(serve_loop(s), &j->work, work, done) != 0) {
+		serve_stall(s, j->msg.text[0] != '\0' ? j->msg.text : "cannot start a job");
+		job_free(j);
+		return;
+	}
+	serve_job_count(s, 1);
+}

@@ -1,0 +1,672 @@
+/* See serve_uv.h. One turn of the loop: events step the core and their effects gather; before the loop
+ * sleeps, flush() makes blobs durable, writes all rows in one transaction (so an fsync is shared), and
+ * only then sends and starts jobs. */
+#include "coordinator/serve_uv.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+#include <uv.h>
+
+#include "coordinator/jobs.h"
+#include "coordinator/serve_state.h"
+#include "coordinator/status.h"
+#include "tasks/base/file.h"
+#include "tasks/base/mem.h"
+
+#define POLL_MS		250u /* looking for what the command line wrote */
+#define TICK_EVERY	4u   /* CORE_TICK each second */
+#define STATUS_EVERY	4u   /* the page, when something changed */
+#define HEARTBEAT_EVERY 40u  /* the page, anyway */
+#define RETRY_MS	3000u
+
+struct serve {
+	const struct serve_options *options;
+	struct home home;
+	struct identity identity;
+	uv_loop_t loop;
+	uv_timer_t timer;
+	uv_timer_t retry;
+	uv_prepare_t before_sleep;
+	uv_signal_t signals[2];
+	struct node_handler handler;
+	struct node_uv *node; /* NULL while stalled */
+	struct core *core;    /* NULL while stalled */
+	struct core_effects effects;
+	uint64_t generation; /* of the core */
+	uint64_t newest_project;
+	uint64_t store_version;
+	uint64_t live_saved;
+	uint64_t ticks;
+	uint16_t port;
+	int jobs;
+	bool changed; /* since the page was written */
+	bool ending;
+	bool stalled;
+};
+
+struct uv_loop_s *serve_loop(struct serve *s)
+{
+	return &s->loop;
+}
+
+const struct home *serve_home(const struct serve *s)
+{
+	return &s->home;
+}
+
+uint64_t serve_generation(const struct serve *s)
+{
+	return s->generation;
+}
+
+void serve_job_count(struct serve *s, int change)
+{
+	s->jobs += change;
+}
+
+void serve_log(struct serve *s, const char *line)
+{
+	time_t now = time(NULL);
+	struct tm tm;
+	char stamp[32] = "";
+
+	(void)s;
+	if (localtime_r(&now, &tm) != NULL)
+		strftime(stamp, sizeof(stamp), "%H:%M:%S", &tm);
+	printf("%s %s\n", stamp, line);
+	fflush(stdout);
+}
+
+static uint64_t wall_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+void serve_step(struct serve *s, struct core_event *event)
+{
+	if (s->core == NULL)
+		return;
+	event->now_ms = wall_ms();
+	random_bytes(event->random, sizeof(event->random));
+	if (core_step(s->core, event, &s->effects) != TK_OK)
+		serve_stall(s, "not enough memory");
+}
+
+/* The node's events. */
+
+static void on_up(void *context, conn_id conn, const struct public_key *key, enum role role)
+{
+	struct serve *s = context;
+	struct core_event event = {.type = CORE_PEER_UP, .conn = conn, .key = key};
+
+	if (role != ROLE_PEER)
+		node_uv_drop(s->node, conn, GOODBYE_PROTOCOL, "only peers connect here");
+	else
+		serve_step(s, &event);
+	s->changed = true;
+}
+
+static void on_down(void *context, conn_id conn, const char *why)
+{
+	struct serve *s = context;
+	struct core_event event = {.type = CORE_PEER_DOWN, .conn = conn, .text = why};
+
+	serve_step(s, &event);
+	s->changed = true;
+}
+
+/* Answers a request for part of a blob straight from disk; the asker checks the whole. */
+static void send_blob_part(struct serve *s, conn_id conn, const struct message_blob_get *get)
+{
+	static uint8_t buffer[BLOB_PART_MAX]; /* one thread, used within this call only */
+	struct message answer = {.type = MESSAGE_BLOB_PART};
+	struct errmsg msg = {""};
+	uint64_t total = 0;
+	size_t length = get->length;
+	int rc = blob_store_size(&s->home.blobs, &get->digest, &total);
+
+	if (rc == TK_OK && get->offset >= total && total != 0)
+		rc = TK_EINVAL;
+	if (rc == TK_OK && total - get->offset < length)
+		length = (size_t)(total - get->offset);
+	if (rc == TK_OK)
+		rc = blob_store_read(
+			&s->home.blobs, &get->digest, get->offset, buffer, length, &total, &msg);
+	if (rc == TK_EINVAL) {
+		node_uv_drop(s->node, conn, GOODBYE_PROTOCOL, "asked beyond the end of a blob");
+		return;
+	}
+	if (rc == TK_OK) {
+		answer.blob_part = (struct message_blob_part){
+			get->digest, total, get->offset, {buffer, length}};
+	} else {
+		answer.type = MESSAGE_BLOB_MISSING;
+		answer.blob_missing.digest = get->digest;
+	}
+	(void)!node_uv_send(s->node, conn, &answer);
+}
+
+static void on_message(void *context, conn_id conn, const struct message *m)
+{
+	struct serve *s = context;
+	struct core_event event = {.type = CORE_MESSAGE, .conn = conn, .message = m};
+
+	if (m->type == MESSAGE_BLOB_GET)
+		send_blob_part(s, conn, &m->blob_get);
+	else
+		serve_step(s, &event);
+}
+
+static void on_dial_failed(void *context, conn_id conn, const char *why)
+{
+	(void)context;
+	(void)conn;
+	(void)why; /* a coordinator dials nobody */
+}
+
+static void on_log(void *context, const char *line)
+{
+	serve_log(context, line);
+}
+
+/* Effects. */
+
+static int save(struct serve *s, const struct core_effect *e, struct errmsg *msg)
+{
+	switch (e->type) {
+	case CORE_SAVE_PROJECT:
+		return store_save_project(s->home.store, &e->project, msg);
+	case CORE_SAVE_ROUND:
+		return store_save_round(s->home.store, &e->round, msg);
+	case CORE_SAVE_UNIT:
+		return store_save_unit(s->home.store, &e->unit, msg);
+	case CORE_SAVE_REPLICA:
+		return store_save_replica(s->home.store, &e->replica, msg);
+	case CORE_SAVE_PEER:
+		return store_save_peer(s->home.store, &e->peer, msg);
+	default:
+		return TK_OK;
+	}
+}
+
+static int store_blobs(struct serve *s, const struct core_effects *effects, struct errmsg *msg)
+{
+	for (size_t i = 0; i < effects->count; i++) {
+		const struct core_effect *e = &effects->items[i];
+		struct digest digest;
+		int rc;
+
+		if (e->type != CORE_STORE_BLOB)
+			continue;
+		rc = blob_store_put(&s->home.blobs, &digest, bytes_span(&e->bytes), msg);
+		if (rc != TK_OK)
+			return rc;
+	}
+	return TK_OK;
+}
+
+/* Blobs first, then all rows in one transaction. */
+static int persist(struct serve *s, const struct core_effects *effects, struct errmsg *msg)
+{
+	size_t rows = 0;
+	int rc;
+
+	for (size_t i = 0; i < effects->count; i++)
+		rows += effects->items[i].type <= CORE_SAVE_PEER;
+	rc = store_blobs(s, effects, msg);
+	if (rc != TK_OK || rows == 0)
+		return rc;
+	rc = store_begin(s->home.store, msg);
+	for (size_t i = 0; i < effects->count && rc == TK_OK; i++)
+		rc = save(s, &effects->items[i], msg);
+	if (rc == TK_OK)
+		rc = store_commit(s->home.store, msg);
+	else
+		store_rollback(s->home.store);
+	s->changed = true;
+	return rc;
+}
+
+static void speak(struct serve *s, const struct core_effect *e)
+{
+	switch (e->type) {
+	case CORE_SEND:
+		(void)!node_uv_send(s->node, e->conn, &e->message); /* gone: it will ask again */
+		break;
+	case CORE_DROP:
+		node_uv_drop(s->node, e->conn, e->reason, e->text);
+		break;
+	case CORE_MERGE:
+	case CORE_REFEREE:
+		serve_start_job(s, e);
+		break;
+	case CORE_LOG:
+		if (!s->options->quiet)
+			serve_log(s, e->text);
+		break;
+	default:
+		break;
+	}
+}
+
+/* Speaking may bring new events and so new effects: they wait in a list of their own for their turn. */
+static void flush(struct serve *s)
+{
+	while (s->core != NULL && s->effects.count != 0) {
+		struct core_effects now = s->effects;
+		struct errmsg msg = {""};
+
+		s->effects = (struct core_effects){0};
+		if (persist(s, &now, &msg) != TK_OK)
+			serve_stall(s, msg.text);
+		for (size_t i = 0; i < now.count && s->core != NULL; i++)
+			speak(s, &now.items[i]);
+		core_effects_close(&now);
+	}
+}
+
+/* Beginning, stalling, beginning again. */
+
+struct loading {
+	struct serve *serve;
+	struct errmsg *msg;
+};
+
+static int load_unit(void *context, const void *row)
+{
+	struct loading *l = context;
+
+	return core_load_unit(l->serve->core, row, l->msg);
+}
+
+static int load_replica(void *context, const void *row)
+{
+	struct loading *l = context;
+
+	return core_load_replica(l->serve->core, row, l->msg);
+}
+
+static int load_peer(void *context, const void *row)
+{
+	struct loading *l = context;
+	int rc = core_load_peer(l->serve->core, row);
+
+	return rc == TK_OK ? rc : errmsg_set(l->msg, rc, "not enough memory for the peers");
+}
+
+static bool in_progress(const struct project_row *p)
+{
+	return p->state == PROJECT_RUNNING || p->state == PROJECT_PAUSED;
+}
+
+/* Projects that nobody has begun come as new ones, later. */
+static int load_project(void *context, const void *row)
+{
+	const struct project_row *p = row;
+	struct loading *l = context;
+	struct bytes recipe = {0};
+	int rc;
+
+	if (p->state == PROJECT_QUEUED)
+		return TK_OK;
+	rc = job_recipe(&l->serve->home.blobs, &p->recipe, NULL, &recipe, l->msg);
+	if (rc == TK_OK)
+		rc = core_load_project(l->serve->core, p, bytes_span(&recipe), l->msg);
+	bytes_close(&recipe);
+	l->serve->newest_project = p->id;
+	return rc == TK_OK ? rc : errmsg_prefix(l->msg, rc, "project %s", p->name);
+}
+
+static int load_rounds(void *context, const void *row)
+{
+	const struct project_row *p = row;
+	struct loading *l = context;
+	int rc;
+
+	if (!in_progress(p))
+		return TK_OK;
+	rc = store_units(l->serve->home.store, p->id, p->round, load_unit, l, l->msg);
+	if (rc == TK_OK)
+		rc = store_replicas(l->serve->home.store, p->id, p->round, load_replica, l, l->msg);
+	return rc == TK_OK ? rc : errmsg_prefix(l->msg, rc, "project %s", p->name);
+}
+
+static int load_core(struct serve *s, struct errmsg *msg)
+{
+	struct loading l = {s, msg};
+	struct store *store = s->home.store;
+	int rc;
+
+	s->newest_project = 0;
+	s->store_version = 0;
+	s->generation++;
+	s->core = core_new(&s->identity.key);
+	if (s->core == NULL)
+		return errmsg_set(msg, TK_ENOMEM, "not enough memory");
+	rc = store_projects(store, load_project, &l, msg);
+	if (rc == TK_OK)
+		rc = store_peers(store, load_peer, &l, msg);
+	if (rc == TK_OK)
+		rc = store_projects(store, load_rounds, &l, msg);
+	if (rc != TK_OK) {
+		core_free(s->core);
+		s->core = NULL;
+	}
+	return rc;
+}
+
+/* Remembers where we listen, for invitations. */
+static int save_address(struct serve *s, struct errmsg *msg)
+{
+	char address[320];
+	const char *colon = strrchr(s->options->listen, ':');
+	int host = (int)(colon - s->options->listen);
+
+	snprintf(address, sizeof(address), "%.*s:%u", host, s->options->listen, s->port);
+	return store_set_text(s->home.store, "listen", address, msg);
+}
+
+static int start(struct serve *s, struct errmsg *msg)
+{
+	int rc = load_core(s, msg);
+
+	if (rc != TK_OK)
+		return rc;
+	s->node = node_uv_new(&s->loop, &s->identity, &s->handler);
+	rc = s->node != NULL ? node_uv_listen(s->node, s->options->listen, &s->port, msg)
+			     : errmsg_set(msg, TK_ENOMEM, "not enough memory");
+	if (rc == TK_OK)
+		rc = save_address(s, msg);
+	s->stalled = rc != TK_OK;
+	s->changed = true;
+	return rc;
+}
+
+static void forget_core(struct serve *s)
+{
+	core_free(s->core);
+	s->core = NULL;
+	s->generation++;
+	core_effects_close(&s->effects);
+	s->effects = (struct core_effects){0};
+}
+
+static void try_again(uv_timer_t *timer)
+{
+	struct serve *s = timer->data;
+	struct errmsg msg = {""};
+
+	if (s->ending)
+		return;
+	if (start(s, &msg) == TK_OK)
+		serve_log(s, "serving again, from what is on disk");
+	else
+		serve_stall(s, msg.text);
+}
+
+static void end_now(struct serve *s);
+
+static void node_closed(void *context)
+{
+	struct serve *s = context;
+
+	node_uv_free(s->node);
+	s->node = NULL;
+	if (s->ending)
+		end_now(s);
+	else
+		uv_timer_start(&s->retry, try_again, RETRY_MS, 0);
+}
+
+static void close_node(struct serve *s, const char *why)
+{
+	if (s->node != NULL)
+		node_uv_close(s->node, GOODBYE_SHUTDOWN, why, node_closed, s);
+	else if (s->ending)
+		end_now(s);
+	else
+		uv_timer_start(&s->retry, try_again, RETRY_MS, 0);
+}
+
+void serve_stall(struct serve *s, const char *why)
+{
+	char line[900];
+
+	if (s->ending || (s->stalled && s->node != NULL))
+		return;
+	snprintf(line, sizeof(line),
+		"cannot go on: %s. Nothing that was acknowledged is lost; trying again every %u s",
+		why, RETRY_MS / 1000);
+	serve_log(s, line);
+	s->stalled = true;
+	forget_core(s);
+	close_node(s, "the coordinator is in trouble and comes back");
+}
+
+/* Looking for what the command line wrote. */
+
+static int notice_project(void *context, const void *row)
+{
+	const struct project_row *p = row;
+	struct loading *l = context;
+	struct serve *s = l->serve;
+	struct core_event event = {.project = p->id, .project_row = p};
+	struct bytes recipe = {0};
+	bool asked = false;
+	int rc = TK_OK;
+
+	if (p->id > s->newest_project && p->state == PROJECT_QUEUED) {
+		rc = job_recipe(&s->home.blobs, &p->recipe, NULL, &recipe, l->msg);
+		if (rc == TK_OK) {
+			event.type = CORE_PROJECT_NEW;
+			event.recipe = bytes_span(&recipe);
+			serve_step(s, &event);
+			s->newest_project = p->id;
+		}
+		bytes_close(&recipe);
+	}
+	if (rc == TK_OK && !p->stop_asked && (in_progress(p) || p->state == PROJECT_QUEUED))
+		rc = store_stop_asked(s->home.store, p->id, &asked, l->msg);
+	if (rc == TK_OK && asked) {
+		event.type = CORE_PROJECT_STOP;
+		serve_step(s, &event);
+	}
+	return rc;
+}
+
+static void notice_changes(struct serve *s)
+{
+	uint64_t version = store_version(s->home.store);
+	struct errmsg msg = {""};
+	struct loading l = {s, &msg};
+
+	if (version == s->store_version)
+		return;
+	s->store_version = version;
+	if (store_projects(s->home.store, notice_project, &l, &msg) != TK_OK)
+		serve_stall(s, msg.text);
+}
+
+/* The page. */
+
+static size_t peer_leases(void *context, const struct public_key *key, bool *connected)
+{
+	return core_peer_leases(context, key, connected);
+}
+
+static int write_status(struct serve *s, bool serving, struct errmsg *msg)
+{
+	struct status_live live = {
+		.serving = serving,
+		.now_s = (uint64_t)time(NULL),
+		.peers_connected = s->core != NULL ? core_peers_connected(s->core) : 0,
+		.context = s->core,
+		.leases = s->core != NULL ? peer_leases : NULL,
+	};
+	struct bytes json = {0}, script = {0};
+	char path[1100];
+	int rc;
+
+	if (live.peers_connected != s->live_saved) {
+		rc = status_save_live(s->home.store, live.peers_connected, msg);
+		if (rc != TK_OK)
+			return rc;
+		s->live_saved = live.peers_connected;
+	}
+	rc = status_page_json(s->home.store, &live, &json, msg);
+	if (rc == TK_OK && (bytes_append(&script, "talkootStatus(", 14) != TK_OK ||
+				   bytes_append(&script, json.data, json.len) != TK_OK ||
+				   bytes_append(&script, ");\n", 3) != TK_OK))
+		rc = errmsg_set(msg, TK_ENOMEM, "not enough memory for the status page");
+	snprintf(path, sizeof(path), "%s/web/status.json", s->home.path);
+	if (rc == TK_OK)
+		rc = file_replace_unsynced(path, bytes_span(&json), 0644, msg);
+	snprintf(path, sizeof(path), "%s/web/status.js", s->home.path);
+	if (rc == TK_OK)
+		rc = file_replace_unsynced(path, bytes_span(&script), 0644, msg);
+	bytes_close(&json);
+	bytes_close(&script);
+	return rc;
+}
+
+static void on_timer(uv_timer_t *timer)
+{
+	struct serve *s = timer->data;
+	struct core_event tick = {.type = CORE_TICK};
+	struct errmsg msg = {""};
+
+	s->ticks++;
+	if (s->core == NULL)
+		return;
+	notice_changes(s);
+	if (s->ticks % TICK_EVERY == 0)
+		serve_step(s, &tick);
+	if ((s->changed && s->ticks % STATUS_EVERY == 0) || s->ticks % HEARTBEAT_EVERY == 0) {
+		s->changed = false;
+		if (write_status(s, true, &msg) != TK_OK)
+			serve_log(s, msg.text); /* the page is not worth stopping for */
+	}
+}
+
+static void on_before_sleep(uv_prepare_t *handle)
+{
+	flush(handle->data);
+}
+
+/* Ending. */
+
+static void end_now(struct serve *s)
+{
+	uv_handle_t *handles[] = {(uv_handle_t *)&s->timer, (uv_handle_t *)&s->retry,
+		(uv_handle_t *)&s->before_sleep, (uv_handle_t *)&s->signals[0],
+		(uv_handle_t *)&s->signals[1]};
+
+	for (size_t i = 0; i < sizeof(handles) / sizeof(handles[0]); i++) {
+		if (!uv_is_closing(handles[i]))
+			uv_close(handles[i], NULL);
+	}
+}
+
+static void on_signal(uv_signal_t *handle, int number)
+{
+	struct serve *s = handle->data;
+
+	(void)number;
+	if (s->ending)
+		return;
+	s->ending = true;
+	serve_log(s, "stopping; peers will come back when the coordinator does");
+	flush(s);
+	close_node(s, "the coordinator stops and comes back");
+}
+
+static void handles_init(struct serve *s)
+{
+	const int numbers[] = {SIGINT, SIGTERM};
+
+	uv_timer_init(&s->loop, &s->timer);
+	uv_timer_init(&s->loop, &s->retry);
+	uv_prepare_init(&s->loop, &s->before_sleep);
+	s->timer.data = s->retry.data = s->before_sleep.data = s;
+	uv_timer_start(&s->timer, on_timer, 0, POLL_MS);
+	uv_prepare_start(&s->before_sleep, on_before_sleep);
+	for (size_t i = 0; i < 2; i++) {
+		uv_signal_init(&s->loop, &s->signals[i]);
+		s->signals[i].data = s;
+		uv_signal_start(&s->signals[i], on_signal, numbers[i]);
+	}
+}
+
+/* The loop, from the first start to the last handle. */
+static int serve_loop_run(struct serve *s, struct errmsg *msg)
+{
+	char line[1200];
+	int rc;
+
+	if (uv_loop_init(&s->loop) != 0)
+		return errmsg_set(msg, TK_EIO, "cannot start the event loop");
+	handles_init(s);
+	rc = start(s, msg);
+	if (rc == TK_OK) {
+		snprintf(line, sizeof(line),
+			"serving %s on port %u; status page: %s/web/index.html", s->home.path,
+			s->port, s->home.path);
+		serve_log(s, line);
+	} else {
+		s->ending = true;
+		forget_core(s);
+		close_node(s, "");
+	}
+	uv_run(&s->loop, UV_RUN_DEFAULT);
+	uv_loop_close(&s->loop);
+	return rc;
+}
+
+int serve_run(const struct serve_options *options, struct errmsg *msg)
+{
+	struct serve *s;
+	struct errmsg ignored;
+	int lock = -1;
+	int rc;
+
+	if (strrchr(options->listen, ':') == NULL)
+		return errmsg_set(msg, TK_EINVAL,
+			"--listen wants ADDR:PORT, like 0.0.0.0:7331, not %s", options->listen);
+	s = mem_calloc(1, sizeof(*s));
+	if (s == NULL)
+		return errmsg_set(msg, TK_ENOMEM, "not enough memory");
+	s->options = options;
+	s->live_saved = UINT64_MAX;
+	s->handler = (struct node_handler){
+		.context = s,
+		.up = on_up,
+		.down = on_down,
+		.message = on_message,
+		.dial_failed = on_dial_failed,
+		.log = on_log,
+	};
+	rc = home_open(&s->home, options->home, msg);
+	if (rc == TK_OK)
+		rc = home_lock(&s->home, &lock, msg);
+	if (rc == TK_OK)
+		rc = home_identity(&s->home, &s->identity, msg);
+	if (rc == TK_OK)
+		rc = home_write_page(&s->home, msg);
+	if (rc == TK_OK) {
+		rc = serve_loop_run(s, msg);
+		forget_core(s);
+		(void)!write_status(s, false, &ignored);
+	}
+	identity_wipe(&s->identity);
+	home_close(&s->home);
+	if (lock >= 0)
+		close(lock);
+	mem_free(s);
+	return rc;
+}

@@ -15,6 +15,7 @@
 #define NODE_PING_MS            15000u /* silence after which we ask */
 #define NODE_SILENCE_MS         45000u /* silence after which a session is dead */
 #define NODE_OUTPUT_MAX         (8u << 20) /* bytes waiting for a slow reader; beyond: closed */
+#define NODE_OUTPUT_LOW         (256u << 10) /* below: NODE_WRITABLE, a good time to send more */
 #define NODE_TICK_MS            1000u
 
 typedef uint64_t conn_id; /* given by the shell, never reused, ≠ 0 */
@@ -46,11 +47,14 @@ struct node_event {
 
 enum node_effect_type {
 	NODE_WRITE = 1,      /* write bytes to conn (owned by the effect list) */
-	NODE_CLOSE = 2,      /* close conn after what was written; text says why */
+	NODE_CLOSE = 2,      /* close conn after what was written; text says why. The node has forgotten it:
+	                      * later events about it are ignored. Comes once for each connection, unless
+	                      * it was LOST */
 	NODE_UP = 3,         /* session open: key, role */
 	NODE_DOWN = 4,       /* session over (only after UP): text says why */
 	NODE_MESSAGE = 5,    /* a message for the application */
 	NODE_LOG = 6,        /* a line for the log: text */
+	NODE_WRITABLE = 7,   /* what waited has gone out, down to NODE_OUTPUT_LOW: send more */
 };
 
 struct node_effect {
@@ -76,10 +80,18 @@ struct node;
 struct node *node_new(const struct identity *id);
 void node_free(struct node *n);
 
-/* One step; appends to out. Errors: TK_ENOMEM (the connection concerned is closed), TK_ENOENT for a
- * SEND or DROP on a connection that is not open any more (harmless). */
+/* One step; appends to out. What the other side does wrong is no error here: it ends the connection,
+ * with a LOG. Errors:
+ * TK_ENOMEM: of CONNECTED and ACCEPTED, the node knows nothing of conn and the caller closes it; of
+ *     others, the connection concerned ends in this step or in the next TICK;
+ * TK_ENOENT of SEND and DROP: the connection is not open any more (harmless);
+ * TK_EINVAL, TK_ELIMIT of SEND: the message breaks a limit; the session goes on. */
 int node_step(struct node *n, const struct node_event *event, struct node_effects *out) TK_CHECKED;
 
 size_t node_session_count(const struct node *n);
+
+/* Bytes that wait to be written to conn; 0 for one that is not open. Senders of much stop above
+ * NODE_OUTPUT_LOW and go on when NODE_WRITABLE comes; at NODE_OUTPUT_MAX the session is closed. */
+size_t node_waiting(const struct node *n, conn_id conn);
 
 #endif

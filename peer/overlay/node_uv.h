@@ -7,7 +7,9 @@
 struct uv_loop_s;
 struct node_uv;
 
-/* What the application hears. All run on the loop's thread. */
+/* What the application hears. All run on the loop's thread, in the order in which things happened,
+ * and never from within a call of a node_uv function: each may call any of them but node_uv_free.
+ * Every dial is answered by one up or one dial_failed; every up is followed by one down. */
 struct node_handler {
 	void *context;
 	void (*up)(void *context, conn_id conn, const struct public_key *key, enum role role);
@@ -15,6 +17,7 @@ struct node_handler {
 	void (*message)(void *context, conn_id conn, const struct message *m);
 	void (*dial_failed)(void *context, conn_id conn, const char *why); /* before UP */
 	void (*log)(void *context, const char *line);
+	void (*writable)(void *context, conn_id conn); /* NODE_WRITABLE; may be NULL */
 };
 
 /* Borrows loop, id and handler; they must outlive the node. NULL: out of memory. */
@@ -22,16 +25,20 @@ struct node_uv *node_uv_new(struct uv_loop_s *loop, const struct identity *id,
 	const struct node_handler *handler);
 
 /* Listens on "ADDR:PORT" (IPv6 in brackets; port 0: any). *port gets the real one. Errors with a
- * sentence: TK_EINVAL, TK_EBUSY (address in use), TK_EIO. */
+ * sentence: TK_EINVAL, TK_EBUSY (address in use), TK_EIO, TK_ENOMEM. */
 int node_uv_listen(struct node_uv *n, const char *address, uint16_t *port,
 	struct errmsg *msg) TK_CHECKED;
 
-/* Dials "HOST:PORT" (names are resolved); up or dial_failed follows, never from within this call. */
+/* Dials "HOST:PORT": names are resolved and every address is tried in turn. up or dial_failed follows,
+ * never from within this call. Errors with a sentence: TK_EINVAL, TK_ELIMIT (too many connections),
+ * TK_ENOMEM, TK_ECANCELED (after node_uv_close). */
 int node_uv_dial(struct node_uv *n, const char *address, const struct public_key *expect,
 	conn_id *conn, struct errmsg *msg) TK_CHECKED;
 
-/* Queues a message. TK_ENOENT when the session is over (harmless). */
+/* Queues a message. TK_ENOENT when the session is over (harmless); TK_EINVAL, TK_ELIMIT: the message
+ * breaks a limit; TK_ENOMEM: the session ends. */
 int node_uv_send(struct node_uv *n, conn_id conn, const struct message *m) TK_CHECKED;
+/* Says goodbye and closes; also gives up a dial. down or dial_failed follows. */
 void node_uv_drop(struct node_uv *n, conn_id conn, uint32_t reason, const char *text);
 
 /* Says goodbye to all, closes every handle; `closed` runs when the loop holds nothing of ours, then
@@ -41,5 +48,8 @@ void node_uv_close(struct node_uv *n, uint32_t reason, const char *text,
 void node_uv_free(struct node_uv *n);
 
 size_t node_uv_sessions(const struct node_uv *n);
+
+/* node_waiting(). */
+size_t node_uv_waiting(const struct node_uv *n, conn_id conn);
 
 #endif

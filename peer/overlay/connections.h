@@ -1,0 +1,49 @@
+/* The table of a node's connections: found by number and by identity in constant time, walked in the
+ * order in which they came, so that equal events give equal effects. */
+#ifndef PEER_OVERLAY_CONNECTIONS_H
+#define PEER_OVERLAY_CONNECTIONS_H
+
+#include "peer/overlay/node.h"
+
+struct connection {
+	conn_id id;
+	struct session *session; /* owned */
+	bool dialled;		 /* we are the initiator */
+	bool up;		 /* NODE_UP was said */
+	bool keyed;		 /* can be found by key */
+	bool broken;		 /* memory was short: the next tick ends it */
+	struct public_key key;	 /* once up */
+	uint64_t since_ms;	 /* when the transport came up */
+	uint64_t heard_ms;	 /* the last sign of life */
+	uint64_t asked_ms;	 /* our last ping */
+	size_t waiting;		 /* bytes that the transport has not taken yet */
+
+	struct connection *previous, *next; /* in order of arrival */
+	struct connection *next_by_id, *next_by_key;
+};
+
+struct connections {
+	struct connection **by_id, **by_key; /* `buckets` chains each, a power of two */
+	size_t buckets;
+	size_t count;
+	struct connection *first, *last;
+};
+
+/* Errors: TK_ENOMEM. */
+int connections_init(struct connections *t) TK_CHECKED;
+/* Frees every connection and its session. */
+void connections_close(struct connections *t);
+
+/* A new cleared connection at the end of the order; NULL: out of memory. id is not in use. */
+struct connection *connections_add(struct connections *t, conn_id id);
+/* Frees it and its session. */
+void connections_remove(struct connections *t, struct connection *c);
+
+/* NULL: there is none. */
+struct connection *connections_find(const struct connections *t, conn_id id);
+
+/* From here on c is found by c->key; no other connection with that key is. */
+void connections_set_key(struct connections *t, struct connection *c);
+struct connection *connections_find_key(const struct connections *t, const struct public_key *key);
+
+#endif

@@ -1,0 +1,444 @@
+/* The overlay node's core; see node.h. Never reads a clock, a socket or randomness: equal events give
+ * equal effects.
+ *
+ * A connection is half open until its handshake is done, then up, then forgotten; what the other side
+ * does wrong ends its own connection and touches no other. Keep-alive, farewells and the rule of one
+ * session per identity are handled here and not shown to the application.
+ *
+ * Memory: each step reserves room for the effects that end its connection before it changes anything
+ * (effects.h). When even that fails, the connection is marked broken and the next tick ends it. */
+#include "peer/overlay/node.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "peer/overlay/connections.h"
+#include "peer/overlay/effects.h"
+#include "tasks/base/mem.h"
+#include "tasks/base/require.h"
+
+#define KEY_SHORT_BYTES 4u /* of a key, in log lines */
+
+struct node {
+	const struct identity *id;
+	struct connections table;
+	size_t up;	  /* sessions */
+	size_t half_open; /* accepted and not up */
+	size_t refused;	  /* accepted over a limit since the last tick */
+	uint64_t pings;	  /* the token of the last ping */
+};
+
+struct node *node_new(const struct identity *id)
+{
+	struct node *n = mem_calloc(1, sizeof(*n));
+
+	if (n == NULL)
+		return NULL;
+	n->id = id;
+	if (connections_init(&n->table) != TK_OK) {
+		mem_free(n);
+		return NULL;
+	}
+	return n;
+}
+
+void node_free(struct node *n)
+{
+	if (n == NULL)
+		return;
+	connections_close(&n->table);
+	mem_free(n);
+}
+
+size_t node_session_count(const struct node *n)
+{
+	return n->up;
+}
+
+size_t node_waiting(const struct node *n, conn_id conn)
+{
+	const struct connection *c = connections_find(&n->table, conn);
+
+	return c != NULL ? c->waiting : 0;
+}
+
+static uint64_t elapsed(uint64_t now_ms, uint64_t then_ms)
+{
+	return now_ms > then_ms ? now_ms - then_ms : 0;
+}
+
+/* Output */
+
+/* Hands what the session wants written to the transport. Errors: TK_ELIMIT, TK_ENOMEM. */
+static int connection_flush(struct connection *c, struct node_effects *out, struct errmsg *msg)
+{
+	struct span bytes = session_output(c->session);
+	struct node_effect *write;
+
+	if (bytes.len == 0)
+		return TK_OK;
+	if (bytes.len > NODE_OUTPUT_MAX - c->waiting)
+		return errmsg_set(msg, TK_ELIMIT,
+			"the other side reads too slowly: more than %u MiB wait for it",
+			NODE_OUTPUT_MAX >> 20);
+	write = effects_push(out, NODE_WRITE, c->id);
+	if (write == NULL)
+		return errmsg_set(msg, TK_ENOMEM, "out of memory");
+	if (bytes_append(&write->bytes, bytes.data, bytes.len) != TK_OK) {
+		effects_pop(out);
+		return errmsg_set(msg, TK_ENOMEM, "out of memory");
+	}
+	session_consume(c->session, bytes.len);
+	c->waiting += bytes.len;
+	return TK_OK;
+}
+
+/* Endings */
+
+/* Forgets the connection; DOWN when it was up. EFFECTS_TO_END are in reserve, here and below. */
+static void connection_forget(
+	struct node *n, struct connection *c, struct node_effects *out, const char *why)
+{
+	struct node_effect *down;
+
+	if (c->up) {
+		down = effects_take_text(out, NODE_DOWN, c->id, "%s", why);
+		down->key = c->key;
+		down->role = session_peer_role(c->session);
+		n->up--;
+	} else if (!c->dialled) {
+		n->half_open--;
+	}
+	connections_remove(&n->table, c);
+}
+
+static void connection_end(
+	struct node *n, struct connection *c, struct node_effects *out, const char *why)
+{
+	effects_take_text(out, NODE_CLOSE, c->id, "%s", why);
+	connection_forget(n, c, out, why);
+}
+
+/* Ends a connection that cannot go on, with a line in the log. What the session still had to say (a
+ * preamble, from which the other side sees that it dialled the wrong network) goes out first. */
+static void connection_fail(
+	struct node *n, struct connection *c, struct node_effects *out, const char *why)
+{
+	char hex[2 * KEY_SHORT_BYTES + 1];
+	char from[48] = "";
+
+	if (connection_flush(c, out, NULL) != TK_OK)
+		session_consume(c->session, session_output(c->session).len);
+	if (c->up) {
+		hex_encode(hex, c->key.b, KEY_SHORT_BYTES);
+		snprintf(from, sizeof(from), " with %s", hex);
+	}
+	effects_take_text(out, NODE_LOG, c->id, "%s %llu%s closed: %s",
+		c->up ? "session" : "handshake", (unsigned long long)c->id, from, why);
+	connection_end(n, c, out, why);
+}
+
+/* Says why, then ends it. Without memory for the farewell it ends all the same. */
+static void connection_goodbye(struct node *n, struct connection *c, struct node_effects *out,
+	uint32_t reason, const char *text)
+{
+	struct message m = {.type = MESSAGE_GOODBYE, .goodbye = {.reason = reason}};
+
+	snprintf(m.goodbye.text, sizeof(m.goodbye.text), "%s", text);
+	if (c->up && session_send(c->session, &m, NULL) == TK_OK &&
+		connection_flush(c, out, NULL) != TK_OK)
+		session_consume(c->session, session_output(c->session).len);
+	connection_end(n, c, out, text);
+}
+
+/* Messages */
+
+static const char *goodbye_name(uint32_t reason)
+{
+	static const char *const names[GOODBYE_REASON_LAST + 1] = {
+		[GOODBYE_SHUTDOWN] = "the other side shuts down",
+		[GOODBYE_PROTOCOL] = "the other side says that we broke the protocol",
+		[GOODBYE_RETIRED] = "our identity is retired",
+		[GOODBYE_REPLACED] = "our identity connected again elsewhere",
+		[GOODBYE_OVERLOAD] = "the other side has too many sessions",
+	};
+
+	return reason <= GOODBYE_REASON_LAST && names[reason] != NULL ? names[reason] : "goodbye";
+}
+
+/* The other side's farewell as an error sentence; its text is theirs, so control characters that could
+ * forge lines in a log are replaced. */
+static int goodbye_received(const struct message_goodbye *bye, struct errmsg *msg)
+{
+	char text[TEXT_MAX];
+
+	snprintf(text, sizeof(text), "%s", bye->text);
+	for (char *p = text; *p != '\0'; p++) {
+		if ((unsigned char)*p < ' ' || *p == 0x7f)
+			*p = '?';
+	}
+	return errmsg_set(msg, TK_ECANCELED, "%s%s%s", goodbye_name(bye->reason),
+		text[0] != '\0' ? ": " : "", text);
+}
+
+/* Copies a message into an effect that owns the bytes which it borrows from. */
+static int message_deliver(const struct connection *c, const struct message *m,
+	struct node_effects *out, struct errmsg *msg)
+{
+	struct node_effect *e = effects_push(out, NODE_MESSAGE, c->id);
+	int rc;
+
+	if (e == NULL)
+		return errmsg_set(msg, TK_ENOMEM, "out of memory");
+	rc = message_encode(m, &e->bytes);
+	if (rc != TK_OK)
+		errmsg_set(msg, rc, "out of memory");
+	else
+		rc = message_decode(&e->message, bytes_span(&e->bytes), msg);
+	if (rc != TK_OK)
+		effects_pop(out);
+	return rc;
+}
+
+/* Errors: TK_ECANCELED for a farewell; others end the connection too. */
+static int message_handle(const struct connection *c, const struct message *m,
+	struct node_effects *out, struct errmsg *msg)
+{
+	struct message answer;
+
+	switch (m->type) {
+	case MESSAGE_PING:
+		answer = (struct message){.type = MESSAGE_PONG, .pong = {.token = m->ping.token}};
+		return session_send(c->session, &answer, msg);
+	case MESSAGE_PONG:
+		return TK_OK; /* that it came is all we wanted */
+	case MESSAGE_GOODBYE:
+		return goodbye_received(&m->goodbye, msg);
+	default:
+		return message_deliver(c, m, out, msg);
+	}
+}
+
+/* The handshake is done. On a node that accepts, the newest session of an identity is the one that
+ * counts: the older one may be dead without our knowing, and its owner is here now. */
+static int connection_open(struct node *n, struct connection *c, const struct node_event *event,
+	struct node_effects *out, struct errmsg *msg)
+{
+	struct connection *older;
+	struct node_effect *up;
+
+	/* for the farewell to the older one, for UP and for the end of c */
+	if (effects_reserve(out, 1 + 2 * EFFECTS_TO_END) != TK_OK)
+		return errmsg_set(msg, TK_ENOMEM, "out of memory");
+	c->key = *session_peer(c->session);
+	if (!c->dialled) {
+		older = connections_find_key(&n->table, &c->key);
+		if (older != NULL)
+			connection_goodbye(n, older, out, GOODBYE_REPLACED,
+				"the same identity connected again");
+		connections_set_key(&n->table, c);
+		n->half_open--;
+	}
+	c->up = true;
+	c->asked_ms = event->now_ms;
+	n->up++;
+	up = effects_take(out, NODE_UP, c->id);
+	up->key = c->key;
+	up->role = session_peer_role(c->session);
+	return TK_OK;
+}
+
+/* Everything that arrived, until it is used up. The errors are those that end the connection. */
+static int connection_receive(struct node *n, struct connection *c, const struct node_event *event,
+	struct node_effects *out, struct errmsg *msg)
+{
+	struct message m;
+	int rc = session_receive(c->session, event->bytes, msg);
+
+	c->heard_ms = event->now_ms;
+	if (rc == TK_OK && !c->up && session_state(c->session) == SESSION_OPEN)
+		rc = connection_open(n, c, event, out, msg);
+	while (rc == TK_OK && c->up) {
+		rc = session_next(c->session, &m, msg);
+		if (rc == TK_ENOENT)
+			break;
+		if (rc == TK_OK)
+			rc = message_handle(c, &m, out, msg);
+	}
+	return rc == TK_OK || rc == TK_ENOENT ? connection_flush(c, out, msg) : rc;
+}
+
+/* Steps, one per event */
+
+/* CONNECTED, ACCEPTED. What is over a limit is closed before it costs us a Diffie-Hellman. */
+static int step_begin(struct node *n, const struct node_event *event, struct node_effects *out)
+{
+	bool dialled = event->type == NODE_CONNECTED;
+	struct connection *c;
+
+	if (effects_reserve(out, 1 + EFFECTS_TO_END) != TK_OK)
+		return TK_ENOMEM;
+	if (n->table.count >= NODE_CONNECTIONS_MAX ||
+		(!dialled && n->half_open >= NODE_HALF_OPEN_MAX)) {
+		n->refused++;
+		effects_take_text(out, NODE_CLOSE, event->conn, "too many connections are open");
+		return TK_OK;
+	}
+	c = connections_add(&n->table, event->conn);
+	if (c == NULL)
+		return TK_ENOMEM;
+	c->dialled = dialled;
+	c->since_ms = c->heard_ms = c->asked_ms = event->now_ms;
+	c->session = session_new(n->id, dialled, event->random, event->now_s, event->expect);
+	if (c->session == NULL || connection_flush(c, out, NULL) != TK_OK) {
+		connections_remove(&n->table, c);
+		return TK_ENOMEM;
+	}
+	if (!dialled)
+		n->half_open++;
+	return TK_OK;
+}
+
+static int step_bytes(struct node *n, struct connection *c, const struct node_event *event,
+	struct node_effects *out)
+{
+	struct errmsg msg = {""};
+	int rc = connection_receive(n, c, event, out, &msg);
+
+	if (rc == TK_ECANCELED)
+		connection_end(n, c, out, msg.text);
+	else if (rc != TK_OK)
+		connection_fail(n, c, out, msg.text);
+	return rc == TK_ENOMEM ? rc : TK_OK;
+}
+
+/* A slow reader that makes progress is alive, although our ping waits behind what it reads and its
+ * answer is long in coming. Small writes prove nothing: the kernel takes them for a dead host too. */
+static void step_written(
+	struct connection *c, const struct node_event *event, struct node_effects *out)
+{
+	size_t before = c->waiting;
+
+	c->waiting -= event->count < before ? event->count : before;
+	if (c->waiting > NODE_OUTPUT_LOW)
+		c->heard_ms = event->now_ms;
+	else if (before > NODE_OUTPUT_LOW && c->up)
+		effects_take(out, NODE_WRITABLE, c->id);
+}
+
+static int step_send(struct node *n, struct connection *c, const struct node_event *event,
+	struct node_effects *out)
+{
+	struct errmsg msg = {""};
+	int rc = c->up ? session_send(c->session, event->message, &msg) : TK_ENOENT;
+
+	if (rc == TK_ENOENT || rc == TK_EINVAL || rc == TK_ELIMIT)
+		return rc;
+	if (rc == TK_OK)
+		rc = connection_flush(c, out, &msg);
+	if (rc != TK_OK)
+		connection_fail(n, c, out, msg.text);
+	return rc == TK_ENOMEM ? rc : TK_OK;
+}
+
+/* Asks a silent session for a sign of life. */
+static int connection_ping(struct node *n, struct connection *c, const struct node_event *event,
+	struct node_effects *out, struct errmsg *msg)
+{
+	struct message m = {.type = MESSAGE_PING, .ping = {.token = ++n->pings}};
+	int rc = session_send(c->session, &m, msg);
+
+	c->asked_ms = event->now_ms;
+	return rc == TK_OK ? connection_flush(c, out, msg) : rc;
+}
+
+static int tick_connection(struct node *n, struct connection *c, const struct node_event *event,
+	struct node_effects *out)
+{
+	uint64_t silent_ms = elapsed(event->now_ms, c->heard_ms);
+	struct errmsg msg = {""};
+	int rc = TK_OK;
+
+	if (c->broken)
+		rc = errmsg_set(&msg, TK_EPROTO, "out of memory");
+	else if (!c->up && elapsed(event->now_ms, c->since_ms) >= NODE_HANDSHAKE_MS)
+		rc = errmsg_set(&msg, TK_EPROTO, "the handshake took longer than %u s",
+			NODE_HANDSHAKE_MS / 1000);
+	else if (c->up && silent_ms >= NODE_SILENCE_MS)
+		rc = errmsg_set(
+			&msg, TK_EPROTO, "nothing was heard for %u s", NODE_SILENCE_MS / 1000);
+	else if (c->up && silent_ms >= NODE_PING_MS &&
+		 elapsed(event->now_ms, c->asked_ms) >= NODE_PING_MS)
+		rc = connection_ping(n, c, event, out, &msg);
+	if (rc != TK_OK)
+		connection_fail(n, c, out, msg.text);
+	return rc == TK_ENOMEM ? rc : TK_OK;
+}
+
+static int step_tick(struct node *n, const struct node_event *event, struct node_effects *out)
+{
+	struct connection *next;
+	int worst = TK_OK;
+
+	if (n->refused != 0 && effects_reserve(out, 1) == TK_OK) {
+		effects_take_text(out, NODE_LOG, 0,
+			"%zu connections were refused: too many are open", n->refused);
+		n->refused = 0;
+	}
+	for (struct connection *c = n->table.first; c != NULL; c = next) {
+		int rc = effects_reserve(out, EFFECTS_TO_END);
+
+		next = c->next;
+		if (rc == TK_OK)
+			rc = tick_connection(n, c, event, out);
+		if (rc != TK_OK)
+			worst = rc;
+	}
+	return worst;
+}
+
+/* The events that concern one connection which we know. */
+static int step_connection(struct node *n, struct connection *c, const struct node_event *event,
+	struct node_effects *out)
+{
+	if (c->broken || effects_reserve(out, EFFECTS_TO_END) != TK_OK) {
+		c->broken = true;
+		return TK_ENOMEM;
+	}
+	switch (event->type) {
+	case NODE_BYTES:
+		return step_bytes(n, c, event, out);
+	case NODE_WRITTEN:
+		step_written(c, event, out);
+		return TK_OK;
+	case NODE_LOST:
+		connection_forget(
+			n, c, out, event->text != NULL ? event->text : "the connection was lost");
+		return TK_OK;
+	case NODE_SEND:
+		return step_send(n, c, event, out);
+	default:
+		REQUIRE(event->type == NODE_DROP);
+		connection_goodbye(n, c, out, event->reason,
+			event->text != NULL ? event->text : "closed on request");
+		return TK_OK;
+	}
+}
+
+int node_step(struct node *n, const struct node_event *event, struct node_effects *out)
+{
+	struct connection *c;
+
+	switch (event->type) {
+	case NODE_CONNECTED:
+	case NODE_ACCEPTED:
+		return step_begin(n, event, out);
+	case NODE_TICK:
+		return step_tick(n, event, out);
+	default:
+		c = connections_find(&n->table, event->conn);
+		if (c != NULL)
+			return step_connection(n, c, event, out);
+		return event->type == NODE_SEND || event->type == NODE_DROP ? TK_ENOENT : TK_OK;
+	}
+}

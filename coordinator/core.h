@@ -11,37 +11,47 @@
 #include "coordinator/rows.h"
 #include "peer/overlay/node.h"
 
-#define LEASE_FIRST_MS      600000u /* deadline before any duration of the project is known */
-#define LEASE_MIN_MS        30000u
-#define LEASE_AWAY_MS       8000u   /* a peer that is gone keeps its lease for so long */
-#define REVEAL_MS           30000u  /* to open a commitment, from the time both sides are connected */
-#define UPLOAD_MS           120000u
-#define LEASES_PER_PEER     4u
-#define REPLICAS_PER_UNIT   8u      /* then the project pauses and says why */
+#define LEASE_FIRST_MS	  600000u /* deadline before any duration of the project is known */
+#define LEASE_MIN_MS	  30000u
+#define LEASE_AWAY_MS	  8000u	 /* a peer that is gone keeps its lease for so long */
+#define REVEAL_MS	  30000u /* to open a commitment, from the time both sides are connected */
+#define UPLOAD_MS	  120000u
+#define LEASES_PER_PEER	  4u
+#define REPLICAS_PER_UNIT 8u	  /* then the project pauses and says why */
+#define LEASE_RENEW_MS	  10000u  /* after which an identity may take its ended lease up again */
+#define COMMIT_AWAY_MS	  20000u  /* so long a unit waits for a committed peer that is away */
+#define RESTART_AWAY_MS	  30000u  /* so much longer when it was the coordinator that was away */
+#define REVEAL_TOTAL_MS	  600000u /* to open a commitment, whatever the connection does */
+#define BACKUP_MIN_MS	  2000u	  /* no backup replica before */
+#define UPLOAD_RATE_MIN	  32768u  /* bytes per second: the time for a payload grows with it */
+#define UPLOAD_BUFFER_MAX (256u << 20) /* bytes of payloads arriving at once, or one payload */
+#define REFEREES_MAX	  2u	       /* recomputations asked for and not answered */
+#define DURATIONS_KEPT	  64u
 
 enum core_event_type {
 	CORE_PEER_UP = 1,
 	CORE_PEER_DOWN = 2,
 	CORE_MESSAGE = 3,
-	CORE_TICK = 4,            /* about once a second */
-	CORE_PROJECT_NEW = 5,     /* project row (queued) and its recipe; both copied by the core */
-	CORE_PROJECT_STOP = 6,    /* project id */
-	CORE_MERGED = 7,          /* the shell's answer to CORE_MERGE */
-	CORE_REFEREED = 8,        /* the shell's answer to CORE_REFEREE */
+	CORE_TICK = 4,		 /* about once a second */
+	CORE_PROJECT_NEW = 5,	 /* project row (queued) and its recipe; both copied by the core */
+	CORE_PROJECT_STOP = 6,	 /* project id */
+	CORE_MERGED = 7,	 /* the shell's answer to CORE_MERGE */
+	CORE_REFEREED = 8,	 /* the shell's answer to CORE_REFEREE */
+	CORE_PROJECT_RESUME = 9, /* project id: what paused it has been put right; try again */
 };
 
 struct core_event {
 	enum core_event_type type;
-	uint64_t now_ms; /* wall clock, ms */
+	uint64_t now_ms;    /* wall clock, ms */
 	uint8_t random[32]; /* fresh in every event */
 	conn_id conn;
 	const struct public_key *key;
 	const struct message *message;
 	const struct project_row *project_row;
-	struct span recipe;  /* PROJECT_NEW: encoded */
+	struct span recipe; /* PROJECT_NEW: encoded */
 	uint64_t project;
 	uint32_t round, unit;
-	int code;            /* MERGED, REFEREED: 0 or why it failed (TK_EDIVERGED fails the project,
+	int code; /* MERGED, REFEREED: 0 or why it failed (TK_EDIVERGED fails the project,
 				anything else pauses it with text) */
 	const char *text;
 	struct digest parameters, outer_state, model; /* MERGED: blobs already durable */
@@ -49,7 +59,7 @@ struct core_event {
 	uint64_t validation_samples;
 	float validation_loss, validation_accuracy;
 	uint32_t merged;
-	struct span claim;   /* REFEREED: encoded claim; its payload blob (if any) is already durable */
+	struct span claim; /* REFEREED: encoded; its payload blob (if any) is already durable */
 };
 
 enum core_effect_type {
@@ -58,12 +68,12 @@ enum core_effect_type {
 	CORE_SAVE_UNIT = 3,
 	CORE_SAVE_REPLICA = 4,
 	CORE_SAVE_PEER = 5,
-	CORE_STORE_BLOB = 6,  /* bytes; digest */
-	CORE_SEND = 7,        /* message to conn; its spans point into bytes */
-	CORE_DROP = 8,        /* conn, reason, text */
-	CORE_MERGE = 9,       /* project, round: all its units are settled */
-	CORE_REFEREE = 10,    /* project, round, unit: recompute it twice, store its payload, answer */
-	CORE_LOG = 11,        /* text */
+	CORE_STORE_BLOB = 6, /* bytes; digest */
+	CORE_SEND = 7,	     /* message to conn; its spans point into bytes */
+	CORE_DROP = 8,	     /* conn, reason, text */
+	CORE_MERGE = 9,	     /* project, round: all its units are settled */
+	CORE_REFEREE = 10, /* project, round, unit: recompute it twice, store its payload, answer */
+	CORE_LOG = 11,	   /* text */
 };
 
 struct core_effect {

@@ -1,0 +1,151 @@
+/* Rebuilding the core from its rows. The rows were ours, but disks err: what does not fit together is
+ * refused with a sentence, not trusted. Rows of ended projects and of earlier rounds are passed over. */
+#include "coordinator/core_state.h"
+#include "tasks/base/mem.h"
+#include "tasks/base/require.h"
+
+static bool ended(enum project_state state)
+{
+	return state == PROJECT_DONE || state == PROJECT_FAILED || state == PROJECT_STOPPED;
+}
+
+int core_load_project(
+	struct core *c, const struct project_row *row, struct span recipe, struct errmsg *msg)
+{
+	struct core_project *p;
+	int rc;
+
+	REQUIRE(!c->started);
+	if (ended(row->state))
+		return TK_OK;
+	if (row->state < PROJECT_QUEUED || row->state > PROJECT_PAUSED || row->round > row->rounds)
+		return errmsg_set(msg, TK_ECORRUPT,
+			"project %s: state %d in round %u of %u can't be; restore the store from a "
+			"backup",
+			row->name, (int)row->state, row->round, row->rounds);
+	if (project_find(c, row->id) != NULL)
+		return errmsg_set(msg, TK_ECORRUPT, "two projects have the number %llu",
+			(unsigned long long)row->id);
+	rc = project_attach(c, row, recipe, &p, msg);
+	if (rc != TK_OK)
+		return rc == TK_ENOMEM ? rc : TK_ECORRUPT;
+	if (row->state == PROJECT_QUEUED)
+		return TK_OK; /* its first round is made when it starts */
+	return round_build(c, p);
+}
+
+int core_load_peer(struct core *c, const struct peer_row *row)
+{
+	struct core_peer *peer = peer_ensure(c, &row->key);
+
+	if (peer == NULL)
+		return TK_ENOMEM;
+	peer->row = *row;
+	peer->known = true;
+	return TK_OK;
+}
+
+/* The unit that a row of this project, round and index is about; NULL when it is not in progress. */
+static int unit_find(struct core *c, uint64_t project, uint32_t round, uint32_t index,
+	struct core_unit **out, struct errmsg *msg)
+{
+	struct core_project *p = project_find(c, project);
+
+	*out = NULL;
+	if (p == NULL || p->units == NULL || round < p->row.round)
+		return TK_OK;
+	if (round > p->row.round || index >= p->row.units_per_round)
+		return errmsg_set(msg, TK_ECORRUPT,
+			"project %s has no unit %u in round %u yet; restore the store from a "
+			"backup",
+			p->row.name, index, round);
+	*out = &p->units[index];
+	return TK_OK;
+}
+
+static bool claim_sound(const uint8_t *claim, uint32_t bytes, const struct digest *result)
+{
+	struct digest digest;
+	struct claim c;
+
+	if (bytes > CLAIM_BYTES_MAX || claim_decode(&c, span_of(claim, bytes), NULL) != TK_OK)
+		return false;
+	claim_digest(&digest, span_of(claim, bytes));
+	return digest_equal(&digest, result);
+}
+
+int core_load_unit(struct core *c, const struct unit_row *row, struct errmsg *msg)
+{
+	struct core_unit *u;
+	int rc = unit_find(c, row->project, row->round, row->index, &u, msg);
+	bool refereed = !digest_is_zero(&row->referee);
+	bool decided = row->state == UNIT_UPLOADING || row->state == UNIT_SETTLED;
+
+	if (rc != TK_OK || u == NULL)
+		return rc;
+	if (row->state < UNIT_UNSENT || row->state > UNIT_SETTLED || row->wanted == 0 ||
+		row->wanted > REPLICAS_PER_UNIT ||
+		((decided || refereed) && !claim_sound(row->claim, row->claim_bytes,
+						  refereed ? &row->referee : &row->result)))
+		return errmsg_set(msg, TK_ECORRUPT,
+			"unit %u of round %u of %s: its row contradicts itself; restore the store "
+			"from a backup",
+			row->index, row->round, u->project->row.name);
+	u->project->settled += row->state == UNIT_SETTLED;
+	u->project->settled -= u->row.state == UNIT_SETTLED;
+	u->row = *row;
+	if (row->state == UNIT_DISPUTED && !refereed && u->referee == REFEREE_NONE) {
+		u->referee = REFEREE_WAITING;
+		u->project->referees++;
+	}
+	return TK_OK;
+}
+
+static bool replica_sound(const struct replica_row *row)
+{
+	bool opened = row->state == REPLICA_REVEALED || row->state == REPLICA_UPLOADING ||
+		      row->state == REPLICA_VALID;
+	bool uncommitted = row->state == REPLICA_LEASED || row->state == REPLICA_EXPIRED ||
+			   row->state == REPLICA_ABANDONED;
+
+	if (row->state < REPLICA_LEASED || row->state > REPLICA_LATE)
+		return false;
+	if (uncommitted != (row->committed_ms == 0))
+		return false;
+	if (row->claim_bytes == 0)
+		return !opened;
+	return claim_sound(row->claim, row->claim_bytes, &row->result);
+}
+
+int core_load_replica(struct core *c, const struct replica_row *row, struct errmsg *msg)
+{
+	struct core_peer *peer = peer_find(c, &row->peer);
+	struct core_replica *r;
+	struct core_unit *u;
+	int rc = unit_find(c, row->project, row->round, row->unit, &u, msg);
+
+	if (rc != TK_OK || u == NULL)
+		return rc;
+	if (peer == NULL || replica_find(c, &row->nonce) != NULL || !replica_sound(row))
+		return errmsg_set(msg, TK_ECORRUPT,
+			"a replica of unit %u of round %u of %s: its row contradicts others; "
+			"restore "
+			"the store from a backup",
+			row->unit, row->round, u->project->row.name);
+	r = mem_calloc(1, sizeof(*r));
+	if (r == NULL)
+		return TK_ENOMEM;
+	r->row = *row;
+	if (replica_attach(c, r, u, peer) != TK_OK) {
+		mem_free(r);
+		return TK_ENOMEM;
+	}
+	if (row->state == REPLICA_UPLOADING)
+		r->row.state = REPLICA_REVEALED; /* what had arrived is lost */
+	u->revealed |= row->claim_bytes > 0;
+	if (row->committed_ms != 0)
+		duration_add(u->project, row);
+	if (u->project->started_ms == 0 || row->leased_ms < u->project->started_ms)
+		u->project->started_ms = row->leased_ms;
+	return TK_OK;
+}

@@ -1,0 +1,211 @@
+/* What the core holds in memory, and the parts that work on it. Private to coordinator/.
+ *
+ * Facts live in rows (rows.h); everything else here follows from them or is lost in a crash without
+ * harm. A part that changes a row marks it (effects.c) and one that changes what is known about a unit
+ * touches the unit; at the end of the step judge.c looks at each touched unit once. So no part calls
+ * another in circles, and the order in which facts arrive does not matter.
+ *
+ * What grows with what: a message costs one or two lookups and the handful of replicas of one unit; a
+ * lease also a scan of its round's units; a tick a scan of the units in progress. Nothing but a peer's
+ * own coming and going looks at all peers. Memory: a struct for each identity that ever asked for work,
+ * and the rows of rounds in progress. */
+#ifndef COORDINATOR_CORE_STATE_H
+#define COORDINATOR_CORE_STATE_H
+
+#include "coordinator/core.h"
+#include "coordinator/lookup.h"
+
+struct core_peer {
+	struct peer_row row;
+	struct lookup_link by_key, by_conn;
+	conn_id conn;	  /* 0: not connected */
+	uint64_t gone_ms; /* not connected: from when on its leases are not waited for */
+	bool known;	  /* it asked for work once: it has a row */
+	uint32_t leases;  /* replicas LEASED */
+	struct core_replica *replicas;
+	uint32_t wants; /* leases it could take; > 0 on the list of the hungry */
+	struct core_peer *hungry_before, *hungry_after;
+	bool changed;
+	struct core_peer *changed_next;
+};
+
+struct core_replica {
+	struct replica_row row;
+	struct lookup_link by_nonce;
+	struct core_unit *unit;
+	struct core_peer *peer;
+	struct core_replica *unit_next;
+	struct core_replica *peer_before, *peer_after;
+	uint64_t asked_ms; /* first REVEAL_REQUEST that this process knows of; 0: none */
+	conn_id told;	   /* the session on which its LEASE or UPLOAD_REQUEST was sent last */
+	bool changed;
+	struct core_replica *changed_next;
+};
+
+enum referee_job { REFEREE_NONE = 0, REFEREE_WAITING, REFEREE_RUNNING };
+
+struct core_unit {
+	struct unit_row row;
+	struct digest digest; /* of its header */
+	struct core_project *project;
+	struct core_replica *replicas; /* in order of leasing, newest first */
+	bool wanting;		       /* fewer live replicas than wanted: can be leased */
+	bool revealed;		       /* a reveal has been recorded */
+	enum referee_job referee;
+	struct core_replica *uploader; /* whose payload is arriving */
+	struct bytes payload;
+	uint64_t payload_reserved;
+	bool touched;
+	struct core_unit *touched_next;
+	bool changed;
+	struct core_unit *changed_next;
+};
+
+struct core_project {
+	struct project_row row;
+	struct recipe recipe;
+	size_t payload_bytes;
+	/* The round in progress; units is NULL without one. */
+	struct core_unit *units;
+	struct digest *leaves; /* unit digests */
+	struct bytes manifest;
+	struct signature signature;
+	uint64_t started_ms;
+	uint32_t wanting, settled;	    /* units */
+	uint32_t referees;		    /* units whose recomputation is waiting or running */
+	uint32_t stragglers;		    /* units that want a backup, as of the last tick */
+	bool merging;			    /* the shell was asked to merge: the round is closed */
+	uint64_t durations[DURATIONS_KEPT]; /* lease to commit, ms; a ring */
+	size_t durations_count;
+	struct core_project *next; /* ascending id */
+	bool changed;
+	struct core_project *changed_next;
+};
+
+struct core {
+	const struct key_pair *root;
+	struct lookup peers, conns, replicas;
+	struct core_project *projects; /* queued, running, paused: ended ones leave memory */
+	struct core_peer *hungry_first, *hungry_last;
+	size_t connected;
+	uint32_t referees_running;
+	uint64_t uploading_bytes;
+	bool started;  /* the first step after loading has been made */
+	bool dispatch; /* there may be work for the hungry */
+	/* The step in progress. */
+	uint64_t now_ms;
+	uint8_t random[32];
+	uint64_t nonces;
+	int error; /* sticks: TK_ENOMEM */
+	struct core_effects *out;
+	struct core_effects said;
+	struct core_effect spare; /* written to when memory is short */
+	struct core_unit *touched;
+	struct core_project *changed_projects;
+	struct core_unit *changed_units;
+	struct core_replica *changed_replicas;
+	struct core_peer *changed_peers;
+};
+
+/* effects.c: rows to save, things to say. Never fail visibly: c->error sticks. */
+void project_changed(struct core *c, struct core_project *p);
+void unit_changed(struct core *c, struct core_unit *u);
+void replica_changed(struct core *c, struct core_replica *r);
+void peer_changed(struct core *c, struct core_peer *peer);
+void changes_flush(struct core *c); /* SAVE_* for everything that changed */
+void round_save(struct core *c, const struct round_row *row);
+void blob_store(struct core *c, const struct digest *digest, struct bytes *takes);
+struct message *say(
+	struct core *c, struct core_peer *peer, enum message_type type, struct bytes *takes);
+void say_settled(struct core *c, struct core_replica *r, enum verdict verdict, const char *text);
+void say_unknown(struct core *c, struct core_peer *peer, const struct digest *nonce);
+void merge_ask(struct core *c, const struct core_project *p);
+void referee_ask(struct core *c, const struct core_unit *u);
+void core_log(struct core *c, const char *format, ...) TK_PRINTF(2, 3);
+void drop_say(struct core *c, conn_id conn, uint32_t reason, const char *text);
+void effects_join(struct core *c); /* what was said goes behind what is saved */
+void effects_cut(struct core_effects *e, size_t count); /* back to count items */
+
+/* lifecycle.c: the tables of allowed moves. A move that is not in them is our own mistake. */
+void project_move(struct core *c, struct core_project *p, enum project_state to);
+void unit_move(struct core *c, struct core_unit *u, enum unit_state to);
+void replica_move(struct core *c, struct core_replica *r, enum replica_state to);
+
+/* peers.c */
+struct core_peer *peer_find(const struct core *c, const struct public_key *key);
+struct core_peer *peer_ensure(struct core *c, const struct public_key *key); /* NULL: no memory */
+struct core_peer *peer_of_conn(const struct core *c, conn_id conn);
+void peer_up(struct core *c, conn_id conn, const struct public_key *key);
+void peer_down(struct core *c, conn_id conn);
+void peer_drop(struct core *c, struct core_peer *peer, uint32_t reason, const char *text);
+void peer_protocol(struct core *c, struct core_peer *peer, const char *format, ...) TK_PRINTF(3, 4);
+void peer_retire(struct core *c, struct core_peer *peer, const char *why);
+void peer_hungry(struct core *c, struct core_peer *peer, uint32_t wants); /* 0: not any more */
+bool peer_gone(const struct core *c, const struct core_peer *peer, uint64_t patience_ms);
+void peer_label(const struct core_peer *peer, char out[17]);
+/* Links r to its unit and peer and makes it findable by nonce. */
+int replica_attach(struct core *c, struct core_replica *r, struct core_unit *u,
+	struct core_peer *peer) TK_CHECKED;
+void replica_detach(struct core *c, struct core_replica *r);
+struct core_replica *replica_find(const struct core *c, const struct digest *nonce);
+
+/* plan.c */
+struct core_project *project_find(const struct core *c, uint64_t id);
+int project_attach(struct core *c, const struct project_row *row, struct span recipe,
+	struct core_project **out, struct errmsg *msg) TK_CHECKED;
+void project_free(struct core *c, struct core_project *p);
+int round_build(struct core *c, struct core_project *p) TK_CHECKED; /* all units UNSENT */
+void project_new(struct core *c, const struct core_event *event);
+void project_stop(struct core *c, uint64_t id);
+void project_resume(struct core *c, uint64_t id);
+void project_pause(struct core *c, struct core_project *p, const char *why);
+void project_start(struct core *c, struct core_project *p);
+void project_merged(struct core *c, const struct core_event *event);
+void projects_explain(struct core *c);
+void rounds_close(struct core *c);
+uint64_t unit_credit(const struct core_project *p); /* flops for one valid replica */
+
+/* lease.c */
+void work_request(struct core *c, struct core_peer *peer, const struct message_work_request *m);
+void lease_dispatch(struct core *c);
+void lease_expire(struct core *c, struct core_replica *r);
+void lease_cancel(struct core *c, struct core_replica *r, enum verdict verdict, const char *why);
+void duration_add(struct core_project *p, const struct replica_row *row);
+void stragglers_count(struct core *c, struct core_project *p);
+
+/* commit.c */
+void commit_take(struct core *c, struct core_peer *peer, const struct message_commit *m);
+void reveal_ask(struct core *c, struct core_replica *r);
+void reveal_take(struct core *c, struct core_peer *peer, const struct message_reveal *m);
+void abandon_take(struct core *c, struct core_peer *peer, const struct message_abandon *m);
+/* Ends a replica as wrong (REPLICA_INVALID) or never opened (REPLICA_UNOPENED). */
+void replica_reject(struct core *c, struct core_replica *r, enum replica_state to, const char *why);
+
+/* judge.c */
+void unit_touch(struct core *c, struct core_unit *u);
+void units_judge(struct core *c);
+void unit_refresh(struct core *c, struct core_unit *u);
+bool replica_counts(const struct core_replica *r); /* of an identity in good standing, in time */
+bool replica_opened(
+	const struct core_replica *r); /* its claim is known and nothing speaks against it */
+uint32_t unit_live(const struct core *c, const struct core_unit *u);
+void unit_settle(struct core *c, struct core_unit *u);
+
+/* dispute.c */
+void dispute_open(struct core *c, struct core_unit *u);
+void audit_open(struct core *c, struct core_unit *u);
+void dispute_decide(struct core *c, struct core_unit *u);
+void dispute_convict(struct core *c, struct core_replica *r);
+void referees_start(struct core *c);
+void referee_answer(struct core *c, const struct core_event *event);
+
+/* upload.c */
+struct core_replica *upload_holder(const struct core *c, const struct core_unit *u);
+void upload_seek(struct core *c, struct core_unit *u);
+void upload_take(struct core *c, struct core_peer *peer, const struct message_upload *m);
+void upload_release(struct core *c, struct core_unit *u); /* no blame: another may be asked */
+void upload_fail(struct core *c, struct core_unit *u, const char *why);
+void upload_again(struct core *c, struct core_replica *r); /* after a reconnect */
+void upload_close(struct core *c, struct core_unit *u);	   /* frees what arrived */
+
+#endif

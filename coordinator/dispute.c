@@ -1,0 +1,190 @@
+/* Disputes: the referee (the coordinator's own machine, computing the unit twice) decides who is right.
+ *
+ * Nobody is convicted on the referee's word alone: only when at least one independent replica equals
+ * its result are the others proven wrong, and their identities retired. If none equals it, more
+ * replicas are asked for; when REPLICAS_PER_UNIT of them differ from it, our own machine is the likelier
+ * culprit and the project pauses. So no peer whose result was right is ever retired. */
+#include <stdio.h>
+#include <string.h>
+
+#include "coordinator/core_state.h"
+#include "tasks/base/require.h"
+
+/* The unit waits for the referee. Those who had computed it are paid already if it was settled, and
+ * the accounts are put right when it is settled again. */
+static void reopen(struct core *c, struct core_unit *u)
+{
+	if (u->uploader != NULL)
+		upload_release(c, u);
+	if (u->row.state == UNIT_SETTLED) {
+		u->project->row.units_accepted--;
+		project_changed(c, u->project);
+	}
+	unit_move(c, u, UNIT_DISPUTED);
+	u->referee = REFEREE_WAITING;
+	u->project->referees++;
+}
+
+static void dispute_log(struct core *c, const struct core_unit *u)
+{
+	const struct core_replica *a = NULL;
+	const struct core_replica *b = NULL;
+	char x[17], y[17];
+
+	for (const struct core_replica *r = u->replicas; r != NULL; r = r->unit_next) {
+		if (!replica_opened(r) || r->peer->row.retired)
+			continue;
+		if (a == NULL)
+			a = r;
+		else if (!digest_equal(&a->row.result, &r->row.result))
+			b = r;
+	}
+	REQUIRE(a != NULL && b != NULL);
+	peer_label(a->peer, x);
+	peer_label(b->peer, y);
+	core_log(c, "unit %u of round %u of %s is disputed: peers %s and %s differ; recomputing it",
+		u->row.index, u->row.round, u->project->row.name, x, y);
+}
+
+void dispute_open(struct core *c, struct core_unit *u)
+{
+	uint32_t n = unit_live(c, u);
+
+	dispute_log(c, u);
+	reopen(c, u);
+	u->row.wanted = n < REPLICAS_PER_UNIT ? n + 1 : REPLICAS_PER_UNIT;
+	u->project->row.disputes++;
+	project_changed(c, u->project);
+}
+
+void audit_open(struct core *c, struct core_unit *u)
+{
+	uint32_t n = unit_live(c, u);
+
+	core_log(c, "unit %u of round %u of %s has lost its quorum; recomputing it", u->row.index,
+		u->row.round, u->project->row.name);
+	reopen(c, u);
+	u->row.wanted = n > 0 ? n : 1; /* the referee needs one that matches */
+}
+
+void dispute_convict(struct core *c, struct core_replica *r)
+{
+	char why[TEXT_MAX];
+
+	snprintf(why, sizeof(why),
+		"unit %u of round %u of %s: its result differs from the recomputed one",
+		r->row.unit, r->row.round, r->unit->project->row.name);
+	replica_reject(c, r, REPLICA_INVALID, why);
+	peer_retire(c, r->peer, why);
+}
+
+static void nobody_matches(struct core *c, struct core_unit *u, uint32_t differing)
+{
+	char why[TEXT_MAX];
+
+	if (differing >= REPLICAS_PER_UNIT) {
+		snprintf(why, sizeof(why),
+			"unit %u of round %u: %u results, and none equals the one recomputed here; "
+			"check this machine's memory and build, then resume",
+			u->row.index, u->row.round, differing);
+		project_pause(c, u->project, why);
+	} else if (u->row.wanted <= differing) {
+		u->row.wanted = differing + 1;
+		unit_changed(c, u);
+	}
+}
+
+/* The referee's claim is in the row. */
+void dispute_decide(struct core *c, struct core_unit *u)
+{
+	uint32_t matching = 0;
+	uint32_t differing = 0;
+
+	for (const struct core_replica *r = u->replicas; r != NULL; r = r->unit_next) {
+		if (!replica_opened(r) || r->peer->row.retired)
+			continue;
+		if (digest_equal(&r->row.result, &u->row.referee))
+			matching++;
+		else
+			differing += !r->row.late;
+	}
+	if (matching == 0) {
+		nobody_matches(c, u, differing);
+		return;
+	}
+	for (struct core_replica *r = u->replicas; r != NULL; r = r->unit_next)
+		if (replica_opened(r) && !r->peer->row.retired &&
+			!digest_equal(&r->row.result, &u->row.referee))
+			dispute_convict(c, r);
+	u->row.result = u->row.referee;
+	unit_settle(c, u);
+}
+
+/* Starts recomputations, oldest project first, as long as there are free places. */
+void referees_start(struct core *c)
+{
+	for (struct core_project *p = c->projects; p != NULL; p = p->next) {
+		if (p->row.state != PROJECT_RUNNING || p->referees == 0)
+			continue;
+		for (uint32_t i = 0; i < p->row.units_per_round; i++) {
+			if (c->referees_running >= REFEREES_MAX)
+				return;
+			if (p->units[i].referee != REFEREE_WAITING)
+				continue;
+			p->units[i].referee = REFEREE_RUNNING;
+			c->referees_running++;
+			referee_ask(c, &p->units[i]);
+		}
+	}
+}
+
+/* Takes the referee's claim into the row. The claim is the shell's, but it came from another process:
+ * a bad one pauses the project. */
+static int referee_claim(struct core_unit *u, struct span in, struct errmsg *msg)
+{
+	struct claim claim;
+	int rc;
+
+	if (in.len > CLAIM_BYTES_MAX)
+		return errmsg_set(msg, TK_ELIMIT, "the recomputed claim is too long");
+	rc = claim_decode(&claim, in, msg);
+	if (rc == TK_OK && !digest_equal(&claim.unit, &u->digest))
+		rc = errmsg_set(msg, TK_ECORRUPT, "the recomputed claim is about another unit");
+	if (rc != TK_OK)
+		return rc;
+	memcpy(u->row.claim, in.data, in.len);
+	u->row.claim_bytes = (uint32_t)in.len;
+	claim_digest(&u->row.referee, in);
+	return TK_OK;
+}
+
+void referee_answer(struct core *c, const struct core_event *event)
+{
+	struct core_project *p = project_find(c, event->project);
+	struct errmsg msg = {""};
+	struct core_unit *u;
+	int rc = event->code;
+
+	if (c->referees_running > 0)
+		c->referees_running--;
+	if (p == NULL || p->units == NULL || event->round != p->row.round ||
+		event->unit >= p->row.units_per_round ||
+		p->units[event->unit].referee != REFEREE_RUNNING)
+		return; /* the project ended meanwhile */
+	u = &p->units[event->unit];
+	if (rc != TK_OK)
+		errmsg_set(&msg, rc, "%.255s", event->text != NULL ? event->text : error_text(rc));
+	else
+		rc = referee_claim(u, event->claim, &msg);
+	if (rc != TK_OK) {
+		u->referee = REFEREE_WAITING;
+		errmsg_prefix(&msg, rc, "unit %u of round %u could not be recomputed", u->row.index,
+			u->row.round);
+		project_pause(c, p, msg.text);
+		return;
+	}
+	u->referee = REFEREE_NONE;
+	p->referees--;
+	unit_changed(c, u);
+	unit_touch(c, u);
+}

@@ -1,0 +1,398 @@
+/* Handing out work: which unit a peer gets, for how long, and what happens when it does not come back.
+ *
+ * An identity has one replica of a unit, ever. It may take that one up again, under its old nonce,
+ * when the lease ended without a commitment and nothing else is left for it: a small grid with a peer
+ * that restarts would otherwise run out of different identities. Two results of one identity for one
+ * unit there never are.
+ *
+ * Deadlines follow the project's own durations (median + 4·MAD, never below 3 medians), and a unit
+ * whose replicas are all out for longer than 3 medians gets a backup when a peer has nothing else to
+ * do. A deadline only says when others may try: late results are still judged. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "coordinator/core_state.h"
+#include "tasks/base/mem.h"
+#include "tasks/base/require.h"
+
+#define RETRY_MS 10000u /* a peer without work asks again so often, up to half as much more */
+
+static int compare_u64(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a;
+	uint64_t y = *(const uint64_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+static uint64_t median(uint64_t *x, size_t n)
+{
+	qsort(x, n, sizeof(*x), compare_u64);
+	return x[n / 2];
+}
+
+static size_t durations_copy(const struct core_project *p, uint64_t out[DURATIONS_KEPT])
+{
+	size_t n = p->durations_count < DURATIONS_KEPT ? p->durations_count : DURATIONS_KEPT;
+
+	memcpy(out, p->durations, n * sizeof(*out));
+	return n;
+}
+
+void duration_add(struct core_project *p, const struct replica_row *row)
+{
+	uint64_t ms = row->committed_ms > row->leased_ms ? row->committed_ms - row->leased_ms : 0;
+
+	p->durations[p->durations_count++ % DURATIONS_KEPT] = ms;
+}
+
+static uint64_t lease_ms(const struct core_project *p)
+{
+	uint64_t x[DURATIONS_KEPT];
+	size_t n = durations_copy(p, x);
+	uint64_t middle;
+	uint64_t most;
+	uint64_t deadline;
+
+	if (n == 0)
+		return LEASE_FIRST_MS;
+	middle = median(x, n);
+	for (size_t i = 0; i < n; i++)
+		x[i] = x[i] > middle ? x[i] - middle : middle - x[i];
+	deadline = middle + 4 * median(x, n);
+	most = 3 * middle;
+	if (deadline < most)
+		deadline = most;
+	if (deadline < LEASE_MIN_MS)
+		deadline = LEASE_MIN_MS;
+	return deadline < UINT32_MAX ? deadline : UINT32_MAX;
+}
+
+/* After how long a unit deserves a backup; UINT64_MAX while nothing is known. */
+static uint64_t backup_ms(const struct core_project *p)
+{
+	uint64_t x[DURATIONS_KEPT];
+	size_t n = durations_copy(p, x);
+	uint64_t after;
+
+	if (n == 0)
+		return UINT64_MAX;
+	after = 3 * median(x, n);
+	return after > BACKUP_MIN_MS ? after : BACKUP_MIN_MS;
+}
+
+static bool straggles(const struct core *c, const struct core_unit *u, uint64_t after_ms)
+{
+	bool out = false;
+
+	if (u->row.state != UNIT_IN_PROGRESS || u->wanting || u->row.wanted >= REPLICAS_PER_UNIT)
+		return false;
+	for (const struct core_replica *r = u->replicas; r != NULL; r = r->unit_next) {
+		if (r->row.state != REPLICA_LEASED || !replica_counts(r))
+			continue;
+		if (c->now_ms < r->row.leased_ms || c->now_ms - r->row.leased_ms <= after_ms)
+			return false;
+		out = true;
+	}
+	return out;
+}
+
+void stragglers_count(struct core *c, struct core_project *p)
+{
+	uint64_t after_ms = backup_ms(p);
+
+	p->stragglers = 0;
+	for (uint32_t i = 0; i < p->row.units_per_round; i++)
+		p->stragglers += straggles(c, &p->units[i], after_ms);
+}
+
+static struct core_replica *replica_of(const struct core_unit *u, const struct core_peer *peer)
+{
+	struct core_replica *r = u->replicas;
+
+	while (r != NULL && r->peer != peer)
+		r = r->unit_next;
+	return r;
+}
+
+/* The lease can be taken up again by the identity that had it. */
+static bool renewable(const struct core *c, const struct core_replica *r)
+{
+	return (r->row.state == REPLICA_EXPIRED || r->row.state == REPLICA_ABANDONED) &&
+	       c->now_ms >= r->row.deadline_ms + LEASE_RENEW_MS;
+}
+
+/* Disputes first, then units that others have begun, then new ones, each by index. A unit shows that
+ * its results differ only when its last replica is in, and a dispute then takes a whole computation
+ * more; so units begun are finished first, and the end of a round is not the time when its troubles
+ * start. */
+static int urgency(const struct core_unit *u)
+{
+	if (u->row.state == UNIT_DISPUTED)
+		return 2;
+	return u->replicas != NULL ? 1 : 0;
+}
+
+struct choice {
+	struct core_unit *unit;
+	struct core_replica *again; /* renew this one instead of a new replica */
+};
+
+static struct choice choose(
+	const struct core *c, const struct core_project *p, const struct core_peer *peer)
+{
+	struct choice best = {0};
+	struct choice again = {0};
+
+	for (uint32_t i = 0; p->wanting > 0 && i < p->row.units_per_round; i++) {
+		struct core_unit *u = &p->units[i];
+		struct core_replica *mine;
+
+		if (!u->wanting)
+			continue;
+		mine = replica_of(u, peer);
+		if (mine == NULL && (best.unit == NULL || urgency(u) > urgency(best.unit)))
+			best.unit = u;
+		else if (mine != NULL && again.unit == NULL && renewable(c, mine))
+			again = (struct choice){u, mine};
+	}
+	return best.unit != NULL ? best : again;
+}
+
+/* A unit whose replicas all take too long; one more is wanted from now on. */
+static struct choice choose_backup(
+	struct core *c, struct core_project *p, const struct core_peer *peer)
+{
+	uint64_t after_ms = backup_ms(p);
+
+	for (uint32_t i = 0; p->stragglers > 0 && i < p->row.units_per_round; i++) {
+		struct core_unit *u = &p->units[i];
+
+		if (replica_of(u, peer) != NULL || !straggles(c, u, after_ms))
+			continue;
+		p->stragglers--;
+		u->row.wanted++;
+		unit_changed(c, u);
+		return (struct choice){.unit = u};
+	}
+	return (struct choice){0};
+}
+
+static int lease_fill(struct message_lease *m, struct bytes *out, const struct core_replica *r)
+{
+	const struct core_project *p = r->unit->project;
+	struct digest path[64];
+	struct unit unit;
+	int rc;
+
+	unit_describe(&unit, &p->row.recipe, p->row.round, r->row.unit, &p->row.parameters);
+	rc = bytes_append(out, p->manifest.data, p->manifest.len);
+	if (rc == TK_OK)
+		rc = unit_encode(&unit, out);
+	if (rc != TK_OK)
+		return rc;
+	m->nonce = r->row.nonce;
+	m->manifest = span_of(out->data, p->manifest.len);
+	m->unit = span_of(out->data + p->manifest.len, out->len - p->manifest.len);
+	m->signature = p->signature;
+	m->path_steps = (uint32_t)merkle_path(path, p->leaves, p->row.units_per_round, r->row.unit);
+	REQUIRE(m->path_steps <= MERKLE_STEPS_MAX);
+	memcpy(m->path, path, m->path_steps * sizeof(*path));
+	return TK_OK;
+}
+
+static void lease_send(struct core *c, struct core_replica *r)
+{
+	struct message_lease lease = {.deadline_ms = 1};
+	struct bytes bytes = {0};
+
+	if (r->row.deadline_ms > c->now_ms)
+		lease.deadline_ms = (uint32_t)(r->row.deadline_ms - c->now_ms);
+	if (lease_fill(&lease, &bytes, r) != TK_OK) {
+		bytes_close(&bytes);
+		c->error = TK_ENOMEM;
+		return;
+	}
+	say(c, r->peer, MESSAGE_LEASE, &bytes)->lease = lease;
+	r->told = r->peer->conn;
+}
+
+static void nonce_draw(struct core *c, struct digest *out)
+{
+	uint8_t count[8];
+	struct span fields[2] = {span_of(c->random, sizeof(c->random)), span_of(count, 8)};
+
+	store_le64(count, c->nonces++);
+	digest_fields(out, "talkoot nonce", fields, 2);
+}
+
+static struct core_replica *replica_new(struct core *c, struct core_unit *u, struct core_peer *peer)
+{
+	struct core_replica *r = mem_calloc(1, sizeof(*r));
+
+	if (r == NULL)
+		return NULL;
+	r->row.project = u->row.project;
+	r->row.round = u->row.round;
+	r->row.unit = u->row.index;
+	r->row.peer = peer->row.key;
+	r->row.state = REPLICA_LEASED;
+	nonce_draw(c, &r->row.nonce);
+	if (replica_attach(c, r, u, peer) != TK_OK) {
+		mem_free(r);
+		return NULL;
+	}
+	return r;
+}
+
+static void lease_grant(struct core *c, struct choice choice, struct core_peer *peer)
+{
+	struct core_replica *r = choice.again;
+
+	if (r == NULL)
+		r = replica_new(c, choice.unit, peer);
+	else
+		replica_move(c, r, REPLICA_LEASED);
+	if (r == NULL) {
+		c->error = TK_ENOMEM;
+		return;
+	}
+	r->row.late = false; /* ordered now, whatever was revealed before (judge.c says why) */
+	r->row.leased_ms = c->now_ms;
+	r->row.deadline_ms = c->now_ms + lease_ms(choice.unit->project);
+	replica_changed(c, r);
+	unit_refresh(c, choice.unit);
+	lease_send(c, r);
+}
+
+/* Gives a hungry peer what it may have; returns how many leases that was. */
+static uint32_t feed(struct core *c, struct core_peer *peer)
+{
+	uint32_t given = 0;
+
+	while (peer->wants > 0 && peer->leases < LEASES_PER_PEER && c->error == TK_OK) {
+		struct choice choice = {0};
+
+		for (int backup = 0; backup < 2 && choice.unit == NULL; backup++)
+			for (struct core_project *p = c->projects; p != NULL && !choice.unit;
+				p = p->next)
+				if (p->row.state == PROJECT_RUNNING)
+					choice = backup ? choose_backup(c, p, peer)
+							: choose(c, p, peer);
+		if (choice.unit == NULL)
+			break;
+		lease_grant(c, choice, peer);
+		peer_hungry(c, peer, peer->wants - 1);
+		given++;
+	}
+	return given;
+}
+
+static bool work_anywhere(const struct core *c)
+{
+	for (const struct core_project *p = c->projects; p != NULL; p = p->next)
+		if (p->row.state == PROJECT_RUNNING && (p->wanting > 0 || p->stragglers > 0))
+			return true;
+	return false;
+}
+
+/* Offers new work to those who asked before, longest waiting first. Whoever gets nothing although
+ * there is some has had a replica of each unit that is left, so few are passed over. */
+void lease_dispatch(struct core *c)
+{
+	struct core_peer *next;
+
+	c->dispatch = false;
+	for (struct core_peer *peer = c->hungry_first; peer != NULL; peer = next) {
+		next = peer->hungry_after;
+		if (c->error != TK_OK || !work_anywhere(c))
+			return;
+		feed(c, peer);
+		if (peer->leases >= LEASES_PER_PEER)
+			peer_hungry(c, peer, 0);
+	}
+}
+
+static void no_work(struct core *c, struct core_peer *peer)
+{
+	struct message_no_work *m = &say(c, peer, MESSAGE_NO_WORK, NULL)->no_work;
+	bool running = false;
+
+	for (const struct core_project *p = c->projects; p != NULL; p = p->next)
+		running |= p->row.state == PROJECT_RUNNING;
+	m->retry_ms = RETRY_MS + load_le32(c->random) % (RETRY_MS / 2); /* no herds */
+	if (peer->leases >= LEASES_PER_PEER) {
+		m->reason = NO_WORK_LIMIT;
+		snprintf(m->text, sizeof(m->text),
+			"this identity holds %u leases, as many as it may", peer->leases);
+	} else if (!running) {
+		m->reason = NO_WORK_IDLE;
+		snprintf(m->text, sizeof(m->text),
+			"no project is running; work will be sent when one is");
+	} else {
+		m->reason = NO_WORK_WAITING;
+		snprintf(m->text, sizeof(m->text),
+			"all units that are left are with others or need another peer; "
+			"work will be sent when there is some");
+	}
+}
+
+static void engine_note(struct core_peer *peer, const char *engine)
+{
+	size_t n = 0;
+
+	for (; engine[n] != '\0' && n + 1 < sizeof(peer->row.engine); n++)
+		peer->row.engine[n] = engine[n] > ' ' && engine[n] < 127 ? engine[n] : '?';
+	peer->row.engine[n] = '\0';
+}
+
+/* A peer that has reconnected asks for work after it has repeated its COMMITs. Leases of it that are
+ * still open are sent again then: it may have lost them in a crash. If it has not, it knows the nonce. */
+static uint32_t leases_repeat(struct core *c, struct core_peer *peer)
+{
+	uint32_t sent = 0;
+
+	for (struct core_replica *r = peer->replicas; r != NULL; r = r->peer_after) {
+		if (r->row.state != REPLICA_LEASED || r->told == peer->conn)
+			continue;
+		lease_send(c, r);
+		sent++;
+	}
+	return sent;
+}
+
+void work_request(struct core *c, struct core_peer *peer, const struct message_work_request *m)
+{
+	uint32_t sent;
+
+	engine_note(peer, m->engine);
+	peer->row.last_seen_s = c->now_ms / 1000;
+	if (!peer->known)
+		peer_changed(c, peer);
+	sent = leases_repeat(c, peer);
+	peer_hungry(c, peer, m->slots);
+	sent += feed(c, peer);
+	if (sent == 0)
+		no_work(c, peer);
+	if (peer->leases >= LEASES_PER_PEER)
+		peer_hungry(c, peer, 0);
+}
+
+/* Ends a lease without blame. */
+void lease_cancel(struct core *c, struct core_replica *r, enum verdict verdict, const char *why)
+{
+	r->row.deadline_ms = c->now_ms;
+	replica_move(c, r, REPLICA_EXPIRED);
+	say_settled(c, r, verdict, why);
+}
+
+/* The deadline has passed or the peer has been away for too long: others may try. */
+void lease_expire(struct core *c, struct core_replica *r)
+{
+	r->peer->row.expired++;
+	peer_changed(c, r->peer);
+	lease_cancel(c, r, VERDICT_EXPIRED,
+		"the deadline passed and the unit went to others; a result that is ready is still "
+		"welcome");
+}

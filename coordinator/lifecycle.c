@@ -1,0 +1,86 @@
+/* The lives of projects, units and replicas: which moves there are, and what must hold after each.
+ * A move outside these tables, or a state whose facts are missing, is a mistake of ours and stops the
+ * program (REQUIRE); nothing that a peer, a file or an owner says can lead there. */
+#include "coordinator/core_state.h"
+#include "tasks/base/require.h"
+
+#define TO(state) (1u << (state))
+
+static const unsigned project_moves[] = {
+	[PROJECT_QUEUED] = TO(PROJECT_RUNNING) | TO(PROJECT_FAILED) | TO(PROJECT_STOPPED),
+	[PROJECT_RUNNING] =
+		TO(PROJECT_PAUSED) | TO(PROJECT_DONE) | TO(PROJECT_FAILED) | TO(PROJECT_STOPPED),
+	[PROJECT_PAUSED] = TO(PROJECT_RUNNING) | TO(PROJECT_STOPPED),
+	[PROJECT_DONE] = 0,
+	[PROJECT_FAILED] = 0,
+	[PROJECT_STOPPED] = 0,
+};
+
+static const unsigned unit_moves[] = {
+	[UNIT_UNSENT] =
+		TO(UNIT_IN_PROGRESS) | TO(UNIT_DISPUTED) | TO(UNIT_UPLOADING) | TO(UNIT_SETTLED),
+	[UNIT_IN_PROGRESS] =
+		TO(UNIT_UNSENT) | TO(UNIT_DISPUTED) | TO(UNIT_UPLOADING) | TO(UNIT_SETTLED),
+	[UNIT_DISPUTED] = TO(UNIT_SETTLED),
+	[UNIT_UPLOADING] = TO(UNIT_UNSENT) | TO(UNIT_DISPUTED) | TO(UNIT_SETTLED),
+	[UNIT_SETTLED] = TO(UNIT_DISPUTED), /* a late dissent, or a quorum that lost a member */
+};
+
+static const unsigned replica_moves[] = {
+	[REPLICA_LEASED] = TO(REPLICA_COMMITTED) | TO(REPLICA_EXPIRED) | TO(REPLICA_ABANDONED),
+	[REPLICA_COMMITTED] = TO(REPLICA_REVEALED) | TO(REPLICA_UNOPENED) | TO(REPLICA_INVALID) |
+			      TO(REPLICA_LATE),
+	[REPLICA_REVEALED] =
+		TO(REPLICA_UPLOADING) | TO(REPLICA_VALID) | TO(REPLICA_INVALID) | TO(REPLICA_LATE),
+	[REPLICA_UPLOADING] = TO(REPLICA_REVEALED) | TO(REPLICA_VALID) | TO(REPLICA_INVALID) |
+			      TO(REPLICA_UNOPENED) | TO(REPLICA_LATE),
+	[REPLICA_VALID] = TO(REPLICA_INVALID), /* an audit found its whole quorum wrong */
+	[REPLICA_LATE] = TO(REPLICA_INVALID),
+	[REPLICA_UNOPENED] = TO(REPLICA_INVALID),
+	[REPLICA_INVALID] = 0,
+	[REPLICA_EXPIRED] = TO(REPLICA_LEASED) | TO(REPLICA_COMMITTED),
+	[REPLICA_ABANDONED] = TO(REPLICA_LEASED) | TO(REPLICA_COMMITTED),
+};
+
+void project_move(struct core *c, struct core_project *p, enum project_state to)
+{
+	REQUIRE(project_moves[p->row.state] & TO(to));
+	p->row.state = to;
+	REQUIRE(to != PROJECT_DONE || p->row.round == p->row.rounds);
+	REQUIRE(to != PROJECT_PAUSED || p->row.reason[0] != '\0');
+	project_changed(c, p);
+}
+
+void unit_move(struct core *c, struct core_unit *u, enum unit_state to)
+{
+	bool decided = to == UNIT_UPLOADING || to == UNIT_SETTLED;
+
+	REQUIRE(unit_moves[u->row.state] & TO(to));
+	u->project->settled += to == UNIT_SETTLED;
+	u->project->settled -= u->row.state == UNIT_SETTLED;
+	u->row.state = to;
+	REQUIRE(!decided || (u->row.claim_bytes > 0 && !digest_is_zero(&u->row.result)));
+	REQUIRE(u->uploader == NULL);
+	REQUIRE(to != UNIT_SETTLED || u->referee == REFEREE_NONE);
+	REQUIRE(u->project->settled <= u->project->row.units_per_round);
+	unit_changed(c, u);
+}
+
+void replica_move(struct core *c, struct core_replica *r, enum replica_state to)
+{
+	const struct replica_row *row = &r->row;
+	bool opened = to == REPLICA_REVEALED || to == REPLICA_UPLOADING || to == REPLICA_VALID;
+	bool uncommitted = to == REPLICA_LEASED || to == REPLICA_EXPIRED || to == REPLICA_ABANDONED;
+
+	REQUIRE(replica_moves[row->state] & TO(to));
+	r->peer->leases += to == REPLICA_LEASED;
+	r->peer->leases -= row->state == REPLICA_LEASED;
+	r->row.state = to;
+	REQUIRE(uncommitted == (row->committed_ms == 0));
+	REQUIRE(!opened || row->claim_bytes > 0);
+	REQUIRE(to != REPLICA_VALID || digest_equal(&row->result, &r->unit->row.result));
+	REQUIRE(to != REPLICA_VALID || (!row->late && !r->peer->row.retired));
+	REQUIRE(r->unit->uploader != r || to == REPLICA_UPLOADING);
+	replica_changed(c, r);
+	unit_touch(c, r->unit);
+}

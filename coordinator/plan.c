@@ -1,0 +1,380 @@
+/* Projects, rounds and their units: from submission to the last merge. Projects run in order of
+ * submission; several run at once when the first has no work left for somebody (lease.c). */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "coordinator/core_state.h"
+#include "tasks/base/mem.h"
+#include "tasks/base/require.h"
+#include "tasks/unit/run.h"
+
+struct core_project *project_find(const struct core *c, uint64_t id)
+{
+	struct core_project *p = c->projects;
+
+	while (p != NULL && p->row.id != id)
+		p = p->next;
+	return p;
+}
+
+uint64_t unit_credit(const struct core_project *p)
+{
+	double flops = p->row.unit_flops;
+
+	return flops > 0 && flops < 0x1p63 ? (uint64_t)flops : 0;
+}
+
+/* Checks that a row and a recipe belong together, and makes the project of them. */
+int project_attach(struct core *c, const struct project_row *row, struct span recipe,
+	struct core_project **out, struct errmsg *msg)
+{
+	struct core_project **at = &c->projects;
+	struct core_project *p = mem_calloc(1, sizeof(*p));
+	int rc;
+
+	if (p == NULL)
+		return TK_ENOMEM;
+	p->row = *row;
+	rc = recipe_decode(&p->recipe, recipe, msg);
+	if (rc != TK_OK) {
+		mem_free(p);
+		return rc;
+	}
+	if (row->id == 0 || row->units_per_round != p->recipe.train.units_per_round ||
+		row->rounds != p->recipe.train.rounds || row->units_per_round == 0 ||
+		row->quorum == 0 || row->quorum > REPLICAS_PER_UNIT)
+		rc = errmsg_set(msg, TK_ECORRUPT,
+			"project %s: its row and its recipe disagree, or its quorum of %u is not "
+			"between 1 and %u",
+			row->name, row->quorum, REPLICAS_PER_UNIT);
+	if (rc == TK_OK)
+		rc = payload_size(&p->recipe, &p->payload_bytes, msg);
+	if (rc != TK_OK) {
+		project_free(c, p);
+		return rc;
+	}
+	while (*at != NULL && (*at)->row.id < row->id)
+		at = &(*at)->next;
+	REQUIRE(*at == NULL || (*at)->row.id != row->id);
+	p->next = *at;
+	*at = p;
+	*out = p;
+	return TK_OK;
+}
+
+/* Forgets the round in progress; its replicas are final or of no consequence. */
+static void round_free(struct core *c, struct core_project *p)
+{
+	for (uint32_t i = 0; p->units != NULL && i < p->row.units_per_round; i++) {
+		struct core_unit *u = &p->units[i];
+		struct core_replica *next;
+
+		upload_close(c, u);
+		for (struct core_replica *r = u->replicas; r != NULL; r = next) {
+			next = r->unit_next;
+			replica_detach(c, r);
+			mem_free(r);
+		}
+	}
+	mem_free(p->units);
+	mem_free(p->leaves);
+	bytes_close(&p->manifest);
+	p->units = NULL;
+	p->leaves = NULL;
+	p->wanting = p->settled = p->referees = p->stragglers = 0;
+	p->merging = false;
+}
+
+void project_free(struct core *c, struct core_project *p)
+{
+	round_free(c, p);
+	recipe_close(&p->recipe);
+	mem_free(p);
+}
+
+static int manifest_build(struct core *c, struct core_project *p)
+{
+	struct round_manifest m = {
+		.network = c->root->public,
+		.recipe = p->row.recipe,
+		.round = p->row.round,
+		.unit_count = p->row.units_per_round,
+		.parameters = p->row.parameters,
+	};
+	int rc;
+
+	merkle_root(&m.units, p->leaves, m.unit_count);
+	rc = round_encode(&m, &p->manifest);
+	if (rc == TK_OK)
+		round_sign(&p->signature, c->root, bytes_span(&p->manifest));
+	return rc;
+}
+
+int round_build(struct core *c, struct core_project *p)
+{
+	uint32_t count = p->row.units_per_round;
+	int rc;
+
+	p->leaves = mem_calloc(count, sizeof(*p->leaves));
+	p->units = mem_calloc(count, sizeof(*p->units));
+	if (p->leaves == NULL || p->units == NULL)
+		return TK_ENOMEM;
+	rc = round_leaves(p->leaves, count, &p->row.recipe, p->row.round, &p->row.parameters);
+	if (rc == TK_OK)
+		rc = manifest_build(c, p);
+	for (uint32_t i = 0; rc == TK_OK && i < count; i++) {
+		p->units[i].project = p;
+		p->units[i].digest = p->leaves[i];
+		p->units[i].row = (struct unit_row){
+			.project = p->row.id,
+			.round = p->row.round,
+			.index = i,
+			.state = UNIT_UNSENT,
+			.wanted = p->row.quorum,
+		};
+	}
+	return rc;
+}
+
+static void round_begin(struct core *c, struct core_project *p)
+{
+	if (round_build(c, p) != TK_OK) {
+		c->error = TK_ENOMEM;
+		return;
+	}
+	p->started_ms = c->now_ms;
+	for (uint32_t i = 0; i < p->row.units_per_round; i++) {
+		unit_changed(c, &p->units[i]);
+		unit_touch(c, &p->units[i]);
+	}
+}
+
+/* Tells everybody who still holds a replica of the round that it is over, saves what changed, forgets
+ * it. Nobody is to blame for what was not finished. */
+static void round_end(struct core *c, struct core_project *p, enum verdict verdict, const char *why)
+{
+	struct core_unit **at = &c->touched;
+
+	for (uint32_t i = 0; p->units != NULL && i < p->row.units_per_round; i++) {
+		struct core_unit *u = &p->units[i];
+
+		upload_release(c, u);
+		for (struct core_replica *r = u->replicas; r != NULL; r = r->unit_next) {
+			if (r->row.state == REPLICA_LEASED) {
+				lease_cancel(c, r, verdict, why);
+			} else if (r->row.state == REPLICA_COMMITTED ||
+				   r->row.state == REPLICA_REVEALED) {
+				replica_move(c, r, REPLICA_LATE);
+				say_settled(c, r, VERDICT_LATE, why);
+			}
+		}
+	}
+	changes_flush(c);
+	while (*at != NULL)
+		if ((*at)->project == p)
+			*at = (*at)->touched_next;
+		else
+			at = &(*at)->touched_next;
+	round_free(c, p);
+}
+
+/* An ended project leaves memory; its rows stay. */
+static void project_end(
+	struct core *c, struct core_project *p, enum project_state to, const char *reason)
+{
+	struct core_project **at = &c->projects;
+
+	snprintf(p->row.reason, sizeof(p->row.reason), "%s", reason);
+	p->row.finished_s = c->now_ms / 1000;
+	project_move(c, p, to);
+	core_log(c, "project %s %s after %u of %u rounds%s%s", p->row.name,
+		to == PROJECT_DONE	? "is done"
+		: to == PROJECT_STOPPED ? "was stopped"
+					: "failed",
+		p->row.round, p->row.rounds, reason[0] != '\0' ? ": " : "", reason);
+	round_end(c, p, VERDICT_UNKNOWN, "the project has ended");
+	while (*at != p)
+		at = &(*at)->next;
+	*at = p->next;
+	project_free(c, p);
+}
+
+void project_start(struct core *c, struct core_project *p)
+{
+	project_move(c, p, PROJECT_RUNNING);
+	if (p->row.round >= p->row.rounds)
+		project_end(c, p, PROJECT_DONE, "");
+	else
+		round_begin(c, p);
+}
+
+void project_new(struct core *c, const struct core_event *event)
+{
+	struct project_row row = *event->project_row;
+	struct errmsg msg = {""};
+	struct core_project *p;
+	int rc;
+
+	row.state = PROJECT_QUEUED;
+	rc = project_attach(c, &row, event->recipe, &p, &msg);
+	if (rc == TK_ENOMEM) {
+		c->error = rc;
+	} else if (rc != TK_OK) {
+		struct core_project bad = {.row = row};
+
+		bad.row.finished_s = c->now_ms / 1000;
+		snprintf(bad.row.reason, sizeof(bad.row.reason), "%.255s", msg.text);
+		project_move(c, &bad, PROJECT_FAILED);
+		core_log(c, "project %s failed: %.180s", row.name, msg.text);
+		changes_flush(c);
+	} else {
+		core_log(c, "project %s starts: %u rounds of %u units, quorum %u", row.name,
+			row.rounds, row.units_per_round, row.quorum);
+		project_start(c, p);
+	}
+}
+
+/* Nothing of the round has been committed: we are still at the boundary before it. */
+static bool round_untouched(const struct core_project *p)
+{
+	for (uint32_t i = 0; p->units != NULL && i < p->row.units_per_round; i++)
+		for (struct core_replica *r = p->units[i].replicas; r != NULL; r = r->unit_next)
+			if (r->row.committed_ms != 0)
+				return false;
+	return true;
+}
+
+void project_stop(struct core *c, uint64_t id)
+{
+	struct core_project *p = project_find(c, id);
+
+	if (p == NULL)
+		return; /* it ended meanwhile */
+	p->row.stop_asked = true;
+	if (p->row.state != PROJECT_RUNNING || (!p->merging && round_untouched(p))) {
+		project_end(c, p, PROJECT_STOPPED, "stopped by its owner");
+		return;
+	}
+	project_changed(c, p);
+	core_log(c, "project %s will stop after round %u", p->row.name, p->row.round);
+}
+
+void project_pause(struct core *c, struct core_project *p, const char *why)
+{
+	if (p->row.state != PROJECT_RUNNING)
+		return;
+	snprintf(p->row.reason, sizeof(p->row.reason), "%.255s", why);
+	project_move(c, p, PROJECT_PAUSED);
+	core_log(c, "project %s is paused: %.180s", p->row.name, why);
+}
+
+void project_resume(struct core *c, uint64_t id)
+{
+	struct core_project *p = project_find(c, id);
+
+	if (p == NULL || p->row.state != PROJECT_PAUSED)
+		return;
+	p->row.reason[0] = '\0';
+	project_move(c, p, PROJECT_RUNNING);
+	p->merging = false;
+	c->dispatch = true;
+	for (uint32_t i = 0; i < p->row.units_per_round; i++)
+		unit_touch(c, &p->units[i]);
+	core_log(c, "project %s goes on", p->row.name);
+}
+
+/* Asks for the merge of every round whose units are all settled and undisputed. */
+void rounds_close(struct core *c)
+{
+	for (struct core_project *p = c->projects; p != NULL; p = p->next) {
+		if (p->row.state != PROJECT_RUNNING || p->merging || p->referees != 0 ||
+			p->settled != p->row.units_per_round)
+			continue;
+		p->merging = true;
+		merge_ask(c, p);
+	}
+}
+
+static void merge_failed(struct core *c, struct core_project *p, const struct core_event *event)
+{
+	const char *text = event->text != NULL ? event->text : error_text(event->code);
+
+	if (event->code == TK_EDIVERGED) {
+		project_end(c, p, PROJECT_FAILED, text);
+	} else {
+		p->merging = false;
+		project_pause(c, p, text);
+	}
+}
+
+void project_merged(struct core *c, const struct core_event *event)
+{
+	struct core_project *p = project_find(c, event->project);
+	struct round_row round;
+
+	if (p == NULL || !p->merging || event->round != p->row.round)
+		return; /* it ended meanwhile */
+	if (event->code != TK_OK) {
+		merge_failed(c, p, event);
+		return;
+	}
+	REQUIRE(event->merged <= p->row.units_per_round);
+	round = (struct round_row){
+		.project = p->row.id,
+		.round = p->row.round,
+		.loss = event->loss,
+		.validation_samples = event->validation_samples,
+		.validation_loss = event->validation_loss,
+		.validation_accuracy = event->validation_accuracy,
+		.merged = event->merged,
+		.skipped = p->row.units_per_round - event->merged,
+		.started_ms = p->started_ms,
+		.closed_ms = c->now_ms,
+		.parameters = event->parameters,
+		.model = event->model,
+	};
+	round_save(c, &round);
+	round_end(c, p, VERDICT_LATE, "the round is over");
+	p->row.round++;
+	p->row.parameters = event->parameters;
+	p->row.outer_state = event->outer_state;
+	p->row.model = event->model;
+	project_changed(c, p);
+	core_log(c, "project %s: round %u of %u merged, loss %.4f", p->row.name, p->row.round,
+		p->row.rounds, (double)event->loss);
+	if (p->row.round == p->row.rounds)
+		project_end(c, p, PROJECT_DONE, "");
+	else if (p->row.stop_asked)
+		project_end(c, p, PROJECT_STOPPED, "stopped by its owner");
+	else
+		round_begin(c, p);
+}
+
+/* Says why a running project does not move, or that it does. */
+void projects_explain(struct core *c)
+{
+	for (struct core_project *p = c->projects; p != NULL; p = p->next) {
+		char why[sizeof(p->row.reason)] = "";
+
+		if (p->row.state != PROJECT_RUNNING)
+			continue;
+		if (p->row.stop_asked)
+			snprintf(why, sizeof(why), "stopping after this round");
+		else if (c->connected < p->row.quorum)
+			snprintf(why, sizeof(why),
+				"waiting for peers: quorum %u needs %u different peers, %zu %s "
+				"connected",
+				p->row.quorum, p->row.quorum, c->connected,
+				c->connected == 1 ? "is" : "are");
+		else if (p->wanting > 0 && c->hungry_first != NULL)
+			snprintf(why, sizeof(why),
+				"waiting for peers: %u units need somebody who has not computed "
+				"them yet",
+				p->wanting);
+		if (strcmp(why, p->row.reason) == 0)
+			continue;
+		memcpy(p->row.reason, why, sizeof(why));
+		project_changed(c, p);
+	}
+}

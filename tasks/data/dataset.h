@@ -73,10 +73,11 @@ struct shard_sink {
 		void *context, const struct digest *digest, struct span bytes, struct errmsg *msg);
 };
 
-/* Reads the owner's files, makes the shards and describes them. The rules of each format stand in
- * source.h and column.h (CSV), idx.c and text.c; a fraction is cut as split.h says, text at its end. Gives *out (dataset_close) only on
+/* Reads the owner's files, makes the shards and describes them. Gives *out (dataset_close) only on
  * success. Errors carry file, line, field and remedy. Deterministic in the files and the spec.
- * sink may be NULL: then it only describes. */
+ * sink may be NULL: then it only describes; after an error it may have received shards.
+ * The rules of each format stand in source.h and column.h (CSV), idx.c and text.c. A fraction of a
+ * table or of images is drawn by row (split.h), that of a text is its end. */
 int dataset_prepare(struct dataset *out, const struct data_spec *spec,
 	const struct shard_sink *sink, struct errmsg *msg) TK_CHECKED;
 

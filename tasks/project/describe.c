@@ -200,7 +200,7 @@ static void help_key(const struct key *k, const char *name, int indent, FILE *ou
 	else if (k->fallback != NULL)
 		fprintf(out, "; default %s", k->fallback);
 	else if (k->note != NULL)
-		fprintf(out, "; default: %s", k->note);
+		fprintf(out, "; %s", k->note);
 	fprintf(out, "\n%*s%s", 23, "", k->help);
 	if (k->only_with != NULL) {
 		const struct key *choice = &project_keys[key_index(k->only_with)];

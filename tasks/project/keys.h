@@ -35,7 +35,7 @@ struct key {
 	double min, max; /* of numbers and of each width; of texts and paths, in bytes */
 	const struct key_choice *choices;
 	const char *fallback; /* the default as an owner would write it, or NULL */
-	const char *note;     /* what to say of a default that depends on other keys, or NULL */
+	const char *note;     /* what to say of a default that depends on other keys */
 	bool required;
 	const char *only_with; /* path of a KEY_CHOICE: the key has a meaning only there … */
 	unsigned only_values;  /* … with one of these values, as bits 1 << value */

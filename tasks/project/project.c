@@ -138,7 +138,7 @@ static void infer_format(struct reader *r, const struct tree *root)
 {
 	const char *dot = strrchr(r->project.data.path, '.');
 
-	if (given(r, "data.format") || !given(r, "data.path"))
+	if (given(r, "data.format") || r->project.data.path[0] == '\0')
 		return;
 	if (dot != NULL && strcmp(dot, ".csv") == 0)
 		r->project.data.format = DATA_CSV;

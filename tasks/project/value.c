@@ -15,12 +15,11 @@ static void *field_of(struct project *p, const struct key *k)
 	return (char *)p + k->offset;
 }
 
+/* text has the letters of numbers alone, and may be long. */
 static int refuse_range(const struct key *k, const char *text, struct errmsg *why)
 {
-	char quoted[UTF8_QUOTED];
-
-	return errmsg_set(why, TK_EINVAL, "%s is out of range; it must be between %.15g and %.15g",
-		utf8_quote(quoted, text), k->min, k->max);
+	return errmsg_set(why, TK_EINVAL,
+		"%.40s is out of range; it must be between %.15g and %.15g", text, k->min, k->max);
 }
 
 static int read_whole(uint64_t *out, const char *text, struct errmsg *why)
@@ -34,8 +33,8 @@ static int read_whole(uint64_t *out, const char *text, struct errmsg *why)
 	errno = 0;
 	*out = strtoull(text, &end, 10);
 	if (errno != 0 || *end != '\0')
-		return errmsg_set(why, TK_EINVAL, "%s is out of range; it must be less than 2^64",
-			utf8_quote(quoted, text));
+		return errmsg_set(
+			why, TK_EINVAL, "%.40s is out of range; it must be less than 2^64", text);
 	return TK_OK;
 }
 

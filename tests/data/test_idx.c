@@ -81,6 +81,31 @@ static void a_fraction_is_drawn_by_image_and_keeps_the_order(void **state)
 	}
 }
 
+static void a_label_that_only_validation_has_is_refused(void **state)
+{
+	enum { N = 20 };
+	struct fixture *f = *state;
+	uint8_t x[12 + N] = {0, 0, 8, 2, 0, 0, 0, N, 0, 0, 0, 1};
+	uint8_t y[8 + N] = {0, 0, 8, 1, 0, 0, 0, N};
+	char entry[40];
+	int drawn = 0;
+
+	for (int i = 0; i < N; i++) {
+		bool kept = bijection(N, 3, STREAM_SPLIT, (uint64_t)i) < N / 4;
+
+		y[8 + i] = (uint8_t)(i % 2);
+		drawn = kept ? i : drawn;
+	}
+	y[8 + drawn] = 9;
+	f->spec.format = DATA_IDX;
+	fixture_bytes(f, f->spec.path, "a", x, sizeof(x));
+	fixture_bytes(f, f->spec.labels, "b", y, sizeof(y));
+	f->spec.validation_fraction = 0.25;
+	f->spec.seed = 3;
+	snprintf(entry, sizeof(entry), "b: label 9 of entry %d ", drawn);
+	fixture_refuse(f, TK_EINVAL, entry, "does not occur in the training part");
+}
+
 static void large_data_fills_several_shards(void **state)
 {
 	const uint32_t n = 3000; /* of 4096 bytes: 1023 in a shard */
@@ -211,6 +236,7 @@ int main(void)
 		FIXTURE_TEST(images_become_bytes_and_labels),
 		FIXTURE_TEST(validation_files_are_the_validation_part),
 		FIXTURE_TEST(a_fraction_is_drawn_by_image_and_keeps_the_order),
+		FIXTURE_TEST(a_label_that_only_validation_has_is_refused),
 		FIXTURE_TEST(large_data_fills_several_shards),
 		FIXTURE_TEST(wrong_lengths_name_file_and_bytes),
 		FIXTURE_TEST(other_formats_are_refused_with_the_remedy),

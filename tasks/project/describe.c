@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "tasks/math/order.h"
 #include "tasks/model/model.h"
 #include "tasks/project/keys.h"
 #include "tasks/unit/compress.h"
@@ -86,12 +87,14 @@ static void describe_work(const struct recipe *r, const struct model *m, FILE *o
 		amount(all, step * t->inner_steps * t->units_per_round * t->rounds, "FLOP"));
 }
 
-/* Bytes of the shards that a worker may hold: a window of the sample order. */
-static double shard_bytes(const struct dataset *d)
+/* Bytes of the first `count` training shards, or of all. */
+static double shard_bytes(const struct dataset *d, uint32_t count)
 {
-	uint32_t held = d->train.shards < 16 ? d->train.shards : 16;
+	double sum = 0;
 
-	return (double)held * (double)dataset_shard_bytes(d, &d->train, 0);
+	for (uint32_t i = 0; i < d->train.shards && i < count; i++)
+		sum += (double)dataset_shard_bytes(d, &d->train, i);
+	return sum;
 }
 
 static void describe_costs(
@@ -99,8 +102,8 @@ static void describe_costs(
 {
 	double theta = 4.0 * (double)m->parameters;
 	double update = (double)compress_bytes(r->train.compression, m->parameters);
-	/* start, present, gradient and two moments; the parameters as they came; the packed update */
-	double memory = 6 * theta + update + shard_bytes(&r->data) +
+	/* start, present, gradient, two moments and the parameters as they came; a window of shards */
+	double memory = 6 * theta + update + shard_bytes(&r->data, ORDER_WINDOW) +
 			(double)model_work_bytes(m, r->train.batch_size);
 	char a[AMOUNT_MAX];
 	char b[AMOUNT_MAX];
@@ -109,10 +112,7 @@ static void describe_costs(
 	fprintf(out, ", %s up for each unit, %s up in all\n", amount(a, update, "B"),
 		amount(b, update * r->train.units_per_round, "B"));
 	fprintf(out, "once        %s of data at most, in parts as a worker needs them\n",
-		amount(a,
-			(double)r->data.train.shards *
-				(double)dataset_shard_bytes(&r->data, &r->data.train, 0),
-			"B"));
+		amount(a, shard_bytes(&r->data, SHARDS_MAX), "B"));
 	fprintf(out, "a worker    about %s of memory\n", amount(a, memory, "B"));
 	fprintf(out, "verify      every unit by at least %u peers whose results are equal\n",
 		p->quorum);

@@ -7,11 +7,11 @@
 
 #include "tasks/unit/unit.h"
 
-#define MESSAGE_BYTES_MAX   (128u << 10) /* one message, decrypted */
-#define BLOB_PART_MAX       (64u << 10)  /* bytes of a blob in one message */
-#define BLOB_BYTES_MAX      (PARAMETERS_MAX * 4 + 4096)
-#define TEXT_MAX            256u
-#define MERKLE_STEPS_MAX    32u
+#define MESSAGE_BYTES_MAX (128u << 10) /* one message, decrypted */
+#define BLOB_PART_MAX	  (64u << 10)  /* bytes of a blob in one message */
+#define BLOB_BYTES_MAX	  (PARAMETERS_MAX * 4 + 4096)
+#define TEXT_MAX	  256u
+#define MERKLE_STEPS_MAX  32u
 
 #define MESSAGES(X)                                                                                \
 	X(MESSAGE_PING, ping, 1)                                                                   \
@@ -48,11 +48,11 @@ struct message_pong {
 };
 
 enum goodbye_reason {
-	GOODBYE_SHUTDOWN = 1,   /* come back later */
-	GOODBYE_PROTOCOL = 2,   /* you broke the protocol; text says how */
-	GOODBYE_RETIRED = 3,    /* this identity gives no more work */
-	GOODBYE_REPLACED = 4,   /* the same identity connected again */
-	GOODBYE_OVERLOAD = 5,   /* too many sessions: come back later */
+	GOODBYE_SHUTDOWN = 1, /* come back later */
+	GOODBYE_PROTOCOL = 2, /* you broke the protocol; text says how */
+	GOODBYE_RETIRED = 3,  /* this identity gives no more work */
+	GOODBYE_REPLACED = 4, /* the same identity connected again */
+	GOODBYE_OVERLOAD = 5, /* too many sessions: come back later */
 	GOODBYE_REASON_LAST = GOODBYE_OVERLOAD,
 };
 /* Either way, the last message of a session. */
@@ -79,14 +79,14 @@ struct message_blob_missing {
 
 /* Peer → coordinator: I can take `slots` more leases. */
 struct message_work_request {
-	uint32_t slots; /* 1 … 16 */
+	uint32_t slots;	 /* 1 … 16 */
 	char engine[16]; /* "avx512"; for statistics and for finding a bad build */
 };
 enum no_work_reason {
-	NO_WORK_IDLE = 1,      /* no project is running */
-	NO_WORK_WAITING = 2,   /* all units of this round are with others */
-	NO_WORK_RETIRED = 3,   /* this identity gives no more work */
-	NO_WORK_LIMIT = 4,     /* you hold as many leases as you may */
+	NO_WORK_IDLE = 1,    /* no project is running */
+	NO_WORK_WAITING = 2, /* all units of this round are with others */
+	NO_WORK_RETIRED = 3, /* this identity gives no more work */
+	NO_WORK_LIMIT = 4,   /* you hold as many leases as you may */
 	NO_WORK_REASON_LAST = NO_WORK_LIMIT,
 };
 /* Coordinator → peer. The coordinator sends a LEASE by itself once there is work; the peer asks again
@@ -98,12 +98,12 @@ struct message_no_work {
 };
 /* Coordinator → peer: a unit with its proof that the network's root key authorised it. */
 struct message_lease {
-	struct digest nonce;    /* names this replica from here on */
-	uint32_t deadline_ms;   /* from now */
-	struct span manifest;   /* struct round_manifest, encoded; ≤ ROUND_BYTES_MAX */
+	struct digest nonce;  /* names this replica from here on */
+	uint32_t deadline_ms; /* from now */
+	struct span manifest; /* struct round_manifest, encoded; ≤ ROUND_BYTES_MAX */
 	struct signature signature;
-	struct span unit;       /* struct unit, encoded; ≤ UNIT_BYTES_MAX */
-	uint32_t path_steps;    /* ≤ MERKLE_STEPS_MAX */
+	struct span unit;    /* struct unit, encoded; ≤ UNIT_BYTES_MAX */
+	uint32_t path_steps; /* ≤ MERKLE_STEPS_MAX */
 	struct digest path[MERKLE_STEPS_MAX];
 };
 
@@ -139,11 +139,11 @@ struct message_uploaded { /* the whole payload is on disk and its digest is righ
 	struct digest nonce;
 };
 enum verdict {
-	VERDICT_VALID = 1,     /* equals the canonical result: credit */
-	VERDICT_INVALID = 2,   /* proven wrong */
-	VERDICT_LATE = 3,      /* right or moot, but committed after the unit was decided: no credit */
-	VERDICT_EXPIRED = 4,   /* the deadline passed and the unit went to others */
-	VERDICT_UNKNOWN = 5,   /* no such lease: the project was stopped or is long finished */
+	VERDICT_VALID = 1,   /* equals the canonical result: credit */
+	VERDICT_INVALID = 2, /* proven wrong */
+	VERDICT_LATE = 3, /* right or moot, but committed after the unit was decided: no credit */
+	VERDICT_EXPIRED = 4, /* the deadline passed and the unit went to others */
+	VERDICT_UNKNOWN = 5, /* no such lease: the project was stopped or is long finished */
 	VERDICT_LAST = VERDICT_UNKNOWN,
 };
 /* Coordinator → peer: this replica is over; forget it. */

@@ -10,19 +10,19 @@
 
 #include "peer/wire/messages.h"
 
-#define WIRE_MAJOR           1u
-#define WIRE_MINOR           0u
-#define WIRE_FEATURES        0u /* the feature bits that we know: none yet */
-#define FRAME_BYTES_MAX      65535u
-#define HANDSHAKE_FRAME_MAX  512u
-#define IDENTITY_LIFETIME_S  (30u * 24 * 3600)
-#define REKEY_FRAMES         65536u
+#define WIRE_MAJOR	    1u
+#define WIRE_MINOR	    0u
+#define WIRE_FEATURES	    0u /* the feature bits that we know: none yet */
+#define FRAME_BYTES_MAX	    65535u
+#define HANDSHAKE_FRAME_MAX 512u
+#define IDENTITY_LIFETIME_S (30u * 24 * 3600)
+#define REKEY_FRAMES	    65536u
 
 enum role { ROLE_PEER = 1, ROLE_COORDINATOR = 2 };
 
 /* Who we are. Borrowed by every session; must outlive them. */
 struct identity {
-	struct key_pair key;      /* Ed25519, one per network */
+	struct key_pair key; /* Ed25519, one per network */
 	uint8_t x25519_secret[32];
 	uint8_t x25519_public[32];
 	enum role role;
@@ -37,7 +37,7 @@ enum session_state {
 	SESSION_PREAMBLE = 1, /* waiting for the other side's preamble */
 	SESSION_HANDSHAKE = 2,
 	SESSION_OPEN = 3,
-	SESSION_CLOSED = 4,   /* reason says why; every later call is refused */
+	SESSION_CLOSED = 4, /* reason says why; every later call is refused */
 };
 
 struct session; /* hides the keys */

@@ -195,6 +195,27 @@ static void messages_wait_until_they_are_asked_for(void **state)
 	pair_close(&p);
 }
 
+/* Once its buffers have their size, a session that is read out lives in them for ever. */
+static void session_that_is_read_out_needs_no_more_memory(void **state)
+{
+	struct message ping = message_ping(1), got;
+	struct pair p;
+
+	(void)state;
+	open_pair(&p);
+	for (int i = 0; i < 1000; i++) {
+		assert_int_equal(session_send(p.peer.session, &ping, NULL), TK_OK);
+		mem_fail(i < 10 ? 0 : 1, 1);
+		assert_int_equal(
+			session_receive(p.root.session, session_output(p.peer.session), NULL),
+			TK_OK);
+		assert_int_equal(session_next(p.root.session, &got, NULL), TK_OK);
+		mem_fail(0, 0);
+		session_consume(p.peer.session, session_output(p.peer.session).len);
+	}
+	pair_close(&p);
+}
+
 static void what_the_other_side_would_refuse_is_not_sent(void **state)
 {
 	static uint8_t bytes[MESSAGE_BYTES_MAX + 1];
@@ -302,6 +323,7 @@ int main(void)
 		cmocka_unit_test(messages_that_span_frames_arrive_whole),
 		cmocka_unit_test(many_messages_in_one_read_come_out_in_order),
 		cmocka_unit_test(messages_wait_until_they_are_asked_for),
+		cmocka_unit_test(session_that_is_read_out_needs_no_more_memory),
 		cmocka_unit_test(what_the_other_side_would_refuse_is_not_sent),
 		cmocka_unit_test(nothing_is_sent_before_the_session_is_open),
 		cmocka_unit_test(every_allocation_may_fail),

@@ -161,6 +161,11 @@ static inline bool is_open(const struct side *s)
 	return session_state(s->session) == SESSION_OPEN;
 }
 
+static inline bool is_closed(const struct side *s)
+{
+	return session_state(s->session) == SESSION_CLOSED;
+}
+
 /* What arrived is the beginning of what was sent. */
 static inline bool honest(const struct side *from, const struct side *to)
 {
@@ -172,6 +177,15 @@ static inline bool honest(const struct side *from, const struct side *to)
 static inline bool complete(const struct side *from, const struct side *to)
 {
 	return honest(from, to) && from->sent.len == to->received.len;
+}
+
+/* xorshift64; *seed ≠ 0. */
+static inline uint64_t next_random(uint64_t *seed)
+{
+	*seed ^= *seed << 13;
+	*seed ^= *seed >> 7;
+	*seed ^= *seed << 17;
+	return *seed;
 }
 
 static inline struct message message_ping(uint64_t token)

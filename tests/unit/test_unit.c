@@ -1,0 +1,519 @@
+/* Units, claims, commitments: their bytes and limits; compression; running; merging; training. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <math.h>
+#include <string.h>
+
+#include "tasks/base/mem.h"
+#include "tasks/model/model.h"
+#include "tasks/unit/compress.h"
+#include "tasks/unit/train.h"
+#include "tests/lib/tiny.h"
+
+static struct digest some_digest(uint8_t fill)
+{
+	struct digest d;
+
+	memset(d.b, fill, sizeof(d.b));
+	return d;
+}
+
+static void unit_survives_its_codec_and_every_cut_is_refused(void **state)
+{
+	struct digest recipe = some_digest(1), parameters = some_digest(2);
+	struct bytes b = {0};
+	struct unit u, back;
+
+	(void)state;
+	unit_describe(&u, &recipe, 7, 3, &parameters);
+	assert_int_equal(unit_encode(&u, &b), TK_OK);
+	assert_true(b.len <= UNIT_BYTES_MAX);
+	assert_int_equal(unit_decode(&back, bytes_span(&b), NULL), TK_OK);
+	assert_int_equal(back.round, 7);
+	assert_int_equal(back.index, 3);
+	assert_true(digest_equal(&back.parameters, &parameters));
+	for (size_t n = 0; n < b.len; n++)
+		assert_int_not_equal(unit_decode(&back, span_of(b.data, n), NULL), TK_OK);
+	assert_int_equal(bytes_append(&b, "", 1), TK_OK);
+	assert_int_not_equal(unit_decode(&back, bytes_span(&b), NULL), TK_OK);
+	bytes_close(&b);
+}
+
+static int decode_claim(const struct claim *c)
+{
+	struct bytes b = {0};
+	struct claim back;
+	int rc;
+
+	assert_int_equal(claim_encode(c, &b), TK_OK);
+	assert_true(b.len <= CLAIM_BYTES_MAX);
+	rc = claim_decode(&back, bytes_span(&b), NULL);
+	bytes_close(&b);
+	return rc;
+}
+
+static void claim_that_contradicts_itself_is_refused(void **state)
+{
+	const struct claim good = {.unit = some_digest(1),
+		.outcome = OUTCOME_UPDATE,
+		.loss = 1.5f,
+		.payload_bytes = 10,
+		.payload = some_digest(3)};
+	struct claim c = good;
+
+	(void)state;
+	assert_int_equal(decode_claim(&c), TK_OK);
+	c.loss = NAN;
+	assert_int_not_equal(decode_claim(&c), TK_OK);
+	c = good;
+	c.failing_step = 1;
+	assert_int_not_equal(decode_claim(&c), TK_OK);
+	c = good;
+	c.outcome = OUTCOME_NONFINITE;
+	assert_int_not_equal(decode_claim(&c), TK_OK);
+	c = (struct claim){.outcome = OUTCOME_NONFINITE, .failing_step = 4};
+	assert_int_equal(decode_claim(&c), TK_OK);
+}
+
+static void signature_covers_the_whole_manifest(void **state)
+{
+	const uint8_t seed[32] = {4};
+	struct round_manifest m = {.round = 2, .unit_count = 4, .units = some_digest(9)}, back;
+	struct signature s;
+	struct key_pair root;
+	struct bytes b = {0};
+
+	(void)state;
+	key_from_seed(&root, seed);
+	m.network = root.public;
+	assert_int_equal(round_encode(&m, &b), TK_OK);
+	round_sign(&s, &root, bytes_span(&b));
+	assert_true(round_verify(&root.public, &s, bytes_span(&b)));
+	assert_int_equal(round_decode(&back, bytes_span(&b), NULL), TK_OK);
+	assert_int_equal(back.unit_count, 4);
+	for (size_t i = 0; i < b.len; i++) {
+		b.data[i] ^= 1;
+		assert_false(round_verify(&root.public, &s, bytes_span(&b)));
+		b.data[i] ^= 1;
+	}
+	bytes_close(&b);
+}
+
+static void every_leaf_of_a_round_proves_itself_and_no_other(void **state)
+{
+	struct digest recipe = some_digest(1), theta = some_digest(2);
+	struct digest leaves[37], path[64], root;
+
+	(void)state;
+	for (uint32_t count = 1; count <= 37; count++) {
+		assert_int_equal(round_leaves(leaves, count, &recipe, 5, &theta), TK_OK);
+		merkle_root(&root, leaves, count);
+		for (uint32_t i = 0; i < count; i++) {
+			size_t steps = merkle_path(path, leaves, count, i);
+
+			assert_true(merkle_verify(&root, &leaves[i], i, count, path, steps));
+			assert_false(merkle_verify(&root, &recipe, i, count, path, steps));
+			if (count > 1)
+				assert_false(merkle_verify(
+					&root, &leaves[i], (i + 1) % count, count, path, steps));
+		}
+	}
+}
+
+static void each_field_changes_the_commitment(void **state)
+{
+	struct commitment c = {0};
+	uint8_t *field[] = {
+		c.network.b, c.unit.b, c.nonce.b, c.peer.b, c.salt.b, c.result.b, c.trace.b};
+	struct digest before, after;
+
+	(void)state;
+	commitment_digest(&before, &c);
+	for (size_t i = 0; i < sizeof(field) / sizeof(field[0]); i++) {
+		field[i][31] ^= 1;
+		commitment_digest(&after, &c);
+		assert_false(digest_equal(&before, &after));
+		field[i][31] ^= 1;
+	}
+}
+
+static void int8_rounds_half_to_even_and_keeps_the_sign(void **state)
+{
+	/* The largest magnitude is 127, so the scale is 1. */
+	const float x[] = {127, -127, 0.5f, 1.5f, 2.5f, -0.5f, -1.5f, 0.49f, 0};
+	const float want[] = {127, -127, 0, 2, 2, 0, -2, 0, 0};
+	struct bytes b = {0};
+	float back[9] = {0};
+
+	(void)state;
+	assert_int_equal(compress_pack(COMPRESSION_INT8, x, 9, &b), TK_OK);
+	assert_int_equal(b.len, 4 + 9);
+	assert_int_equal(compress_add(COMPRESSION_INT8, bytes_span(&b), back, 9, NULL), TK_OK);
+	for (int i = 0; i < 9; i++)
+		assert_true(back[i] == want[i]);
+	bytes_close(&b);
+}
+
+static void int8_error_is_at_most_half_a_step(void **state)
+{
+	enum { N = 10000 };
+	float *x = mem_floats(N), *back = mem_floats(N);
+	struct bytes b = {0};
+
+	(void)state;
+	for (size_t i = 0; i < N; i++)
+		x[i] = sinf((float)i) * (i > 5000 ? 1e-3f : 10.0f);
+	assert_int_equal(compress_pack(COMPRESSION_INT8, x, N, &b), TK_OK);
+	assert_int_equal(b.len, compress_bytes(COMPRESSION_INT8, N));
+	assert_int_equal(b.len, N + 3 * 4);
+	assert_int_equal(compress_add(COMPRESSION_INT8, bytes_span(&b), back, N, NULL), TK_OK);
+	for (size_t i = 0; i < N; i++)
+		assert_true(fabsf(x[i] - back[i]) <= 10.0f / 127 * 0.5001f);
+	bytes_close(&b);
+	mem_free(x);
+	mem_free(back);
+}
+
+static void nonfinite_updates_are_never_packed_nor_unpacked(void **state)
+{
+	const float bad[] = {NAN, INFINITY, -INFINITY};
+	struct bytes b = {0};
+	float x[3] = {1, 2, 3}, sum[3] = {0};
+
+	(void)state;
+	for (int i = 0; i < 3; i++) {
+		x[1] = bad[i];
+		assert_int_equal(compress_pack(COMPRESSION_INT8, x, 3, &b), TK_EDIVERGED);
+		assert_int_equal(compress_pack(COMPRESSION_NONE, x, 3, &b), TK_EDIVERGED);
+		assert_int_equal(b.len, 0);
+	}
+	x[1] = 2;
+	assert_int_equal(compress_pack(COMPRESSION_INT8, x, 3, &b), TK_OK);
+	assert_int_equal(
+		compress_check(COMPRESSION_INT8, span_of(b.data, b.len - 1), 3, NULL), TK_ECORRUPT);
+	b.data[3] = 0xff; /* a negative scale */
+	assert_int_equal(compress_add(COMPRESSION_INT8, bytes_span(&b), sum, 3, NULL), TK_ECORRUPT);
+	b.data[3] = 0x7f;
+	b.data[2] = 0x80; /* an infinite one */
+	assert_int_equal(compress_check(COMPRESSION_INT8, bytes_span(&b), 3, NULL), TK_ECORRUPT);
+	bytes_close(&b);
+}
+
+/* Runs unit `index` of round 0 on an engine. */
+static void run_unit(
+	struct tiny *t, const struct engine *e, uint32_t index, struct unit_result *out)
+{
+	struct bytes encoded = {0};
+	struct digest parameters;
+	struct errmsg msg = {""};
+	struct model m;
+	struct unit u;
+	float *theta;
+
+	assert_int_equal(model_init(&m, &t->recipe.model, &t->recipe.data, NULL), TK_OK);
+	assert_int_equal(train_initial(&t->recipe, &theta, NULL), TK_OK);
+	assert_int_equal(parameters_encode(&encoded, theta, m.parameters), TK_OK);
+	digest_blob(&parameters, encoded.data, encoded.len);
+	unit_describe(&u, &t->recipe_digest, 0, index, &parameters);
+	if (unit_run(&t->recipe, &u, e, bytes_span(&encoded), &t->source, NULL, out, &msg) != TK_OK)
+		fail_msg("%s", msg.text);
+	encoded.data[0] ^= 1;
+	assert_int_equal(
+		unit_run(&t->recipe, &u, e, bytes_span(&encoded), &t->source, NULL, out, NULL),
+		TK_ECORRUPT);
+	bytes_close(&encoded);
+	mem_free(theta);
+}
+
+static void every_engine_gives_the_same_result_digest(void **state)
+{
+	const enum model_type types[] = {MODEL_LOGISTIC, MODEL_MLP, MODEL_CHAR_MLP};
+
+	(void)state;
+	for (size_t i = 0; i < 3; i++) {
+		struct unit_result first = {0};
+		struct tiny t;
+
+		assert_true(tiny_init(&t, types[i]));
+		run_unit(&t, engine_find("baseline"), 2, &first);
+		for (const struct engine *const *e = engine_all(); *e != NULL; e++) {
+			struct unit_result r = {0};
+
+			run_unit(&t, *e, 2, &r);
+			assert_true(span_equal(bytes_span(&r.claim), bytes_span(&first.claim)));
+			assert_true(span_equal(bytes_span(&r.payload), bytes_span(&first.payload)));
+			unit_result_close(&r);
+		}
+		unit_result_close(&first);
+		tiny_close(&t);
+	}
+}
+
+static void changed_payload_fails_the_check(void **state)
+{
+	struct unit_result r = {0};
+	struct claim claim;
+	struct tiny t;
+	size_t size;
+
+	(void)state;
+	assert_true(tiny_init(&t, MODEL_MLP));
+	run_unit(&t, engine_best(), 0, &r);
+	assert_int_equal(claim_decode(&claim, bytes_span(&r.claim), NULL), TK_OK);
+	assert_int_equal(payload_size(&t.recipe, &size, NULL), TK_OK);
+	assert_int_equal(r.payload.len, size);
+	assert_int_equal(result_check(&t.recipe, &claim, bytes_span(&r.payload), NULL), TK_OK);
+	r.payload.data[9] ^= 1;
+	assert_int_equal(
+		result_check(&t.recipe, &claim, bytes_span(&r.payload), NULL), TK_ECORRUPT);
+	unit_result_close(&r);
+	tiny_close(&t);
+}
+
+static void unit_reads_only_the_shards_it_names(void **state)
+{
+	struct digest zero = {0};
+	struct tiny t;
+
+	(void)state;
+	assert_true(tiny_init(&t, MODEL_MLP));
+	for (uint32_t index = 0; index < t.recipe.train.units_per_round; index++) {
+		struct shard_cache few = {0};
+		struct shard_source all = t.source;
+		struct unit_result a = {0}, b = {0};
+		uint32_t *shards, count;
+		struct unit u;
+
+		unit_describe(&u, &t.recipe_digest, 0, index, &zero);
+		assert_int_equal(unit_shards(&t.recipe, &u, &shards, &count), TK_OK);
+		assert_true(count > 0 && count <= t.recipe.data.train.shards);
+		for (uint32_t i = 0; i < count; i++) {
+			const struct digest *d = &t.recipe.data.train.digests[shards[i]];
+			struct span bytes;
+
+			assert_true(i == 0 || shards[i] > shards[i - 1]);
+			assert_int_equal(shard_cache_get(&t.cache, d, &bytes, NULL), TK_OK);
+			assert_int_equal(shard_cache_sink(&few, d, bytes, NULL), TK_OK);
+		}
+		run_unit(&t, engine_best(), index, &a);
+		t.source = (struct shard_source){&few, shard_cache_get};
+		run_unit(&t, engine_best(), index, &b);
+		t.source = all;
+		assert_true(span_equal(bytes_span(&a.claim), bytes_span(&b.claim)));
+		unit_result_close(&a);
+		unit_result_close(&b);
+		shard_cache_close(&few);
+		mem_free(shards);
+	}
+	tiny_close(&t);
+}
+
+static int stop_at_two(void *context, uint32_t done, uint32_t total)
+{
+	(void)total;
+	*(uint32_t *)context = done;
+	return done == 2;
+}
+
+static void unit_stops_between_steps_when_asked(void **state)
+{
+	struct bytes encoded = {0};
+	struct unit_result r = {0};
+	struct digest parameters;
+	uint32_t steps = 0;
+	struct run_progress progress = {&steps, stop_at_two};
+	struct tiny t;
+	struct unit u;
+	struct model m;
+	float *theta;
+
+	(void)state;
+	assert_true(tiny_init(&t, MODEL_MLP));
+	assert_int_equal(model_init(&m, &t.recipe.model, &t.recipe.data, NULL), TK_OK);
+	assert_int_equal(train_initial(&t.recipe, &theta, NULL), TK_OK);
+	assert_int_equal(parameters_encode(&encoded, theta, m.parameters), TK_OK);
+	digest_blob(&parameters, encoded.data, encoded.len);
+	unit_describe(&u, &t.recipe_digest, 0, 0, &parameters);
+	assert_int_equal(unit_run(&t.recipe, &u, engine_best(), bytes_span(&encoded), &t.source,
+				 &progress, &r, NULL),
+		TK_ECANCELED);
+	assert_int_equal(steps, 2);
+	assert_int_equal(r.claim.len, 0);
+	bytes_close(&encoded);
+	mem_free(theta);
+	tiny_close(&t);
+}
+
+static void training_of(
+	struct tiny *t, const struct engine *e, uint32_t threads, struct digest *model)
+{
+	struct errmsg msg = {""};
+	float *parameters;
+
+	if (train_run(&t->recipe, e, &t->source, threads, NULL, &parameters, model, &msg) != TK_OK)
+		fail_msg("%s", msg.text);
+	mem_free(parameters);
+}
+
+static void threads_and_engines_leave_the_model_digest_alone(void **state)
+{
+	const uint32_t threads[] = {1, 2, 3, 7};
+	struct digest first, other;
+	struct tiny t;
+
+	(void)state;
+	assert_true(tiny_init(&t, MODEL_CHAR_MLP));
+	training_of(&t, engine_find("baseline"), 1, &first);
+	for (size_t i = 0; i < 4; i++) {
+		training_of(&t, engine_best(), threads[i], &other);
+		assert_true(digest_equal(&first, &other));
+	}
+	t.recipe.seed++;
+	training_of(&t, engine_best(), 1, &other);
+	assert_false(digest_equal(&first, &other));
+	tiny_close(&t);
+}
+
+static int keep_losses(void *context, const struct train_round *r)
+{
+	float *losses = context;
+
+	losses[r->round] = r->validation.loss;
+	return 0;
+}
+
+static void training_lowers_the_validation_loss(void **state)
+{
+	float losses[6] = {0};
+	struct train_watch watch = {losses, NULL, keep_losses};
+	struct digest model;
+	float *parameters;
+	struct tiny t;
+
+	(void)state;
+	assert_true(tiny_init(&t, MODEL_MLP));
+	t.recipe.train.inner_steps = 20;
+	assert_int_equal(train_run(&t.recipe, engine_best(), &t.source, 2, &watch, &parameters,
+				 &model, NULL),
+		TK_OK);
+	if (!(losses[5] < 0.5f * losses[0]))
+		fail_msg(
+			"%g after round 0, %g after round 5", (double)losses[0], (double)losses[5]);
+	mem_free(parameters);
+	tiny_close(&t);
+}
+
+static void diverging_training_says_so(void **state)
+{
+	struct errmsg msg = {""};
+	struct digest model;
+	float *parameters;
+	struct tiny t;
+
+	(void)state;
+	assert_true(tiny_init(&t, MODEL_MLP));
+	t.recipe.train.optimizer = OPTIMIZER_SGD;
+	t.recipe.train.learning_rate = 3e38f;
+	t.recipe.train.clip = 0;
+	assert_int_equal(
+		train_run(&t.recipe, engine_best(), &t.source, 1, NULL, &parameters, &model, &msg),
+		TK_EDIVERGED);
+	assert_non_null(strstr(msg.text, "learning"));
+	tiny_close(&t);
+}
+
+static void one_unit_without_compression_is_plain_training(void **state)
+{
+	struct unit_result r = {0};
+	struct claim claim;
+	struct merge merge;
+	struct model m;
+	struct tiny t;
+	float *theta, *start, *outer, loss;
+
+	(void)state;
+	assert_true(tiny_init(&t, MODEL_MLP));
+	t.recipe.train.compression = COMPRESSION_NONE;
+	t.recipe.train.outer = OUTER_SGD;
+	t.recipe.train.outer_momentum = 0;
+	t.recipe.train.units_per_round = 1;
+	assert_int_equal(model_init(&m, &t.recipe.model, &t.recipe.data, NULL), TK_OK);
+	assert_int_equal(train_initial(&t.recipe, &theta, NULL), TK_OK);
+	start = mem_dup(theta, m.parameters * sizeof(float));
+	outer = mem_floats(m.parameters);
+	run_unit(&t, engine_best(), 0, &r);
+	assert_int_equal(claim_decode(&claim, bytes_span(&r.claim), NULL), TK_OK);
+	assert_int_equal(merge_begin(&merge, m.parameters), TK_OK);
+	assert_int_equal(merge_add(&merge, &t.recipe, &claim, bytes_span(&r.payload), NULL), TK_OK);
+	assert_int_equal(merge_finish(&merge, &t.recipe, theta, outer, &loss, NULL), TK_OK);
+	assert_true(loss == claim.loss);
+	for (size_t i = 0; i < m.parameters; i++) {
+		uint32_t bits = load_le32(r.payload.data + 4 * i);
+		float delta;
+
+		memcpy(&delta, &bits, sizeof(delta));
+		assert_true(theta[i] == start[i] - delta);
+	}
+	merge_close(&merge);
+	unit_result_close(&r);
+	mem_free(outer);
+	mem_free(start);
+	mem_free(theta);
+	tiny_close(&t);
+}
+
+static void every_failing_allocation_of_a_run_is_survived(void **state)
+{
+	struct tiny t;
+
+	(void)state;
+	assert_true(tiny_init(&t, MODEL_CHAR_MLP));
+	t.recipe.train.rounds = 2;
+	for (uint64_t n = 1;; n++) {
+		struct digest model;
+		float *parameters = NULL;
+		int rc;
+
+		mem_fail(n, 0);
+		rc = train_run(
+			&t.recipe, engine_best(), &t.source, 1, NULL, &parameters, &model, NULL);
+		mem_fail(0, 0);
+		mem_free(parameters);
+		if (rc == TK_OK)
+			break;
+		assert_int_equal(rc, TK_ENOMEM);
+	}
+	tiny_close(&t);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(unit_survives_its_codec_and_every_cut_is_refused),
+		cmocka_unit_test(claim_that_contradicts_itself_is_refused),
+		cmocka_unit_test(signature_covers_the_whole_manifest),
+		cmocka_unit_test(every_leaf_of_a_round_proves_itself_and_no_other),
+		cmocka_unit_test(each_field_changes_the_commitment),
+		cmocka_unit_test(int8_rounds_half_to_even_and_keeps_the_sign),
+		cmocka_unit_test(int8_error_is_at_most_half_a_step),
+		cmocka_unit_test(nonfinite_updates_are_never_packed_nor_unpacked),
+		cmocka_unit_test(every_engine_gives_the_same_result_digest),
+		cmocka_unit_test(changed_payload_fails_the_check),
+		cmocka_unit_test(unit_reads_only_the_shards_it_names),
+		cmocka_unit_test(unit_stops_between_steps_when_asked),
+		cmocka_unit_test(threads_and_engines_leave_the_model_digest_alone),
+		cmocka_unit_test(training_lowers_the_validation_loss),
+		cmocka_unit_test(diverging_training_says_so),
+		cmocka_unit_test(one_unit_without_compression_is_plain_training),
+		cmocka_unit_test(every_failing_allocation_of_a_run_is_survived),
+	};
+
+	if (crypto_start() != TK_OK)
+		return 1;
+	return cmocka_run_group_tests_name("unit", tests, NULL, NULL);
+}

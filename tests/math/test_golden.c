@@ -1,0 +1,297 @@
+/* Every engine against the digests that numerics_reference.py, an exact second implementation, wrote
+ * into numerics_golden.txt. A case is a line: operation, kind of input where it has one, sizes, digest. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdio.h>
+
+#include "tasks/math/engine.h"
+#include "tasks/math/order.h"
+#include "tasks/math/scalar.h"
+#include "tests/math/inputs.h"
+
+#define GOLDEN "tests/math/numerics_golden.txt"
+
+struct golden {
+	char operation[32];
+	enum input_kind kind;
+	unsigned size[6];
+	char digest[DIGEST_HEX];
+};
+
+static void run_gemm(const struct engine *e, const struct golden *g, char hex[DIGEST_HEX])
+{
+	bool ta = g->size[0], tb = g->size[1], accumulate = g->size[5];
+	size_t M = g->size[2], N = g->size[3], K = g->size[4];
+	float *a = inputs_new(g->kind, M * K, 1);
+	float *b = inputs_new(g->kind, K * N, 2);
+	float *c = inputs_new(g->kind, M * N, 3);
+
+	e->gemm(ta, tb, M, N, K, a, ta ? M : K, b, tb ? K : N, c, N, accumulate);
+	floats_digest(hex, c, M * N);
+	mem_free(a);
+	mem_free(b);
+	mem_free(c);
+}
+
+static void run_sum(const struct engine *e, const struct golden *g, char hex[DIGEST_HEX])
+{
+	float *x = inputs_new(g->kind, g->size[0], 1);
+	float y = strcmp(g->operation, "sum") == 0 ? e->sum(g->size[0], x)
+						   : e->sum_squares(g->size[0], x);
+
+	floats_digest(hex, &y, 1);
+	mem_free(x);
+}
+
+static void run_columns(const struct engine *e, const struct golden *g, char hex[DIGEST_HEX])
+{
+	size_t rows = g->size[0], cols = g->size[1];
+	float *x = inputs_new(g->kind, rows * cols, 1);
+	float *out = mem_floats(cols);
+
+	e->column_sums(rows, cols, x, cols, out);
+	floats_digest(hex, out, cols);
+	mem_free(x);
+	mem_free(out);
+}
+
+static void run_cross_entropy(const struct engine *e, const struct golden *g, char hex[DIGEST_HEX])
+{
+	size_t rows = g->size[0], classes = g->size[1];
+	float *z = inputs_new(g->kind, rows * classes, 1);
+	float *out = mem_floats(2 * rows + rows * classes);
+	uint32_t labels[64];
+	uint8_t correct[64];
+
+	assert_true(rows <= 64);
+	for (size_t r = 0; r < rows; r++) {
+		uint32_t word[4];
+
+		philox(word, 2, 99, 0, r);
+		labels[r] = word[0] % (uint32_t)classes;
+	}
+	e->softmax_cross_entropy(rows, classes, z, labels, out, correct, out + 2 * rows);
+	for (size_t r = 0; r < rows; r++)
+		out[rows + r] = correct[r];
+	floats_digest(hex, out, 2 * rows + rows * classes);
+	mem_free(z);
+	mem_free(out);
+}
+
+static void run_optimizer(const struct engine *e, const struct golden *g, char hex[DIGEST_HEX])
+{
+	static const struct adamw_step adamw = {
+		0.004f, 0.9f, 0.99f, 1e-8f, 0.01f, 0.271f, 0.029701f, 0.75f};
+	size_t n = g->size[0];
+	struct sgd_step sgd = {0.1f, g->size[1] ? 0.9f : 0, 0.01f, 0.75f};
+	float *gradient = inputs_new(g->kind, n, 1);
+	float *state = mem_floats(3 * n);
+
+	if (strcmp(g->operation, "adamw") == 0) {
+		for (uint64_t part = 0; part < 3; part++)
+			inputs_fill(state + part * n, g->kind, n, 2 + part);
+		for (size_t i = n; i < 2 * n; i++)
+			state[i] *= state[i];
+		e->adamw(n, &adamw, gradient, state, state + n, state + 2 * n);
+		floats_digest(hex, state, 3 * n);
+	} else {
+		inputs_fill(state, g->kind, n, 2);
+		inputs_fill(state + n, g->kind, n, 3);
+		e->sgd(n, &sgd, gradient, state, state + n);
+		floats_digest(hex, state, 2 * n);
+	}
+	mem_free(gradient);
+	mem_free(state);
+}
+
+static void run_each(const struct engine *e, const struct golden *g, char hex[DIGEST_HEX])
+{
+	size_t n = g->size[0];
+	float *x = inputs_new(g->kind, n, 1);
+	float *dy = inputs_new(g->kind, n, 2);
+	float *y = mem_floats(n);
+
+	if (strcmp(g->operation, "exp") == 0)
+		e->exp(n, x, y);
+	else if (strcmp(g->operation, "log") == 0)
+		e->log(n, x, y);
+	else if (strcmp(g->operation, "tanh") == 0)
+		e->tanh(n, x, y);
+	else if (strcmp(g->operation, "relu") == 0)
+		e->relu(n, x, y);
+	else if (strcmp(g->operation, "tanh_backward") == 0)
+		e->tanh_backward(n, x, dy, y);
+	else if (strcmp(g->operation, "relu_backward") == 0)
+		e->relu_backward(n, x, dy, y);
+	else
+		fail_msg("unknown operation %s", g->operation);
+	floats_digest(hex, y, n);
+	mem_free(x);
+	mem_free(dy);
+	mem_free(y);
+}
+
+static void run_philox(const struct engine *e, const struct golden *g, char hex[DIGEST_HEX])
+{
+	const uint64_t seed = (1ull << 63) + 5;
+	size_t n = g->size[0];
+	float *out = mem_floats(2 * n);
+
+	(void)e;
+	for (size_t i = 0; i < n; i++) {
+		out[i] = philox_uniform(seed, 1, (uint32_t)i, (1ull << 40) + i);
+		out[n + i] = philox_normal(seed, 1, (1ull << 40) + i);
+	}
+	floats_digest(hex, out, 2 * n);
+	mem_free(out);
+}
+
+static void words_digest(char hex[DIGEST_HEX], const uint64_t *x, size_t n)
+{
+	uint8_t *bytes = mem_alloc(8 * n);
+	struct digest d;
+
+	assert_non_null(bytes);
+	for (size_t i = 0; i < n; i++)
+		store_le64(bytes + 8 * i, x[i]);
+	digest_bytes(&d, bytes, 8 * n);
+	digest_hex(hex, &d);
+	mem_free(bytes);
+}
+
+static void run_order(const struct engine *e, const struct golden *g, char hex[DIGEST_HEX])
+{
+	struct order order = {7, g->size[0], g->size[1]};
+	size_t count = 2 * g->size[0];
+	uint64_t *out = mem_calloc(2 * count, sizeof(*out));
+
+	(void)e;
+	assert_non_null(out);
+	for (size_t i = 0; i < count; i++) {
+		struct sample_place place = order_sample(&order, i);
+
+		out[2 * i] = place.shard;
+		out[2 * i + 1] = place.index;
+	}
+	words_digest(hex, out, 2 * count);
+	mem_free(out);
+}
+
+static void run_cos_pi(const struct engine *e, const struct golden *g, char hex[DIGEST_HEX])
+{
+	size_t n = g->size[0] + 1;
+	uint64_t *out = mem_calloc(n, sizeof(*out));
+
+	(void)e;
+	assert_non_null(out);
+	for (size_t i = 0; i < n; i++) {
+		double y = scalar_cos_pi((double)i / g->size[0]);
+
+		memcpy(&out[i], &y, sizeof(y));
+	}
+	words_digest(hex, out, n);
+	mem_free(out);
+}
+
+static void golden_run(const struct engine *e, const struct golden *g, char hex[DIGEST_HEX])
+{
+	static const struct {
+		const char *operation;
+		void (*run)(const struct engine *, const struct golden *, char *);
+	} table[] = {
+		{"gemm", run_gemm},
+		{"sum", run_sum},
+		{"squares", run_sum},
+		{"columns", run_columns},
+		{"cross_entropy", run_cross_entropy},
+		{"adamw", run_optimizer},
+		{"sgd", run_optimizer},
+		{"philox", run_philox},
+		{"order", run_order},
+		{"cos_pi", run_cos_pi},
+	};
+
+	for (size_t i = 0; i < sizeof(table) / sizeof(*table); i++) {
+		if (strcmp(table[i].operation, g->operation) == 0) {
+			table[i].run(e, g, hex);
+			return;
+		}
+	}
+	run_each(e, g, hex);
+}
+
+static enum input_kind kind_parse(const char *word)
+{
+	static const char *const names[] = {"plain", "wide", "nasty", "reals"};
+
+	for (int i = 0; i < INPUT_KINDS; i++) {
+		if (strcmp(word, names[i]) == 0)
+			return (enum input_kind)i;
+	}
+	return INPUT_KINDS;
+}
+
+static void golden_parse(struct golden *g, char *line)
+{
+	char *save, *word = strtok_r(line, " \n", &save);
+	int sizes = 0;
+
+	*g = (struct golden){0};
+	assert_non_null(word);
+	snprintf(g->operation, sizeof(g->operation), "%s", word);
+	while ((word = strtok_r(NULL, " \n", &save)) != NULL) {
+		if (strlen(word) == DIGEST_HEX - 1)
+			memcpy(g->digest, word, DIGEST_HEX);
+		else if (kind_parse(word) != INPUT_KINDS)
+			g->kind = kind_parse(word);
+		else if (sizes < 6)
+			g->size[sizes++] = (unsigned)strtoul(word, NULL, 10);
+	}
+	assert_int_equal(strlen(g->digest), DIGEST_HEX - 1);
+}
+
+static void every_engine_gives_the_digests_of_the_exact_reference(void **state)
+{
+	FILE *f = fopen(GOLDEN, "r");
+	char line[256], original[256];
+	int cases = 0, wrong = 0;
+
+	(void)state;
+	if (f == NULL)
+		fail_msg("cannot read %s; run the test from the root of the sources", GOLDEN);
+	while (fgets(line, sizeof(line), f) != NULL) {
+		struct golden g;
+
+		if (line[0] == '#')
+			continue;
+		memcpy(original, line, sizeof(line));
+		golden_parse(&g, line);
+		cases++;
+		for (const struct engine *const *e = engine_all(); *e != NULL; e++) {
+			char hex[DIGEST_HEX];
+
+			golden_run(*e, &g, hex);
+			if (strcmp(hex, g.digest) != 0) {
+				print_error("%s gives %s for %s", (*e)->name, hex, original);
+				wrong++;
+			}
+		}
+	}
+	fclose(f);
+	assert_int_equal(wrong, 0);
+	assert_int_equal(cases, 81);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(every_engine_gives_the_digests_of_the_exact_reference),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -11,9 +11,9 @@
 #include <uv.h>
 
 #include "coordinator/jobs.h"
+#include "coordinator/serve_load.h"
+#include "coordinator/serve_page.h"
 #include "coordinator/serve_state.h"
-#include "coordinator/status.h"
-#include "tasks/base/file.h"
 #include "tasks/base/mem.h"
 
 #define POLL_MS		250u /* looking for what the command line wrote */
@@ -38,7 +38,7 @@ struct serve {
 	uint64_t generation; /* of the core */
 	uint64_t newest_project;
 	uint64_t store_version;
-	uint64_t live_saved;
+	uint64_t live_saved; /* peers connected, as other processes know it */
 	uint64_t ticks;
 	uint16_t port;
 	int jobs;
@@ -273,94 +273,6 @@ static void flush(struct serve *s)
 
 /* Beginning, stalling, beginning again. */
 
-struct loading {
-	struct serve *serve;
-	struct errmsg *msg;
-};
-
-static int load_unit(void *context, const void *row)
-{
-	struct loading *l = context;
-
-	return core_load_unit(l->serve->core, row, l->msg);
-}
-
-static int load_replica(void *context, const void *row)
-{
-	struct loading *l = context;
-
-	return core_load_replica(l->serve->core, row, l->msg);
-}
-
-static int load_peer(void *context, const void *row)
-{
-	struct loading *l = context;
-	int rc = core_load_peer(l->serve->core, row);
-
-	return rc == TK_OK ? rc : errmsg_set(l->msg, rc, "not enough memory for the peers");
-}
-
-static bool in_progress(const struct project_row *p)
-{
-	return p->state == PROJECT_RUNNING || p->state == PROJECT_PAUSED;
-}
-
-/* Projects that nobody has begun come as new ones, later. */
-static int load_project(void *context, const void *row)
-{
-	const struct project_row *p = row;
-	struct loading *l = context;
-	struct bytes recipe = {0};
-	int rc;
-
-	if (p->state == PROJECT_QUEUED)
-		return TK_OK;
-	rc = job_recipe(&l->serve->home.blobs, &p->recipe, NULL, &recipe, l->msg);
-	if (rc == TK_OK)
-		rc = core_load_project(l->serve->core, p, bytes_span(&recipe), l->msg);
-	bytes_close(&recipe);
-	l->serve->newest_project = p->id;
-	return rc == TK_OK ? rc : errmsg_prefix(l->msg, rc, "project %s", p->name);
-}
-
-static int load_rounds(void *context, const void *row)
-{
-	const struct project_row *p = row;
-	struct loading *l = context;
-	int rc;
-
-	if (!in_progress(p))
-		return TK_OK;
-	rc = store_units(l->serve->home.store, p->id, p->round, load_unit, l, l->msg);
-	if (rc == TK_OK)
-		rc = store_replicas(l->serve->home.store, p->id, p->round, load_replica, l, l->msg);
-	return rc == TK_OK ? rc : errmsg_prefix(l->msg, rc, "project %s", p->name);
-}
-
-static int load_core(struct serve *s, struct errmsg *msg)
-{
-	struct loading l = {s, msg};
-	struct store *store = s->home.store;
-	int rc;
-
-	s->newest_project = 0;
-	s->store_version = 0;
-	s->generation++;
-	s->core = core_new(&s->identity.key);
-	if (s->core == NULL)
-		return errmsg_set(msg, TK_ENOMEM, "not enough memory");
-	rc = store_projects(store, load_project, &l, msg);
-	if (rc == TK_OK)
-		rc = store_peers(store, load_peer, &l, msg);
-	if (rc == TK_OK)
-		rc = store_projects(store, load_rounds, &l, msg);
-	if (rc != TK_OK) {
-		core_free(s->core);
-		s->core = NULL;
-	}
-	return rc;
-}
-
 /* Remembers where we listen, for invitations. */
 static int save_address(struct serve *s, struct errmsg *msg)
 {
@@ -374,7 +286,11 @@ static int save_address(struct serve *s, struct errmsg *msg)
 
 static int start(struct serve *s, struct errmsg *msg)
 {
-	int rc = load_core(s, msg);
+	int rc;
+
+	s->store_version = 0;
+	s->generation++;
+	rc = serve_load_core(&s->home, &s->identity.key, &s->core, &s->newest_project, msg);
 
 	if (rc != TK_OK)
 		return rc;
@@ -451,10 +367,21 @@ void serve_stall(struct serve *s, const char *why)
 
 /* Looking for what the command line wrote. */
 
+static bool project_can_stop(const struct project_row *p)
+{
+	return p->state == PROJECT_QUEUED || p->state == PROJECT_RUNNING ||
+	       p->state == PROJECT_PAUSED;
+}
+
+struct noticing {
+	struct serve *serve;
+	struct errmsg *msg;
+};
+
 static int notice_project(void *context, const void *row)
 {
 	const struct project_row *p = row;
-	struct loading *l = context;
+	struct noticing *l = context;
 	struct serve *s = l->serve;
 	struct core_event event = {.project = p->id, .project_row = p};
 	struct bytes recipe = {0};
@@ -471,7 +398,7 @@ static int notice_project(void *context, const void *row)
 		}
 		bytes_close(&recipe);
 	}
-	if (rc == TK_OK && !p->stop_asked && (in_progress(p) || p->state == PROJECT_QUEUED))
+	if (rc == TK_OK && !p->stop_asked && project_can_stop(p))
 		rc = store_stop_asked(s->home.store, p->id, &asked, l->msg);
 	if (rc == TK_OK && asked) {
 		event.type = CORE_PROJECT_STOP;
@@ -484,55 +411,13 @@ static void notice_changes(struct serve *s)
 {
 	uint64_t version = store_version(s->home.store);
 	struct errmsg msg = {""};
-	struct loading l = {s, &msg};
+	struct noticing l = {s, &msg};
 
 	if (version == s->store_version)
 		return;
 	s->store_version = version;
 	if (store_projects(s->home.store, notice_project, &l, &msg) != TK_OK)
 		serve_stall(s, msg.text);
-}
-
-/* The page. */
-
-static size_t peer_leases(void *context, const struct public_key *key, bool *connected)
-{
-	return core_peer_leases(context, key, connected);
-}
-
-static int write_status(struct serve *s, bool serving, struct errmsg *msg)
-{
-	struct status_live live = {
-		.serving = serving,
-		.now_s = (uint64_t)time(NULL),
-		.peers_connected = s->core != NULL ? core_peers_connected(s->core) : 0,
-		.context = s->core,
-		.leases = s->core != NULL ? peer_leases : NULL,
-	};
-	struct bytes json = {0}, script = {0};
-	char path[1100];
-	int rc;
-
-	if (live.peers_connected != s->live_saved) {
-		rc = status_save_live(s->home.store, live.peers_connected, msg);
-		if (rc != TK_OK)
-			return rc;
-		s->live_saved = live.peers_connected;
-	}
-	rc = status_page_json(s->home.store, &live, &json, msg);
-	if (rc == TK_OK && (bytes_append(&script, "talkootStatus(", 14) != TK_OK ||
-				   bytes_append(&script, json.data, json.len) != TK_OK ||
-				   bytes_append(&script, ");\n", 3) != TK_OK))
-		rc = errmsg_set(msg, TK_ENOMEM, "not enough memory for the status page");
-	snprintf(path, sizeof(path), "%s/web/status.json", s->home.path);
-	if (rc == TK_OK)
-		rc = file_replace_unsynced(path, bytes_span(&json), 0644, msg);
-	snprintf(path, sizeof(path), "%s/web/status.js", s->home.path);
-	if (rc == TK_OK)
-		rc = file_replace_unsynced(path, bytes_span(&script), 0644, msg);
-	bytes_close(&json);
-	bytes_close(&script);
-	return rc;
 }
 
 static void on_timer(uv_timer_t *timer)
@@ -549,7 +434,7 @@ static void on_timer(uv_timer_t *timer)
 		serve_step(s, &tick);
 	if ((s->changed && s->ticks % STATUS_EVERY == 0) || s->ticks % HEARTBEAT_EVERY == 0) {
 		s->changed = false;
-		if (write_status(s, true, &msg) != TK_OK)
+		if (serve_write_page(&s->home, s->core, true, &s->live_saved, &msg) != TK_OK)
 			serve_log(s, msg.text); /* the page is not worth stopping for */
 	}
 }
@@ -661,7 +546,7 @@ int serve_run(const struct serve_options *options, struct errmsg *msg)
 	if (rc == TK_OK) {
 		rc = serve_loop_run(s, msg);
 		forget_core(s);
-		(void)!write_status(s, false, &ignored);
+		(void)!serve_write_page(&s->home, NULL, false, &s->live_saved, &ignored);
 	}
 	identity_wipe(&s->identity);
 	home_close(&s->home);

@@ -1,0 +1,92 @@
+/* See serve_load.h. */
+#include "coordinator/serve_load.h"
+
+#include "coordinator/jobs.h"
+
+struct loading {
+	const struct home *home;
+	struct core *core;
+	uint64_t newest;
+	struct errmsg *msg;
+};
+
+static int load_unit(void *context, const void *row)
+{
+	struct loading *l = context;
+
+	return core_load_unit(l->core, row, l->msg);
+}
+
+static int load_replica(void *context, const void *row)
+{
+	struct loading *l = context;
+
+	return core_load_replica(l->core, row, l->msg);
+}
+
+static int load_peer(void *context, const void *row)
+{
+	struct loading *l = context;
+	int rc = core_load_peer(l->core, row);
+
+	return rc == TK_OK ? rc : errmsg_set(l->msg, rc, "not enough memory for the peers");
+}
+
+static bool in_progress(const struct project_row *p)
+{
+	return p->state == PROJECT_RUNNING || p->state == PROJECT_PAUSED;
+}
+
+/* Projects that nobody has begun come as new ones, later. */
+static int load_project(void *context, const void *row)
+{
+	const struct project_row *p = row;
+	struct loading *l = context;
+	struct bytes recipe = {0};
+	int rc;
+
+	if (p->state == PROJECT_QUEUED)
+		return TK_OK;
+	rc = job_recipe(&l->home->blobs, &p->recipe, NULL, &recipe, l->msg);
+	if (rc == TK_OK)
+		rc = core_load_project(l->core, p, bytes_span(&recipe), l->msg);
+	bytes_close(&recipe);
+	l->newest = p->id;
+	return rc == TK_OK ? rc : errmsg_prefix(l->msg, rc, "project %s", p->name);
+}
+
+static int load_rounds(void *context, const void *row)
+{
+	const struct project_row *p = row;
+	struct loading *l = context;
+	int rc;
+
+	if (!in_progress(p))
+		return TK_OK;
+	rc = store_units(l->home->store, p->id, p->round, load_unit, l, l->msg);
+	if (rc == TK_OK)
+		rc = store_replicas(l->home->store, p->id, p->round, load_replica, l, l->msg);
+	return rc == TK_OK ? rc : errmsg_prefix(l->msg, rc, "project %s", p->name);
+}
+
+int serve_load_core(const struct home *home, const struct key_pair *root, struct core **out,
+	uint64_t *newest, struct errmsg *msg)
+{
+	struct loading l = {home, core_new(root), 0, msg};
+	int rc;
+
+	if (l.core == NULL)
+		return errmsg_set(msg, TK_ENOMEM, "not enough memory");
+	rc = store_projects(home->store, load_project, &l, msg);
+	if (rc == TK_OK)
+		rc = store_peers(home->store, load_peer, &l, msg);
+	if (rc == TK_OK)
+		rc = store_projects(home->store, load_rounds, &l, msg);
+	if (rc != TK_OK) {
+		core_free(l.core);
+		return rc;
+	}
+	*out = l.core;
+	*newest = l.newest;
+	return TK_OK;
+}

@@ -1,0 +1,261 @@
+/* The store: rows come back as they were saved, transactions hold, errors say what to do. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "coordinator/home.h"
+
+static int begin(void **state)
+{
+	char *home = strdup("/tmp/talkoot-store-XXXXXX");
+
+	*state = home;
+	return mkdtemp(home) != NULL && crypto_start() == TK_OK ? 0 : -1;
+}
+
+static int end(void **state)
+{
+	char command[128];
+
+	snprintf(command, sizeof(command), "rm -rf '%s'", (char *)*state);
+	free(*state);
+	return system(command);
+}
+
+static struct store *open_store(const char *home, bool create)
+{
+	struct errmsg msg = {""};
+	struct store *s = NULL;
+
+	if (store_open(&s, home, create, &msg) != TK_OK)
+		fail_msg("%s", msg.text);
+	return s;
+}
+
+/* Every byte of the row different, within what a row may hold. */
+static struct replica_row some_replica(uint8_t fill)
+{
+	struct replica_row r = {0};
+
+	memset(r.nonce.b, fill, 32);
+	memset(r.peer.b, fill + 1, 32);
+	memset(r.commitment.b, fill + 2, 32);
+	memset(r.commit_signature.b, fill + 3, 64);
+	memset(r.salt.b, fill + 4, 32);
+	memset(r.result.b, fill + 5, 32);
+	memset(r.claim, fill + 6, 100);
+	r.claim_bytes = 100;
+	r.project = 3;
+	r.round = 2;
+	r.unit = fill;
+	r.state = REPLICA_REVEALED;
+	r.leased_ms = (uint64_t)1 << 60 | fill;
+	r.deadline_ms = 5;
+	r.committed_ms = 6;
+	r.late = true;
+	return r;
+}
+
+struct collected {
+	size_t count;
+	struct replica_row rows[8];
+};
+
+static int collect(void *context, const void *row)
+{
+	struct collected *c = context;
+
+	c->rows[c->count++] = *(const struct replica_row *)row;
+	return 0;
+}
+
+static void rows_come_back_bit_for_bit_after_reopening(void **state)
+{
+	struct store *s = open_store(*state, true);
+	struct collected got = {0};
+
+	assert_int_equal(store_begin(s, NULL), TK_OK);
+	for (uint8_t i = 0; i < 3; i++) {
+		struct replica_row r = some_replica(i);
+
+		assert_int_equal(store_save_replica(s, &r, NULL), TK_OK);
+	}
+	assert_int_equal(store_commit(s, NULL), TK_OK);
+	store_close(s);
+	s = open_store(*state, false);
+	assert_int_equal(store_replicas(s, 3, 2, collect, &got, NULL), TK_OK);
+	assert_int_equal(got.count, 3);
+	for (uint8_t i = 0; i < 3; i++) {
+		struct replica_row r = some_replica(i);
+
+		assert_memory_equal(got.rows[i].claim, r.claim, r.claim_bytes);
+		assert_memory_equal(got.rows[i].commit_signature.b, r.commit_signature.b, 64);
+		assert_true(digest_equal(&got.rows[i].result, &r.result));
+		assert_true(got.rows[i].leased_ms == r.leased_ms && got.rows[i].late);
+		assert_int_equal(got.rows[i].state, REPLICA_REVEALED);
+	}
+	got.count = 0;
+	assert_int_equal(store_replicas(s, 3, 1, collect, &got, NULL), TK_OK);
+	assert_int_equal(got.count, 0);
+	store_close(s);
+}
+
+static void rolled_back_rows_are_gone_and_saving_again_replaces(void **state)
+{
+	struct store *s = open_store(*state, true);
+	struct replica_row r = some_replica(9);
+	struct collected got = {0};
+
+	assert_int_equal(store_begin(s, NULL), TK_OK);
+	assert_int_equal(store_save_replica(s, &r, NULL), TK_OK);
+	store_rollback(s);
+	assert_int_equal(store_replicas(s, 3, 2, collect, &got, NULL), TK_OK);
+	assert_int_equal(got.count, 0);
+	assert_int_equal(store_save_replica(s, &r, NULL), TK_OK);
+	r.state = REPLICA_VALID;
+	r.claim_bytes = 0;
+	assert_int_equal(store_save_replica(s, &r, NULL), TK_OK);
+	assert_int_equal(store_replicas(s, 3, 2, collect, &got, NULL), TK_OK);
+	assert_int_equal(got.count, 1);
+	assert_int_equal(got.rows[0].state, REPLICA_VALID);
+	assert_int_equal(got.rows[0].claim_bytes, 0);
+	store_close(s);
+}
+
+static struct project_row some_project(const char *name)
+{
+	struct project_row p = {
+		.state = PROJECT_QUEUED, .quorum = 2, .rounds = 4, .unit_flops = 1e9};
+
+	snprintf(p.name, sizeof(p.name), "%s", name);
+	return p;
+}
+
+static void taken_name_is_refused_and_ids_ascend(void **state)
+{
+	struct store *s = open_store(*state, true);
+	struct project_row a = some_project("a"), b = some_project("b"), again = some_project("a");
+	struct errmsg msg = {""};
+
+	assert_int_equal(store_add_project(s, &a, &msg), TK_OK);
+	assert_int_equal(store_add_project(s, &b, &msg), TK_OK);
+	assert_true(a.id == 1 && b.id == 2);
+	assert_int_equal(store_add_project(s, &again, &msg), TK_EEXIST);
+	assert_non_null(strstr(msg.text, "exists already"));
+	assert_int_equal(store_find_project(s, "c", &again, &msg), TK_ENOENT);
+	assert_string_equal(msg.text, "there is no project c; there are: a, b");
+	assert_int_equal(store_find_project(s, "b", &again, &msg), TK_OK);
+	assert_true(again.id == 2 && again.unit_flops == 1e9);
+	store_close(s);
+}
+
+static int keep_round(void *context, const void *row)
+{
+	*(struct round_row *)context = *(const struct round_row *)row;
+	return 0;
+}
+
+static void loss_that_is_no_number_stays_none(void **state)
+{
+	struct store *s = open_store(*state, true);
+	struct round_row r = {.project = 1, .loss = NAN, .validation_loss = 0.1f}, back = {0};
+
+	assert_int_equal(store_save_round(s, &r, NULL), TK_OK);
+	assert_int_equal(store_rounds(s, 1, keep_round, &back, NULL), TK_OK);
+	assert_true(isnan(back.loss));
+	assert_true(back.validation_loss == 0.1f);
+	store_close(s);
+}
+
+static void stop_asked_elsewhere_is_seen_by_the_server(void **state)
+{
+	struct store *server = open_store(*state, true);
+	struct store *owner = open_store(*state, false);
+	uint64_t before = store_version(server);
+	bool asked = true;
+
+	assert_int_equal(store_stop_asked(server, 1, &asked, NULL), TK_OK);
+	assert_false(asked);
+	assert_int_equal(store_ask_stop(owner, 1, NULL), TK_OK);
+	assert_int_equal(store_ask_stop(owner, 1, NULL), TK_OK);
+	assert_true(store_version(server) != before);
+	assert_int_equal(store_stop_asked(server, 1, &asked, NULL), TK_OK);
+	assert_true(asked);
+	store_close(owner);
+	store_close(server);
+}
+
+static void missing_and_broken_homes_are_told_apart(void **state)
+{
+	struct errmsg msg = {""};
+	struct store *s = NULL;
+	char path[128];
+	FILE *f;
+
+	assert_int_equal(store_open(&s, *state, false, &msg), TK_ENOENT);
+	assert_non_null(strstr(msg.text, "talkoot init"));
+	snprintf(path, sizeof(path), "%s/store.sqlite", (char *)*state);
+	f = fopen(path, "w");
+	assert_non_null(f);
+	for (int i = 0; i < 1000; i++)
+		fputs("this is no database ", f);
+	fclose(f);
+	assert_int_equal(store_open(&s, *state, false, &msg), TK_ECORRUPT);
+	assert_non_null(strstr(msg.text, path));
+	assert_null(s);
+}
+
+static void home_keeps_its_identity_and_one_server(void **state)
+{
+	struct identity a, b;
+	struct errmsg msg = {""};
+	struct home h;
+	char path[128];
+	int lock = -1, second = -1;
+
+	snprintf(path, sizeof(path), "%s/home", (char *)*state);
+	assert_int_equal(home_create(path, &msg), TK_OK);
+	assert_int_equal(home_create(path, &msg), TK_EEXIST);
+	assert_int_equal(home_open(&h, path, &msg), TK_OK);
+	assert_int_equal(home_identity(&h, &a, &msg), TK_OK);
+	assert_int_equal(home_identity(&h, &b, &msg), TK_OK);
+	assert_true(key_equal(&a.key.public, &b.key.public));
+	assert_true(key_equal(&a.network, &a.key.public));
+	assert_false(home_is_served(&h));
+	assert_int_equal(home_lock(&h, &lock, &msg), TK_OK);
+	assert_true(home_is_served(&h));
+	assert_int_equal(home_lock(&h, &second, &msg), TK_EBUSY);
+	close(lock);
+	assert_false(home_is_served(&h));
+	identity_wipe(&a);
+	identity_wipe(&b);
+	home_close(&h);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(
+			rows_come_back_bit_for_bit_after_reopening, begin, end),
+		cmocka_unit_test_setup_teardown(
+			rolled_back_rows_are_gone_and_saving_again_replaces, begin, end),
+		cmocka_unit_test_setup_teardown(taken_name_is_refused_and_ids_ascend, begin, end),
+		cmocka_unit_test_setup_teardown(loss_that_is_no_number_stays_none, begin, end),
+		cmocka_unit_test_setup_teardown(
+			stop_asked_elsewhere_is_seen_by_the_server, begin, end),
+		cmocka_unit_test_setup_teardown(
+			missing_and_broken_homes_are_told_apart, begin, end),
+		cmocka_unit_test_setup_teardown(home_keeps_its_identity_and_one_server, begin, end),
+	};
+
+	return cmocka_run_group_tests_name("coordinator: store", tests, NULL, NULL);
+}

@@ -152,13 +152,11 @@ bool home_is_served(const struct home *h)
 	return served;
 }
 
-int home_write_page(const struct home *h, struct errmsg *msg)
+int home_write_page(const char *folder, struct errmsg *msg)
 {
-	char folder[1024], name[1200];
-	int rc = inside(folder, sizeof(folder), h->path, "web", msg);
+	char name[1200];
+	int rc = folder_make(folder, false, msg);
 
-	if (rc == TK_OK)
-		rc = folder_make(folder, false, msg);
 	for (const struct page_file *f = page_files; rc == TK_OK && f->name != NULL; f++) {
 		size_t size = (size_t)(f->end - f->start);
 

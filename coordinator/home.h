@@ -29,7 +29,7 @@ int home_lock(const struct home *h, int *fd, struct errmsg *msg) TK_CHECKED;
 /* True when some process serves this home now. */
 bool home_is_served(const struct home *h);
 
-/* Writes the page's files into HOME/web, where status.json and status.js stand beside them. */
-int home_write_page(const struct home *h, struct errmsg *msg) TK_CHECKED;
+/* Writes the page's files into a folder, where status.json and status.js will stand beside them. */
+int home_write_page(const char *folder, struct errmsg *msg) TK_CHECKED;
 
 #endif

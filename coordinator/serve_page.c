@@ -12,7 +12,7 @@ static size_t peer_leases(void *context, const struct public_key *key, bool *con
 	return core_peer_leases(context, key, connected);
 }
 
-int serve_write_page(const struct home *home, struct core *core, bool serving,
+int serve_write_page(const struct home *home, const char *folder, struct core *core, bool serving,
 	uint64_t *peers_saved, struct errmsg *msg)
 {
 	struct status_live live = {
@@ -37,10 +37,10 @@ int serve_write_page(const struct home *home, struct core *core, bool serving,
 				   bytes_append(&script, json.data, json.len) != TK_OK ||
 				   bytes_append(&script, ");\n", 3) != TK_OK))
 		rc = errmsg_set(msg, TK_ENOMEM, "not enough memory for the status page");
-	snprintf(path, sizeof(path), "%s/web/status.json", home->path);
+	snprintf(path, sizeof(path), "%s/status.json", folder);
 	if (rc == TK_OK)
 		rc = file_replace_unsynced(path, bytes_span(&json), 0644, msg);
-	snprintf(path, sizeof(path), "%s/web/status.js", home->path);
+	snprintf(path, sizeof(path), "%s/status.js", folder);
 	if (rc == TK_OK)
 		rc = file_replace_unsynced(path, bytes_span(&script), 0644, msg);
 	bytes_close(&json);

@@ -25,6 +25,7 @@
 struct serve {
 	const struct serve_options *options;
 	struct home home;
+	char web[1024]; /* the status page's folder */
 	struct identity identity;
 	uv_loop_t loop;
 	uv_timer_t timer;
@@ -434,7 +435,8 @@ static void on_timer(uv_timer_t *timer)
 		serve_step(s, &tick);
 	if ((s->changed && s->ticks % STATUS_EVERY == 0) || s->ticks % HEARTBEAT_EVERY == 0) {
 		s->changed = false;
-		if (serve_write_page(&s->home, s->core, true, &s->live_saved, &msg) != TK_OK)
+		if (serve_write_page(&s->home, s->web, s->core, true, &s->live_saved, &msg) !=
+			TK_OK)
 			serve_log(s, msg.text); /* the page is not worth stopping for */
 	}
 }
@@ -536,17 +538,20 @@ int serve_run(const struct serve_options *options, struct errmsg *msg)
 		.dial_failed = on_dial_failed,
 		.log = on_log,
 	};
+	snprintf(s->web, sizeof(s->web), "%s%s",
+		options->web != NULL ? options->web : options->home,
+		options->web != NULL ? "" : "/web");
 	rc = home_open(&s->home, options->home, msg);
 	if (rc == TK_OK)
 		rc = home_lock(&s->home, &lock, msg);
 	if (rc == TK_OK)
 		rc = home_identity(&s->home, &s->identity, msg);
 	if (rc == TK_OK)
-		rc = home_write_page(&s->home, msg);
+		rc = home_write_page(s->web, msg);
 	if (rc == TK_OK) {
 		rc = serve_loop_run(s, msg);
 		forget_core(s);
-		(void)!serve_write_page(&s->home, NULL, false, &s->live_saved, &ignored);
+		(void)!serve_write_page(&s->home, s->web, NULL, false, &s->live_saved, &ignored);
 	}
 	identity_wipe(&s->identity);
 	home_close(&s->home);

@@ -8,6 +8,7 @@
 struct serve_options {
 	const char *home;
 	const char *listen; /* "ADDR:PORT" */
+	const char *web;    /* folder of the status page; NULL: HOME/web */
 	bool quiet;	    /* only warnings */
 };
 

@@ -185,6 +185,8 @@ static json_t *project_object(const struct project_row *p, const struct project_
 	json_object_set_new(o, "finished_at",
 		p->finished_s != 0 ? json_integer((json_int_t)p->finished_s) : json_null());
 	json_object_set_new(
+		o, "verify", json_pack("{s:s, s:i}", "policy", "full", "quorum", (int)p->quorum));
+	json_object_set_new(
 		o, "eta_s", n->has_eta ? json_integer((json_int_t)n->eta_s) : json_null());
 	return o;
 }

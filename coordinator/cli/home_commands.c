@@ -8,6 +8,21 @@
 #include "coordinator/serve_uv.h"
 #include "peer/wire/link.h"
 
+bool cli_home(const struct cli *cli, struct home *home)
+{
+	struct errmsg msg = {""};
+
+	if (cli->home == NULL) {
+		fprintf(stderr, "talkoot %s: which coordinator? Say talkoot -C HOME %s …\n",
+			cli->argv[0], cli->argv[0]);
+		return false;
+	}
+	if (home_open(home, cli->home, &msg) == TK_OK)
+		return true;
+	cli_failed(&msg);
+	return false;
+}
+
 int command_init(const struct cli *cli)
 {
 	struct option_spec none[] = {{0}};
@@ -29,6 +44,7 @@ int command_serve(const struct cli *cli)
 	struct option_spec options[] = {
 		{'l', "listen", true, NULL},
 		{'q', "quiet", false, NULL},
+		{'w', "web", true, NULL},
 		{0},
 	};
 	struct serve_options serve = {0};
@@ -43,6 +59,7 @@ int command_serve(const struct cli *cli)
 	}
 	serve.listen = options[0].value;
 	serve.quiet = options[1].value != NULL;
+	serve.web = options[2].value;
 	return serve_run(&serve, &msg) == TK_OK ? EXIT_OK : cli_failed(&msg);
 }
 

@@ -10,7 +10,8 @@
 
 static const struct command commands[] = {
 	{"init", "HOME", "make a coordinator's home: keys and an empty store", command_init},
-	{"serve", "HOME --listen ADDR:PORT", "run the coordinator", command_serve},
+	{"serve", "HOME --listen ADDR:PORT",
+		"run the coordinator (--web DIR: status page, --quiet)", command_serve},
 	{"invite", "HOME [--host HOST:PORT]", "print the link with which volunteers join",
 		command_invite},
 	{"check", "FILE", "read a project and its data, say what it will cost", command_check},

@@ -1,0 +1,172 @@
+/* The volunteer's agent, as one core without I/O: it connects, takes leases, gathers what a unit needs,
+ * has it computed, and sees each result through commit, reveal and upload until it is settled.
+ *
+ * agent_step(agent, event, effects): time, randomness, messages and the answers of disk and worker
+ * arrive in events; what is to be said, stored or computed leaves in effects, which the shell carries
+ * out in order. Two rules hold at every step: nothing is fetched or computed for a lease that the
+ * network's root key did not sign, and no COMMIT leaves before its result is durable. */
+#ifndef PEER_AGENT_AGENT_H
+#define PEER_AGENT_AGENT_H
+
+#include "peer/agent/result_record.h"
+#include "peer/wire/link.h"
+#include "peer/wire/session.h"
+
+#define AGENT_SLOTS	     2u	 /* leases held: one computing, one prefetched */
+#define AGENT_RESULTS_MAX    64u /* computed and not settled; then no more leases are asked for */
+#define AGENT_ABANDONED_MAX  16u /* leases of an earlier run that are given back */
+#define AGENT_TICK_MS	     200u
+#define AGENT_BACKOFF_MIN_MS 500u /* decorrelated jitter between these two */
+#define AGENT_BACKOFF_MAX_MS 30000u
+#define AGENT_CONNECT_MS     20000u /* from DIAL to UP */
+#define AGENT_REPLACED_MS    60000u /* when another process uses our identity */
+#define AGENT_FETCH_MS	     60000u /* a fetch without a single part: the session is dropped */
+#define AGENT_ASK_AGAIN_MS   30000u /* a WORK_REQUEST without an answer is repeated */
+#define AGENT_PAUSE_MS	     10000u /* after giving a lease back */
+#define AGENT_CRASHES_MAX    3u	    /* of the worker in a row; then it rests, longer each time */
+#define AGENT_REST_MIN_MS    5000u
+#define AGENT_REST_MAX_MS    300000u
+#define AGENT_UPLOAD_PARTS   16u /* parts sent before waiting until they have left */
+
+enum agent_event_type {
+	AGENT_START = 1,	    /* everything is loaded: begin */
+	AGENT_UP = 2,		    /* session open; role */
+	AGENT_DOWN = 3,		    /* session over; text */
+	AGENT_DIAL_FAILED = 4,	    /* before UP; text */
+	AGENT_MESSAGE = 5,	    /* message */
+	AGENT_SENT = 6,		    /* answers WATCH_SENT: what was queued has left this machine */
+	AGENT_BLOB_FOUND = 7,	    /* answers FIND_BLOB: digest; bytes when they were wanted */
+	AGENT_BLOB_ABSENT = 8,	    /* answers FIND_BLOB: digest */
+	AGENT_BLOB_STORED = 9,	    /* answers STORE_BLOB: digest */
+	AGENT_BLOB_FAILED = 10,	    /* answers STORE_BLOB: digest, text */
+	AGENT_WORKER_PROGRESS = 11, /* job, done, total */
+	AGENT_WORKER_DONE = 12,	    /* job, claim, bytes (payload); random becomes the salt */
+	AGENT_WORKER_FAILED = 13,   /* job, code, text */
+	AGENT_WORKER_LACKS = 14,    /* job: a blob it needs is gone from the disk or was corrupt */
+	AGENT_WORKER_GONE = 15,	    /* the process died; text */
+	AGENT_RESULT_SAVED = 16,    /* answers SAVE_RESULT: digest (nonce) */
+	AGENT_RESULT_FAILED = 17,   /* answers SAVE_RESULT: digest (nonce), text */
+	AGENT_PAYLOAD_READ = 18,    /* answers READ_PAYLOAD: digest (nonce), offset, bytes */
+	AGENT_PAYLOAD_FAILED = 19,  /* answers READ_PAYLOAD: digest (nonce), text */
+	AGENT_TICK = 20,	    /* every AGENT_TICK_MS */
+};
+
+struct agent_event {
+	enum agent_event_type type;
+	uint64_t now_ms;    /* monotonic */
+	uint8_t random[32]; /* fresh in every event that uses it: DOWN, DIAL_FAILED, MESSAGE,
+			     * WORKER_DONE, TICK */
+	enum role role;
+	const struct message *message;
+	struct digest digest;
+	uint64_t job;
+	uint64_t offset;
+	uint32_t done, total;
+	int code;
+	struct span claim;
+	struct span bytes;
+	const char *text;
+};
+
+enum agent_effect_type {
+	AGENT_DIAL = 1,		  /* host: index into the link's hosts */
+	AGENT_SEND = 2,		  /* message (its spans borrow from bytes) */
+	AGENT_DROP = 3,		  /* end the session or the dialling; reason, text */
+	AGENT_WATCH_SENT = 4,	  /* tell when all that was sent has left */
+	AGENT_FIND_BLOB = 5,	  /* kind, digest; want_bytes */
+	AGENT_STORE_BLOB = 6,	  /* kind, digest, bytes */
+	AGENT_REMOVE_BLOB = 7,	  /* kind, digest */
+	AGENT_COMPUTE = 8,	  /* job, bytes (the unit), recipe, parameters, shards */
+	AGENT_CANCEL = 9,	  /* job: its answer is not wanted any more */
+	AGENT_SAVE_RESULT = 10,	  /* digest (nonce), bytes (an encoded record): durably */
+	AGENT_REMOVE_RESULT = 11, /* digest (nonce) */
+	AGENT_READ_PAYLOAD = 12,  /* digest (nonce), offset, length */
+	AGENT_SAVE_LEASES = 13,	  /* bytes: the nonces of all leases held, 32 bytes each */
+	AGENT_LOG = 14,		  /* text */
+	AGENT_STOP = 15,	  /* this identity gives no more work; text */
+};
+
+enum agent_blob { BLOB_RECIPE = 1, BLOB_PARAMETERS = 2, BLOB_SHARD = 3 };
+
+struct agent_effect {
+	enum agent_effect_type type;
+	uint32_t host;
+	uint32_t reason;
+	enum agent_blob kind;
+	bool want_bytes;
+	struct digest digest;
+	struct digest recipe, parameters;
+	uint64_t job;
+	uint64_t offset;
+	uint32_t length;
+	struct message message;
+	struct bytes bytes;  /* owned by the list */
+	struct bytes shards; /* owned: digests, 32 bytes each */
+	char text[TEXT_MAX];
+};
+
+/* A growing list. Running out of memory sticks in error; agent_step returns it. */
+struct agent_effects {
+	struct agent_effect *items;
+	size_t count, capacity;
+	int error;
+};
+void agent_effects_clear(struct agent_effects *e); /* frees the items' bytes, keeps room */
+void agent_effects_close(struct agent_effects *e);
+
+/* What this volunteer has done, over all runs. */
+struct agent_totals {
+	uint64_t units_valid;
+	uint64_t units_invalid;
+	uint64_t units_late; /* and expired ones */
+	uint64_t credit_flops;
+};
+
+struct agent;
+
+/* Borrows id and hosts, which outlive it. engine names the arithmetic ("avx512") for WORK_REQUEST.
+ * NULL: out of memory. */
+struct agent *agent_new(const struct identity *id, const struct link *hosts, const char *engine);
+void agent_free(struct agent *a);
+
+/* What an earlier run left, before AGENT_START. A result is committed again until it is settled;
+ * a lease without a result is given back. Errors: TK_EEXIST, TK_ELIMIT, TK_ECORRUPT. */
+int agent_load_result(
+	struct agent *a, const struct result_record *record, struct errmsg *msg) TK_CHECKED;
+int agent_load_lease(struct agent *a, const struct digest *nonce) TK_CHECKED;
+void agent_load_totals(struct agent *a, const struct agent_totals *totals);
+
+/* One step; appends to out. Errors: TK_ENOMEM: the agent must be freed and begun again (what is on
+ * disk suffices). */
+int agent_step(
+	struct agent *a, const struct agent_event *event, struct agent_effects *out) TK_CHECKED;
+
+enum agent_state {
+	AGENT_WAITING = 1, /* not connected; the next try comes */
+	AGENT_CONNECTING = 2,
+	AGENT_IDLE = 3,	     /* connected, no lease */
+	AGENT_FETCHING = 4,  /* gathering what a unit needs */
+	AGENT_COMPUTING = 5, /* connected or not */
+	AGENT_RESTING = 6,   /* the worker crashed too often */
+	AGENT_RETIRED = 7,   /* the network gives this identity no more work */
+};
+
+/* What it is doing, and why it is not doing more. */
+struct agent_status {
+	enum agent_state state;
+	bool connected;
+	char coordinator[LINK_ADDRESS_SIZE];
+	char project[PROJECT_NAME_MAX]; /* of the unit being computed; else empty */
+	uint32_t round, unit;		/* counted from 1, as people do; 0: none */
+	uint32_t percent;
+	uint32_t leases;
+	uint32_t pending; /* results that are not settled yet */
+	struct agent_totals totals;
+	char reason[TEXT_MAX + 384]; /* the sentence for the volunteer */
+};
+void agent_status(const struct agent *a, uint64_t now_ms, struct agent_status *out);
+
+/* "computing"; never NULL. */
+const char *agent_state_name(enum agent_state state);
+
+#endif

@@ -1,0 +1,221 @@
+/* The agent's one connection: dialling, backoff, goodbyes, and asking for work.
+ *
+ * The delays between tries are "decorrelated jitter" (M. Brooker, "Exponential Backoff and Jitter",
+ * 2015): each is drawn between the minimum and three times the last one, so that peers which lost
+ * the same coordinator together do not come back together. Hosts of the link are tried in turn. */
+#include "peer/agent/agent_state.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const char *host_name(const struct agent *a)
+{
+	return a->link->hosts[a->host];
+}
+
+static void note(char out[TEXT_MAX], const char *why)
+{
+	snprintf(out, TEXT_MAX, "%s", why);
+}
+
+/* Our own copy before it is shown: what a stranger wrote must not steer the terminal. */
+static void note_foreign(char out[TEXT_MAX], const char *text)
+{
+	note(out, text);
+	for (char *p = out; *p != '\0'; p++)
+		if ((unsigned char)*p < 0x20 || *p == 0x7f)
+			*p = '?';
+}
+
+static uint64_t backoff_next(uint64_t last_ms, const uint8_t random[32])
+{
+	uint64_t high = (last_ms > AGENT_BACKOFF_MIN_MS ? last_ms : AGENT_BACKOFF_MIN_MS) * 3;
+	uint64_t delay =
+		AGENT_BACKOFF_MIN_MS + load_le64(random) % (high - AGENT_BACKOFF_MIN_MS + 1);
+
+	return delay < AGENT_BACKOFF_MAX_MS ? delay : AGENT_BACKOFF_MAX_MS;
+}
+
+static void dial(struct agent *a, uint64_t now_ms, struct agent_effects *out)
+{
+	struct agent_effect *e = effect_push(out, AGENT_DIAL);
+
+	if (e != NULL)
+		e->host = a->host;
+	a->link_state = LINK_DIALLING;
+	a->at_ms = now_ms + AGENT_CONNECT_MS;
+}
+
+void link_start(struct agent *a, uint64_t now_ms, struct agent_effects *out)
+{
+	effect_log(out, "connecting to %s", host_name(a));
+	dial(a, now_ms, out);
+}
+
+bool link_is_up(const struct agent *a)
+{
+	return a->link_state == LINK_UP;
+}
+
+void link_proved(struct agent *a)
+{
+	a->backoff_ms = 0;
+}
+
+/* The session or the try is over; the next one follows, with the next host. */
+static void wait_then_dial(struct agent *a, const struct agent_event *event, const char *why)
+{
+	if (why != a->trouble)
+		note(a->trouble, why);
+	a->backoff_ms = backoff_next(a->backoff_ms, event->random);
+	a->link_state = LINK_DOWN;
+	a->at_ms = event->now_ms + a->backoff_ms;
+	if (a->replaced)
+		a->at_ms += AGENT_REPLACED_MS;
+	a->told = 0;
+	a->ask_ms = 0;
+	result_disconnected(a);
+}
+
+void link_lost(struct agent *a, const struct agent_event *event, const char *why,
+	struct agent_effects *out)
+{
+	bool was_up = a->link_state == LINK_UP;
+	char text[TEXT_MAX];
+
+	if (a->link_state == LINK_RETIRED || a->link_state == LINK_DOWN)
+		return;
+	note_foreign(text, why);
+	if (a->replaced)
+		note(text, a->trouble);
+	wait_then_dial(a, event, text);
+	effect_log(out, "%s %s: %s; trying again in %.1f s", was_up ? "lost" : "cannot reach",
+		host_name(a), text, (double)(a->at_ms - event->now_ms) / 1000);
+}
+
+void link_drop(struct agent *a, const struct agent_event *event, enum goodbye_reason reason,
+	const char *why, struct agent_effects *out)
+{
+	struct agent_effect *e;
+
+	if (a->link_state != LINK_UP && a->link_state != LINK_DIALLING)
+		return;
+	e = effect_push(out, AGENT_DROP);
+	if (e != NULL) {
+		e->reason = reason;
+		note(e->text, why);
+	}
+	link_lost(a, event, why, out);
+}
+
+void link_up(struct agent *a, const struct agent_event *event, struct agent_effects *out)
+{
+	if (a->link_state != LINK_DIALLING)
+		return;
+	if (event->role != ROLE_COORDINATOR) {
+		link_drop(a, event, GOODBYE_PROTOCOL, "this host is not the network's coordinator",
+			out);
+		return;
+	}
+	a->link_state = LINK_UP;
+	a->replaced = false;
+	a->trouble[0] = '\0';
+	effect_log(out, "connected to %s", host_name(a));
+	for (uint32_t i = 0; i < a->abandoned_count; i++)
+		effect_abandon(out, &a->abandoned[i], "the lease was lost while we were away");
+	if (a->abandoned_count != 0) {
+		a->abandoned_count = 0;
+		job_save_leases(a, out);
+	}
+	result_reconnected(a, out);
+	prepare_reconnected(a, event->now_ms, out);
+}
+
+static void retire(struct agent *a, const char *text, struct agent_effects *out)
+{
+	struct agent_effect *e;
+
+	note_foreign(a->trouble, text[0] != '\0' ? text : "the coordinator did not say why");
+	a->link_state = LINK_RETIRED;
+	for (uint32_t i = 0; i < AGENT_SLOTS; i++)
+		if (a->jobs[i].id != 0)
+			job_end(a, &a->jobs[i], out);
+	result_disconnected(a);
+	e = effect_push(out, AGENT_STOP);
+	if (e != NULL)
+		note(e->text, a->trouble);
+}
+
+void link_goodbye(struct agent *a, const struct agent_event *event, struct agent_effects *out)
+{
+	const struct message_goodbye *g = &event->message->goodbye;
+
+	if (g->reason == GOODBYE_RETIRED) {
+		retire(a, g->text, out);
+		return;
+	}
+	if (g->reason == GOODBYE_REPLACED) {
+		a->replaced = true;
+		note(a->trouble,
+			"another process connected with this home's key: does a copy of "
+			"this home run elsewhere? join again there with a home of its own");
+	}
+}
+
+void link_no_work(struct agent *a, const struct agent_event *event, struct agent_effects *out)
+{
+	const struct message_no_work *n = &event->message->no_work;
+	uint64_t retry = n->retry_ms;
+
+	if (n->reason == NO_WORK_RETIRED) {
+		retire(a, n->text, out);
+		return;
+	}
+	link_proved(a);
+	if (retry < AGENT_BACKOFF_MIN_MS)
+		retry = AGENT_BACKOFF_MIN_MS;
+	if (retry > 20 * AGENT_ASK_AGAIN_MS)
+		retry = 20 * AGENT_ASK_AGAIN_MS;
+	a->ask_ms = event->now_ms + retry;
+	note_foreign(a->trouble, n->text);
+}
+
+/* How many leases could we take now? */
+static uint32_t room(const struct agent *a, uint64_t now_ms)
+{
+	uint32_t jobs = job_count(a);
+
+	if (!link_is_up(a) || now_ms < a->pause_ms || now_ms < a->rest_ms)
+		return 0;
+	if (a->result_count + AGENT_SLOTS > AGENT_RESULTS_MAX)
+		return 0;
+	return AGENT_SLOTS - jobs;
+}
+
+void link_ask(struct agent *a, uint64_t now_ms, struct agent_effects *out)
+{
+	struct message m = {.type = MESSAGE_WORK_REQUEST};
+	uint32_t slots = room(a, now_ms);
+
+	if (slots == 0 || (slots <= a->told && now_ms < a->ask_ms))
+		return;
+	m.work_request.slots = slots;
+	memcpy(m.work_request.engine, a->engine, sizeof(m.work_request.engine));
+	effect_send(out, &m);
+	a->told = slots;
+	a->ask_ms = now_ms + AGENT_ASK_AGAIN_MS;
+}
+
+static void dial_next(struct agent *a, uint64_t now_ms, struct agent_effects *out)
+{
+	a->host = (a->host + 1) % a->link->host_count;
+	dial(a, now_ms, out);
+}
+
+void link_tick(struct agent *a, const struct agent_event *event, struct agent_effects *out)
+{
+	if (a->link_state == LINK_DIALLING && event->now_ms >= a->at_ms)
+		link_drop(a, event, GOODBYE_SHUTDOWN, "no answer", out);
+	else if (a->link_state == LINK_DOWN && event->now_ms >= a->at_ms)
+		dial_next(a, event->now_ms, out);
+}

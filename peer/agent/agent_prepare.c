@@ -1,0 +1,278 @@
+/* Gathering what a unit needs: the recipe, the parameters, the shards; what the disk has is not fetched
+ * again. One blob at a time, a few parts under way (peer/swarm/fetch.h). */
+#include "peer/agent/agent_state.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "tasks/base/mem.h"
+#include "tasks/model/model.h"
+#include "tasks/unit/run.h"
+
+static void find(struct agent *a, enum agent_blob kind, const struct digest *digest, uint64_t max,
+	struct agent_effects *out)
+{
+	struct agent_effect *e = effect_push(out, AGENT_FIND_BLOB);
+
+	a->want = (struct want){.phase = WANT_FINDING, .kind = kind};
+	fetch_begin(&a->want.fetch, digest, max);
+	if (e == NULL)
+		return;
+	e->kind = kind;
+	e->digest = *digest;
+	e->want_bytes = kind == BLOB_RECIPE;
+}
+
+static void request_parts(struct agent *a, uint64_t now_ms, struct agent_effects *out)
+{
+	struct message m;
+
+	if (a->want.phase != WANT_FETCHING || !link_is_up(a))
+		return;
+	a->want.heard_ms = now_ms;
+	while (fetch_next_request(&a->want.fetch, &m))
+		effect_send(out, &m);
+}
+
+/* Does the unit fit the recipe that it names? The root signed both, so this should never speak. */
+static int unit_check(const struct job *j, const struct recipe *recipe, struct errmsg *msg)
+{
+	if (j->unit_count != recipe->train.units_per_round)
+		return errmsg_set(msg, TK_EINVAL, "the round has %u units and its recipe says %u",
+			(unsigned)j->unit_count, (unsigned)recipe->train.units_per_round);
+	if (j->unit.round >= recipe->train.rounds)
+		return errmsg_set(msg, TK_EINVAL, "round %u of a recipe that ends after %u",
+			(unsigned)j->unit.round + 1, (unsigned)recipe->train.rounds);
+	if (j->unit.numerics != recipe->numerics)
+		return errmsg_set(
+			msg, TK_EINVAL, "the unit's version of NUMERICS is not its recipe's");
+	return TK_OK;
+}
+
+/* With the recipe at hand: what else does the job need? */
+static int job_plan(struct job *j, const struct recipe *recipe, struct errmsg *msg)
+{
+	struct digest *digests;
+	uint32_t *shards = NULL;
+	struct model model;
+	uint32_t count;
+	int rc = unit_check(j, recipe, msg);
+
+	if (rc == TK_OK)
+		rc = model_init(&model, &recipe->model, &recipe->data, msg);
+	if (rc != TK_OK)
+		return rc;
+	rc = unit_shards(recipe, &j->unit, &shards, &count);
+	if (rc != TK_OK)
+		return errmsg_set(msg, rc, "not enough memory to plan the unit");
+	digests = mem_calloc(count, sizeof(*digests));
+	if (digests == NULL) {
+		mem_free(shards);
+		return errmsg_set(msg, TK_ENOMEM, "not enough memory to plan the unit");
+	}
+	for (uint32_t i = 0; i < count; i++)
+		digests[i] = recipe->data.train.digests[shards[i]];
+	mem_free(shards);
+	mem_free(j->shards);
+	j->shards = digests;
+	j->shard_count = count;
+	j->shards_found = 0;
+	j->parameter_bytes = (uint64_t)model.parameters * 4;
+	snprintf(j->project, sizeof(j->project), "%s", recipe->name);
+	return TK_OK;
+}
+
+static bool has_recipe_of(const struct agent *a, const struct job *j)
+{
+	return a->has_recipe && digest_equal(&a->recipe_digest, &j->unit.recipe);
+}
+
+void prepare_job(struct agent *a, struct job *j, uint64_t now_ms, struct agent_effects *out)
+{
+	struct errmsg msg = {{0}};
+
+	if (j->stage == JOB_RECIPE && j->lacks == 0 && has_recipe_of(a, j)) {
+		if (job_plan(j, &a->recipe, &msg) != TK_OK) {
+			job_abandon(a, j, now_ms, msg.text, out);
+			return;
+		}
+		j->stage = JOB_PARAMETERS;
+	}
+	if (j->stage == JOB_SHARDS && j->shards_found == j->shard_count)
+		j->stage = JOB_READY;
+	if (a->want.phase != WANT_NOTHING)
+		return;
+	if (j->stage == JOB_RECIPE)
+		find(a, BLOB_RECIPE, &j->unit.recipe, RECIPE_BYTES_MAX, out);
+	else if (j->stage == JOB_PARAMETERS)
+		find(a, BLOB_PARAMETERS, &j->unit.parameters, j->parameter_bytes, out);
+	else if (j->stage == JOB_SHARDS)
+		find(a, BLOB_SHARD, &j->shards[j->shards_found], SHARD_BYTES, out);
+}
+
+static bool needed_by_job(const struct agent *a, const struct digest *parameters)
+{
+	for (uint32_t i = 0; i < AGENT_SLOTS; i++)
+		if (a->jobs[i].id != 0 && digest_equal(&a->jobs[i].unit.parameters, parameters))
+			return true;
+	return false;
+}
+
+/* Parameters last for a round: the oldest set that no job needs leaves the disk. */
+static void keep_parameters(struct agent *a, const struct digest *digest, struct agent_effects *out)
+{
+	uint32_t at = 0;
+
+	while (at < a->kept_count && !digest_equal(&a->kept[at], digest))
+		at++;
+	if (at == a->kept_count && a->kept_count == PARAMETERS_KEPT) {
+		struct agent_effect *e;
+
+		for (at = PARAMETERS_KEPT - 1; at > 0 && needed_by_job(a, &a->kept[at]); at--)
+			;
+		e = effect_push(out, AGENT_REMOVE_BLOB);
+		if (e != NULL) {
+			e->kind = BLOB_PARAMETERS;
+			e->digest = a->kept[at];
+		}
+	} else if (at == a->kept_count) {
+		a->kept_count++;
+	}
+	memmove(&a->kept[1], &a->kept[0], at * sizeof(a->kept[0]));
+	a->kept[0] = *digest;
+}
+
+static void take_recipe(
+	struct agent *a, struct job *j, const struct agent_event *event, struct agent_effects *out)
+{
+	struct errmsg msg = {{0}};
+	struct recipe recipe;
+	char why[TEXT_MAX];
+
+	if (recipe_decode(&recipe, event->bytes, &msg) != TK_OK) {
+		snprintf(why, sizeof(why), "its recipe cannot be used: %.200s", msg.text);
+		job_abandon(a, j, event->now_ms, why, out);
+		return;
+	}
+	if (a->has_recipe)
+		recipe_close(&a->recipe);
+	a->recipe = recipe;
+	a->recipe_digest = j->unit.recipe;
+	a->has_recipe = true;
+	if (job_plan(j, &a->recipe, &msg) != TK_OK)
+		job_abandon(a, j, event->now_ms, msg.text, out);
+	else
+		j->stage = JOB_PARAMETERS;
+}
+
+/* The blob is on disk: the job that waits for it has one need less. */
+static void blob_ready(struct agent *a, enum agent_blob kind, const struct digest *digest,
+	const struct agent_event *event, struct agent_effects *out)
+{
+	struct job *j = prepare_next(a);
+
+	if (kind == BLOB_PARAMETERS)
+		keep_parameters(a, digest, out);
+	if (j == NULL)
+		return;
+	if (kind == BLOB_RECIPE && j->stage == JOB_RECIPE && digest_equal(&j->unit.recipe, digest))
+		take_recipe(a, j, event, out);
+	else if (kind == BLOB_PARAMETERS && j->stage == JOB_PARAMETERS &&
+		 digest_equal(&j->unit.parameters, digest))
+		j->stage = JOB_SHARDS;
+	else if (kind == BLOB_SHARD && j->stage == JOB_SHARDS && j->shards_found < j->shard_count &&
+		 digest_equal(&j->shards[j->shards_found], digest))
+		j->shards_found++;
+}
+
+/* The wanted blob is not to be had: whoever waits for it is given back. */
+static void blob_failed(
+	struct agent *a, uint64_t now_ms, const char *why, struct agent_effects *out)
+{
+	struct job *j = prepare_next(a);
+
+	fetch_close(&a->want.fetch);
+	a->want.phase = WANT_NOTHING;
+	if (j != NULL)
+		job_abandon(a, j, now_ms, why, out);
+}
+
+void prepare_blob(struct agent *a, const struct agent_event *event, struct agent_effects *out)
+{
+	struct want *w = &a->want;
+	struct digest digest = w->fetch.digest;
+	enum agent_blob kind = w->kind;
+	bool finding = event->type == AGENT_BLOB_FOUND || event->type == AGENT_BLOB_ABSENT;
+
+	if (w->phase != (finding ? WANT_FINDING : WANT_STORING) ||
+		!digest_equal(&event->digest, &digest))
+		return;
+	if (event->type == AGENT_BLOB_ABSENT) {
+		w->phase = WANT_FETCHING;
+		w->heard_ms = event->now_ms;
+		request_parts(a, event->now_ms, out);
+	} else if (event->type == AGENT_BLOB_FAILED) {
+		blob_failed(a, event->now_ms, event->text, out);
+	} else if (event->type == AGENT_BLOB_STORED && kind == BLOB_RECIPE) {
+		find(a, kind, &digest, RECIPE_BYTES_MAX, out); /* its bytes are wanted, too */
+	} else {
+		fetch_close(&w->fetch);
+		w->phase = WANT_NOTHING;
+		blob_ready(a, kind, &digest, event, out);
+	}
+}
+
+void prepare_part(struct agent *a, const struct agent_event *event, struct agent_effects *out)
+{
+	struct want *w = &a->want;
+	struct errmsg msg = {{0}};
+	struct agent_effect *e;
+	struct digest digest = w->fetch.digest;
+	uint64_t max = w->fetch.max;
+	int rc;
+
+	if (w->phase != WANT_FETCHING)
+		return; /* not asked for: nothing of it is kept */
+	rc = fetch_part(&w->fetch, &event->message->blob_part, &msg);
+	if (rc == TK_ENOMEM) {
+		out->error = rc;
+	} else if (rc < 0) {
+		fetch_close(&w->fetch);
+		fetch_begin(&w->fetch, &digest, max);
+		link_drop(a, event, GOODBYE_PROTOCOL, msg.text, out);
+	} else if (rc == TK_OK) {
+		request_parts(a, event->now_ms, out);
+	} else {
+		e = effect_push(out, AGENT_STORE_BLOB);
+		if (e == NULL)
+			return;
+		e->kind = w->kind;
+		e->digest = digest;
+		e->bytes = w->fetch.got;
+		w->fetch.got = (struct bytes){0};
+		w->phase = WANT_STORING;
+	}
+}
+
+void prepare_missing(struct agent *a, const struct agent_event *event, struct agent_effects *out)
+{
+	const struct message_blob_missing *m = &event->message->blob_missing;
+
+	if (a->want.phase == WANT_FETCHING && digest_equal(&m->digest, &a->want.fetch.digest))
+		blob_failed(a, event->now_ms, "the coordinator does not have its data", out);
+}
+
+void prepare_reconnected(struct agent *a, uint64_t now_ms, struct agent_effects *out)
+{
+	if (a->want.phase != WANT_FETCHING)
+		return;
+	fetch_restart(&a->want.fetch);
+	request_parts(a, now_ms, out);
+}
+
+void prepare_tick(struct agent *a, const struct agent_event *event, struct agent_effects *out)
+{
+	if (a->want.phase == WANT_FETCHING && link_is_up(a) &&
+		event->now_ms >= a->want.heard_ms + AGENT_FETCH_MS)
+		link_drop(a, event, GOODBYE_SHUTDOWN, "no data came for a minute", out);
+}

@@ -1,0 +1,161 @@
+/* What the agent's core remembers; only its own files (agent*.c) include this. */
+#ifndef PEER_AGENT_AGENT_STATE_H
+#define PEER_AGENT_AGENT_STATE_H
+
+#include "peer/agent/agent.h"
+#include "peer/swarm/fetch.h"
+
+#define PARAMETERS_KEPT (AGENT_SLOTS + 1u) /* sets of parameters kept on disk */
+
+/* A job is a lease that is not computed yet. It gathers its blobs in this order. */
+enum job_stage {
+	JOB_RECIPE = 1,
+	JOB_PARAMETERS = 2,
+	JOB_SHARDS = 3,
+	JOB_READY = 4,
+	JOB_COMPUTING = 5,
+};
+
+struct job {
+	uint64_t id; /* names it towards the worker, never reused; 0: the slot is free */
+	enum job_stage stage;
+	struct digest nonce;
+	struct unit unit;
+	uint32_t unit_count; /* W, as the root signed it */
+	uint8_t encoded[UNIT_BYTES_MAX];
+	size_t encoded_bytes;
+	uint64_t deadline_ms;
+	char project[PROJECT_NAME_MAX];
+	uint64_t parameter_bytes;
+	struct digest *shards; /* owned */
+	uint32_t shard_count, shards_found;
+	uint32_t crashes;
+	uint32_t lacks; /* times the worker missed a blob that the disk was thought to have */
+	uint32_t done, total;
+};
+
+struct result {
+	struct result_record record;
+	struct digest commitment;
+	uint32_t round, index;
+	bool saved;	/* durable: COMMIT may leave */
+	bool committed; /* the coordinator has it on disk */
+	bool crossed;	/* EXPIRED came before an answer to our COMMIT */
+	bool wanted;	/* an upload was asked for, from upload_offset on */
+	uint64_t upload_offset;
+};
+
+/* The one blob being gathered. A fetch that nobody needs any more runs to its end: parts that are
+ * still under way could not be told from those of a later fetch. */
+enum want_phase { WANT_NOTHING = 0, WANT_FINDING = 1, WANT_FETCHING = 2, WANT_STORING = 3 };
+
+struct want {
+	enum want_phase phase;
+	enum agent_blob kind;
+	struct fetch fetch;
+	uint64_t heard_ms; /* the last part, or when the asking began */
+};
+
+struct agent {
+	const struct identity *id;
+	const struct link *link;
+	char engine[16];
+
+	/* the connection (agent_link.c) */
+	enum { LINK_DOWN = 1, LINK_DIALLING = 2, LINK_UP = 3, LINK_RETIRED = 4 } link_state;
+	uint32_t host;
+	uint64_t backoff_ms;	/* the last delay */
+	uint64_t at_ms;		/* DOWN: when to dial; DIALLING: when to give up */
+	bool replaced;		/* the last session ended because our identity connected again */
+	char trouble[TEXT_MAX]; /* why the last try failed, or why there is no work */
+	uint32_t told;		/* leases that the coordinator may still send by our last request */
+	uint64_t ask_ms;	/* when to ask again all the same */
+	uint64_t pause_ms;	/* take no lease before this */
+
+	/* leases (agent_job.c) */
+	struct job jobs[AGENT_SLOTS];
+	uint64_t next_job;
+	struct digest abandoned[AGENT_ABANDONED_MAX]; /* of an earlier run, to be given back */
+	uint32_t abandoned_count;
+	struct want want;
+	bool has_recipe;
+	struct digest recipe_digest;
+	struct recipe recipe;		     /* owned, when has_recipe */
+	struct digest kept[PARAMETERS_KEPT]; /* parameters on disk, newest first */
+	uint32_t kept_count;
+	uint32_t failures; /* of the worker, in a row */
+	uint64_t rest_ms;  /* compute nothing before this */
+
+	/* results (agent_result.c) */
+	struct result results[AGENT_RESULTS_MAX];
+	uint32_t result_count;
+	bool uploading; /* results[…] with this nonce: */
+	struct digest upload_nonce;
+	bool upload_reading;
+	uint32_t upload_burst; /* parts since the last AGENT_SENT */
+	struct agent_totals totals;
+};
+
+/* agent_effects.c: each appends one effect; running out of memory sticks in out->error. */
+struct agent_effect *effect_push(struct agent_effects *out, enum agent_effect_type type);
+void effect_send(struct agent_effects *out, const struct message *m);
+void effect_abandon(struct agent_effects *out, const struct digest *nonce, const char *why);
+void effect_log(struct agent_effects *out, const char *format, ...) TK_PRINTF(2, 3);
+/* Appends to the bytes of an effect. e may be NULL (effect_push failed). */
+void effect_fill(struct agent_effects *out, struct agent_effect *e, const void *data, size_t n);
+
+/* agent_link.c */
+void link_start(struct agent *a, uint64_t now_ms, struct agent_effects *out);
+void link_up(struct agent *a, const struct agent_event *event, struct agent_effects *out);
+void link_lost(struct agent *a, const struct agent_event *event, const char *why,
+	struct agent_effects *out);
+/* Ends the session from our side: says goodbye and comes back later. */
+void link_drop(struct agent *a, const struct agent_event *event, enum goodbye_reason reason,
+	const char *why, struct agent_effects *out);
+void link_goodbye(struct agent *a, const struct agent_event *event, struct agent_effects *out);
+void link_no_work(struct agent *a, const struct agent_event *event, struct agent_effects *out);
+void link_tick(struct agent *a, const struct agent_event *event, struct agent_effects *out);
+void link_ask(struct agent *a, uint64_t now_ms, struct agent_effects *out);
+/* The coordinator has done something sensible: the next trouble starts from a short delay. */
+void link_proved(struct agent *a);
+bool link_is_up(const struct agent *a);
+
+/* agent_job.c */
+void job_lease(struct agent *a, const struct agent_event *event, struct agent_effects *out);
+void job_worker(struct agent *a, const struct agent_event *event, struct agent_effects *out);
+/* Starts what can be started: the next blob of the first unready job, the next computation. */
+void job_advance(struct agent *a, uint64_t now_ms, struct agent_effects *out);
+void job_tick(struct agent *a, const struct agent_event *event, struct agent_effects *out);
+struct job *job_find(struct agent *a, const struct digest *nonce);
+/* Forgets a lease: cancels its computation and frees its slot. */
+void job_end(struct agent *a, struct job *j, struct agent_effects *out);
+/* Gives a lease back with the reason, and takes no other for a while. */
+void job_abandon(struct agent *a, struct job *j, uint64_t now_ms, const char *why,
+	struct agent_effects *out);
+/* Gives back a lease that is no job (any more): now, or when the connection is back. */
+void job_give_back(struct agent *a, const struct digest *nonce, uint64_t now_ms, const char *why,
+	struct agent_effects *out);
+void job_save_leases(const struct agent *a, struct agent_effects *out);
+uint32_t job_count(const struct agent *a);
+
+/* agent_prepare.c: the blobs of a job */
+void prepare_job(struct agent *a, struct job *j, uint64_t now_ms, struct agent_effects *out);
+void prepare_blob(struct agent *a, const struct agent_event *event, struct agent_effects *out);
+void prepare_part(struct agent *a, const struct agent_event *event, struct agent_effects *out);
+void prepare_missing(struct agent *a, const struct agent_event *event, struct agent_effects *out);
+void prepare_reconnected(struct agent *a, uint64_t now_ms, struct agent_effects *out);
+/* Drops the session when a fetch has heard nothing for too long. */
+void prepare_tick(struct agent *a, const struct agent_event *event, struct agent_effects *out);
+struct job *prepare_next(struct agent *a); /* the first job that is not ready; NULL: none */
+
+/* agent_result.c */
+void result_computed(
+	struct agent *a, struct job *j, const struct agent_event *event, struct agent_effects *out);
+void result_disk(struct agent *a, const struct agent_event *event, struct agent_effects *out);
+void result_message(struct agent *a, const struct agent_event *event, struct agent_effects *out);
+void result_sent(struct agent *a, struct agent_effects *out); /* upload parts have left */
+void result_reconnected(struct agent *a, struct agent_effects *out);
+void result_disconnected(struct agent *a);
+struct result *result_find(struct agent *a, const struct digest *nonce);
+
+#endif

@@ -106,6 +106,14 @@ static void equivocation(struct core *c, struct core_replica *r)
 	peer_retire(c, r->peer, why);
 }
 
+/* The lease ended before this COMMIT, and its result can't be opened any more: the peer was told to
+ * forget it on this very session (the two crossed on the way), or it has tried again since. */
+static bool commit_dead(const struct core_replica *r)
+{
+	return (r->forgotten != 0 && r->forgotten == r->peer->conn) ||
+	       replica_of(r->unit, r->peer) != r;
+}
+
 static void commit_record(struct core *c, struct core_replica *r, const struct message_commit *m)
 {
 	r->row.commitment = m->commitment;
@@ -129,6 +137,8 @@ void commit_take(struct core *c, struct core_peer *peer, const struct message_co
 		peer_protocol(c, peer, "the signature of a COMMIT is wrong");
 	else if (r == NULL)
 		say_unknown(c, peer, &m->nonce);
+	else if (r->row.committed_ms == 0 && commit_dead(r))
+		say_settled(c, r, VERDICT_EXPIRED, "the lease ended before this result was here");
 	else if (r->row.committed_ms == 0)
 		commit_record(c, r, m);
 	else if (digest_equal(&r->row.commitment, &m->commitment))
@@ -227,18 +237,21 @@ void reveal_take(struct core *c, struct core_peer *peer, const struct message_re
 	/* else: it repeats itself */
 }
 
-/* No error before a commitment; after it, it is the announcement that nothing will be opened. */
+/* No error before a commitment; after it, it is the announcement that nothing will be opened. Always
+ * answered with SETTLED, so that the peer can forget the lease. */
 void abandon_take(struct core *c, struct core_peer *peer, const struct message_abandon *m)
 {
 	struct core_replica *r = replica_own(c, peer, &m->nonce);
 
-	if (r == NULL)
-		return;
-	if (r->row.state == REPLICA_LEASED) {
+	if (r == NULL) {
+		say_unknown(c, peer, &m->nonce);
+	} else if (r->row.state == REPLICA_LEASED) {
 		r->row.deadline_ms = c->now_ms;
+		r->forgotten = peer->conn;
 		replica_move(c, r, REPLICA_ABANDONED);
 		peer->row.abandoned++;
 		peer_changed(c, peer);
+		say_settled(c, r, VERDICT_EXPIRED, "given back; the unit goes to others");
 	} else if (r->row.state == REPLICA_COMMITTED) {
 		replica_reject(c, r, REPLICA_UNOPENED, "given up after the commitment");
 	} else if (r->row.state == REPLICA_UPLOADING) {

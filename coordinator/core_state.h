@@ -38,6 +38,7 @@ struct core_replica {
 	struct core_replica *peer_before, *peer_after;
 	uint64_t asked_ms; /* first REVEAL_REQUEST that this process knows of; 0: none */
 	conn_id told;	   /* the session on which its LEASE or UPLOAD_REQUEST was sent last */
+	conn_id forgotten; /* the session on which the peer was told to forget it, uncommitted */
 	bool changed;
 	struct core_replica *changed_next;
 };
@@ -168,6 +169,8 @@ uint64_t unit_credit(const struct core_project *p); /* flops for one valid repli
 /* lease.c */
 void work_request(struct core *c, struct core_peer *peer, const struct message_work_request *m);
 void lease_dispatch(struct core *c);
+/* The newest replica of the unit that this identity has or had. */
+struct core_replica *replica_of(const struct core_unit *u, const struct core_peer *peer);
 void lease_expire(struct core *c, struct core_replica *r);
 void lease_cancel(struct core *c, struct core_replica *r, enum verdict verdict, const char *why);
 void duration_add(struct core_project *p, const struct replica_row *row);

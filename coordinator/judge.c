@@ -168,9 +168,7 @@ void unit_settle(struct core *c, struct core_unit *u)
 	project_changed(c, p);
 	for (struct core_replica *r = u->replicas; r != NULL; r = r->unit_next) {
 		if (r->row.state == REPLICA_LEASED)
-			lease_cancel(c, r, VERDICT_LATE,
-				"others have settled the unit; "
-				"a result that is ready is still compared");
+			lease_cancel(c, r, VERDICT_LATE, "others have settled the unit");
 		else if (replica_opened(r) && digest_equal(&r->row.result, &u->row.result))
 			replica_right(c, r);
 		else if (replica_opened(r) && r->peer->row.retired)

@@ -1,13 +1,13 @@
 /* Handing out work: which unit a peer gets, for how long, and what happens when it does not come back.
  *
- * An identity has one replica of a unit, ever. It may take that one up again, under its old nonce,
- * when the lease ended without a commitment and nothing else is left for it: a small grid with a peer
- * that restarts would otherwise run out of different identities. Two results of one identity for one
- * unit there never are.
+ * An identity gives one result for a unit, ever. When its lease ended without a commitment and nothing
+ * else is left for it, it may try again under a new nonce, and the old one is dead from then on: a small
+ * grid with a peer that restarts would otherwise run out of different identities.
  *
  * Deadlines follow the project's own durations (median + 4·MAD, never below 3 medians), and a unit
  * whose replicas are all out for longer than 3 medians gets a backup when a peer has nothing else to
- * do. A deadline only says when others may try: late results are still judged. */
+ * do. A deadline only says when others may try: late results are still judged, unless their peer was
+ * connected and has been told to forget them. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -107,16 +107,17 @@ void stragglers_count(struct core *c, struct core_project *p)
 		p->stragglers += straggles(c, &p->units[i], after_ms);
 }
 
-static struct core_replica *replica_of(const struct core_unit *u, const struct core_peer *peer)
+struct core_replica *replica_of(const struct core_unit *u, const struct core_peer *peer)
 {
-	struct core_replica *r = u->replicas;
+	struct core_replica *newest = NULL;
 
-	while (r != NULL && r->peer != peer)
-		r = r->unit_next;
-	return r;
+	for (struct core_replica *r = u->replicas; r != NULL; r = r->unit_next)
+		if (r->peer == peer && (newest == NULL || r->row.leased_ms > newest->row.leased_ms))
+			newest = r;
+	return newest;
 }
 
-/* The lease can be taken up again by the identity that had it. */
+/* The identity that had this lease may try again. */
 static bool renewable(const struct core *c, const struct core_replica *r)
 {
 	return (r->row.state == REPLICA_EXPIRED || r->row.state == REPLICA_ABANDONED) &&
@@ -134,34 +135,29 @@ static int urgency(const struct core_unit *u)
 	return u->replicas != NULL ? 1 : 0;
 }
 
-struct choice {
-	struct core_unit *unit;
-	struct core_replica *again; /* renew this one instead of a new replica */
-};
-
-static struct choice choose(
+static struct core_unit *choose(
 	const struct core *c, const struct core_project *p, const struct core_peer *peer)
 {
-	struct choice best = {0};
-	struct choice again = {0};
+	struct core_unit *best = NULL;
+	struct core_unit *again = NULL;
 
 	for (uint32_t i = 0; p->wanting > 0 && i < p->row.units_per_round; i++) {
 		struct core_unit *u = &p->units[i];
-		struct core_replica *mine;
+		const struct core_replica *mine;
 
 		if (!u->wanting)
 			continue;
 		mine = replica_of(u, peer);
-		if (mine == NULL && (best.unit == NULL || urgency(u) > urgency(best.unit)))
-			best.unit = u;
-		else if (mine != NULL && again.unit == NULL && renewable(c, mine))
-			again = (struct choice){u, mine};
+		if (mine == NULL && (best == NULL || urgency(u) > urgency(best)))
+			best = u;
+		else if (mine != NULL && again == NULL && renewable(c, mine))
+			again = u;
 	}
-	return best.unit != NULL ? best : again;
+	return best != NULL ? best : again;
 }
 
 /* A unit whose replicas all take too long; one more is wanted from now on. */
-static struct choice choose_backup(
+static struct core_unit *choose_backup(
 	struct core *c, struct core_project *p, const struct core_peer *peer)
 {
 	uint64_t after_ms = backup_ms(p);
@@ -174,9 +170,9 @@ static struct choice choose_backup(
 		p->stragglers--;
 		u->row.wanted++;
 		unit_changed(c, u);
-		return (struct choice){.unit = u};
+		return u;
 	}
-	return (struct choice){0};
+	return NULL;
 }
 
 static int lease_fill(struct message_lease *m, struct bytes *out, const struct core_replica *r)
@@ -246,24 +242,33 @@ static struct core_replica *replica_new(struct core *c, struct core_unit *u, str
 	return r;
 }
 
-static void lease_grant(struct core *c, struct choice choice, struct core_peer *peer)
+static void lease_grant(struct core *c, struct core_unit *u, struct core_peer *peer)
 {
-	struct core_replica *r = choice.again;
+	struct core_replica *r = replica_new(c, u, peer);
 
-	if (r == NULL)
-		r = replica_new(c, choice.unit, peer);
-	else
-		replica_move(c, r, REPLICA_LEASED);
 	if (r == NULL) {
 		c->error = TK_ENOMEM;
 		return;
 	}
-	r->row.late = false; /* ordered now, whatever was revealed before (judge.c says why) */
 	r->row.leased_ms = c->now_ms;
-	r->row.deadline_ms = c->now_ms + lease_ms(choice.unit->project);
+	r->row.deadline_ms = c->now_ms + lease_ms(u->project);
 	replica_changed(c, r);
-	unit_refresh(c, choice.unit);
+	unit_refresh(c, u);
 	lease_send(c, r);
+}
+
+/* The oldest project that has work for the peer; a backup only when there is nothing else. */
+static struct core_unit *choose_anywhere(struct core *c, const struct core_peer *peer)
+{
+	struct core_unit *u = NULL;
+
+	for (struct core_project *p = c->projects; p != NULL && u == NULL; p = p->next)
+		if (p->row.state == PROJECT_RUNNING)
+			u = choose(c, p, peer);
+	for (struct core_project *p = c->projects; p != NULL && u == NULL; p = p->next)
+		if (p->row.state == PROJECT_RUNNING)
+			u = choose_backup(c, p, peer);
+	return u;
 }
 
 /* Gives a hungry peer what it may have; returns how many leases that was. */
@@ -272,17 +277,11 @@ static uint32_t feed(struct core *c, struct core_peer *peer)
 	uint32_t given = 0;
 
 	while (peer->wants > 0 && peer->leases < LEASES_PER_PEER && c->error == TK_OK) {
-		struct choice choice = {0};
+		struct core_unit *u = choose_anywhere(c, peer);
 
-		for (int backup = 0; backup < 2 && choice.unit == NULL; backup++)
-			for (struct core_project *p = c->projects; p != NULL && !choice.unit;
-				p = p->next)
-				if (p->row.state == PROJECT_RUNNING)
-					choice = backup ? choose_backup(c, p, peer)
-							: choose(c, p, peer);
-		if (choice.unit == NULL)
+		if (u == NULL)
 			break;
-		lease_grant(c, choice, peer);
+		lease_grant(c, u, peer);
 		peer_hungry(c, peer, peer->wants - 1);
 		given++;
 	}
@@ -383,6 +382,7 @@ void work_request(struct core *c, struct core_peer *peer, const struct message_w
 void lease_cancel(struct core *c, struct core_replica *r, enum verdict verdict, const char *why)
 {
 	r->row.deadline_ms = c->now_ms;
+	r->forgotten = r->peer->conn;
 	replica_move(c, r, REPLICA_EXPIRED);
 	say_settled(c, r, verdict, why);
 }
@@ -392,7 +392,5 @@ void lease_expire(struct core *c, struct core_replica *r)
 {
 	r->peer->row.expired++;
 	peer_changed(c, r->peer);
-	lease_cancel(c, r, VERDICT_EXPIRED,
-		"the deadline passed and the unit went to others; a result that is ready is still "
-		"welcome");
+	lease_cancel(c, r, VERDICT_EXPIRED, "the deadline passed and the unit went to others");
 }

@@ -38,8 +38,8 @@ static const unsigned replica_moves[] = {
 	[REPLICA_LATE] = TO(REPLICA_INVALID),
 	[REPLICA_UNOPENED] = TO(REPLICA_INVALID),
 	[REPLICA_INVALID] = 0,
-	[REPLICA_EXPIRED] = TO(REPLICA_LEASED) | TO(REPLICA_COMMITTED),
-	[REPLICA_ABANDONED] = TO(REPLICA_LEASED) | TO(REPLICA_COMMITTED),
+	[REPLICA_EXPIRED] = TO(REPLICA_COMMITTED), /* late results are judged */
+	[REPLICA_ABANDONED] = TO(REPLICA_COMMITTED),
 };
 
 void project_move(struct core *c, struct core_project *p, enum project_state to)
@@ -70,10 +70,9 @@ void replica_move(struct core *c, struct core_replica *r, enum replica_state to)
 {
 	const struct replica_row *row = &r->row;
 	bool opened = to == REPLICA_REVEALED || to == REPLICA_UPLOADING || to == REPLICA_VALID;
-	bool uncommitted = to == REPLICA_LEASED || to == REPLICA_EXPIRED || to == REPLICA_ABANDONED;
+	bool uncommitted = to == REPLICA_EXPIRED || to == REPLICA_ABANDONED;
 
 	REQUIRE(replica_moves[row->state] & TO(to));
-	r->peer->leases += to == REPLICA_LEASED;
 	r->peer->leases -= row->state == REPLICA_LEASED;
 	r->row.state = to;
 	REQUIRE(uncommitted == (row->committed_ms == 0));

@@ -1,0 +1,155 @@
+/* The core under crashes, churn and every kind of bad peer: whatever happens, each unit settles on the
+ * honest result, nobody honest is retired, and the last round ends with the same parameters. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "tasks/base/key.h"
+#include "tests/lib/core_sim.h"
+
+#define HOUR_MS 3600000u
+
+static struct sim sim; /* large */
+
+static void check_finished(struct sim *s, uint64_t limit_ms)
+{
+	struct digest expected;
+
+	if (!sim_run(s, limit_ms) || s->project.state != PROJECT_DONE) {
+		print_error("seed %llu: state %d in round %u after %llu steps: %s\n",
+			(unsigned long long)s->seed, (int)s->project.state, s->project.round,
+			(unsigned long long)s->steps, s->project.reason);
+		fail();
+	}
+	sim_expected(s, &expected);
+	if (!digest_equal(&expected, &s->project.parameters)) {
+		print_error("seed %llu: another model\n", (unsigned long long)s->seed);
+		fail();
+	}
+	assert_int_equal(s->project.units_accepted, (uint64_t)s->rounds * s->units);
+}
+
+static void small_grid(struct sim *s, uint64_t seed)
+{
+	sim_init(s, seed, 2, 3, 2, 64);
+	sim_peer_add(s, SIM_HONEST, 1000);
+	sim_peer_add(s, SIM_HONEST, 1500);
+	sim_peer_add(s, SIM_WRONG, 800);
+	sim_submit(s);
+}
+
+static void a_crash_at_any_step_changes_no_merge(void **state)
+{
+	uint64_t steps;
+
+	(void)state;
+	small_grid(&sim, 11);
+	check_finished(&sim, HOUR_MS);
+	steps = sim.steps;
+	assert_true(steps > 30);
+	sim_close(&sim);
+	for (int crash = SIM_BEFORE_COMMIT; crash <= SIM_AFTER_SPEAKING; crash++) {
+		for (uint64_t at = 2; at <= steps; at++) {
+			small_grid(&sim, 11);
+			sim.crash = (enum sim_crash)crash;
+			sim.crash_step = at;
+			check_finished(&sim, HOUR_MS);
+			sim_close(&sim);
+		}
+	}
+}
+
+static void crashes_every_few_steps_change_no_merge(void **state)
+{
+	static const uint64_t every[] = {61, 47, 31, 23};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(every) / sizeof(*every); i++) {
+		for (int crash = SIM_BEFORE_COMMIT; crash <= SIM_AFTER_SPEAKING; crash++) {
+			small_grid(&sim, 12 + i);
+			sim.crash = (enum sim_crash)crash;
+			sim.crash_every = every[i];
+			check_finished(&sim, 4 * HOUR_MS);
+			assert_true(sim.crashes > 0);
+			sim_close(&sim);
+		}
+	}
+}
+
+/* Lets one random thing go wrong now and then while the project runs. */
+static void stir(struct sim *s, uint64_t seconds)
+{
+	for (uint64_t i = 0; i < seconds && s->project.state == PROJECT_RUNNING; i++) {
+		uint32_t peer = (uint32_t)sim_random(s, s->peer_count);
+
+		sim_wait(s, 1000);
+		switch (sim_random(s, 12)) {
+		case 0:
+			sim_disconnect(s, peer, 100 + sim_random(s, 40000));
+			break;
+		case 1:
+			sim_restart_peer(s, peer, 100 + sim_random(s, 20000));
+			break;
+		case 2:
+			if (sim_random(s, 4) == 0)
+				sim_kill_core(s);
+			break;
+		default:
+			break;
+		}
+	}
+}
+
+static void random_grid(struct sim *s, uint64_t seed)
+{
+	uint32_t bad;
+
+	sim_init(s, seed, 1 + (uint32_t)(seed % 3), 1 + (uint32_t)(seed / 3 % 7),
+		2 + (uint32_t)(seed / 21 % 2), seed % 10 == 0 ? 150000 : 40);
+	s->nonfinite_units = seed % 4 == 0;
+	bad = (uint32_t)sim_random(s, 5);
+	for (uint32_t i = 0; i < s->quorum + 1 + sim_random(s, 3); i++)
+		sim_peer_add(s, SIM_HONEST, 200 + sim_random(s, 9000));
+	for (uint32_t i = 0; i < bad; i++)
+		sim_peer_add(s, (enum sim_behaviour)(SIM_WRONG + sim_random(s, SIM_BEHAVIOURS - 2)),
+			100 + sim_random(s, 5000));
+	s->crash = (enum sim_crash)(1 + sim_random(s, 3));
+	s->crash_every = sim_random(s, 3) == 0 ? 40 + sim_random(s, 100) : 0;
+	s->referee_ms = 500 + sim_random(s, 20000);
+	sim_submit(s);
+}
+
+static void any_mix_of_peers_churn_and_crashes_trains_the_same_model(void **state)
+{
+	const char *one = getenv("CORE_SIM_SEED");
+	uint64_t first = one != NULL ? strtoull(one, NULL, 10) : 1;
+	uint64_t last = one != NULL ? first : 600;
+
+	(void)state;
+	for (uint64_t seed = first; seed <= last; seed++) {
+		random_grid(&sim, seed);
+		stir(&sim, 300);
+		sim.crash_every = 0;
+		check_finished(&sim, 12 * HOUR_MS);
+		sim_close(&sim);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_crash_at_any_step_changes_no_merge),
+		cmocka_unit_test(crashes_every_few_steps_change_no_merge),
+		cmocka_unit_test(any_mix_of_peers_churn_and_crashes_trains_the_same_model),
+	};
+
+	if (crypto_start() != TK_OK)
+		return 1;
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

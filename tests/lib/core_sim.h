@@ -1,0 +1,150 @@
+/* A coordinator's core with a store, a network, jobs and peers around it, all in one process under
+ * virtual time and from one seed. Results are made up, but everything else is real: encoded messages,
+ * signatures, commitments, claims, payloads.
+ *
+ * The store applies SAVE_* like the real one, the core can be killed before or after any commit, and
+ * the promises of the core are checked at every effect:
+ *   a settled result is the honest one; what is acknowledged is stored; no identity has two replicas
+ *   of a unit; nobody honest is retired; a merge finds every payload.
+ * A broken promise prints the seed and ends the program. */
+#ifndef TESTS_LIB_CORE_SIM_H
+#define TESTS_LIB_CORE_SIM_H
+
+#include "coordinator/core.h"
+
+#define SIM_PEERS_MAX 24u
+#define SIM_TASKS_MAX 256u
+#define SIM_INBOX_MAX 512u
+
+enum sim_behaviour {
+	SIM_HONEST = 0,
+	SIM_MANUAL,	   /* does nothing by itself: the test speaks for it */
+	SIM_WRONG,	   /* another result than everybody else */
+	SIM_WRONG_RARELY,  /* one unit in four */
+	SIM_WITHHOLDS,	   /* commits, never reveals */
+	SIM_MISMATCH,	   /* reveals what does not open its commitment */
+	SIM_MISFIT,	   /* claims a payload of the wrong size */
+	SIM_NO_PAYLOAD,	   /* never uploads */
+	SIM_BAD_PAYLOAD,   /* uploads other bytes */
+	SIM_SHORT_PAYLOAD, /* uploads all but the end */
+	SIM_HUGE_PAYLOAD,  /* uploads more and more */
+	SIM_EQUIVOCATES,   /* commits twice, differently */
+	SIM_VANISHES,	   /* takes leases and does nothing */
+	SIM_ABANDONS,	   /* gives half of its leases back */
+	SIM_BEHAVIOURS,
+};
+
+/* When the core is killed in a step that had effects. */
+enum sim_crash { SIM_BEFORE_COMMIT = 1, SIM_AFTER_COMMIT = 2, SIM_AFTER_SPEAKING = 3 };
+
+struct sim_task {
+	bool used;
+	bool done; /* computed: durable at the peer */
+	struct digest nonce;
+	uint32_t round, unit;
+	struct digest unit_digest;
+	struct digest salt;
+	uint8_t claim[CLAIM_BYTES_MAX];
+	uint32_t claim_bytes;
+	struct bytes payload;
+};
+
+struct sim_peer {
+	struct key_pair key;
+	enum sim_behaviour behaviour;
+	uint64_t unit_ms;    /* to compute one unit */
+	uint64_t latency_ms; /* one way */
+	uint64_t busy_until_ms;
+	conn_id conn; /* 0: not connected */
+	bool wants_connection;
+	bool over; /* told that it is retired */
+	struct sim_task tasks[SIM_TASKS_MAX];
+	struct message inbox[SIM_INBOX_MAX]; /* what arrived, newest last; spans are not kept */
+	size_t inbox_count;
+};
+
+struct sim_item;
+
+struct sim {
+	uint64_t seed;
+	uint64_t random;
+	uint64_t now_ms;
+	struct key_pair root;
+	struct core *core;
+	struct sim_peer peers[SIM_PEERS_MAX];
+	uint32_t peer_count;
+	conn_id last_conn;
+	/* The project. */
+	struct bytes recipe;
+	struct digest recipe_digest;
+	uint32_t units, rounds, quorum;
+	size_t payload_bytes;
+	bool nonfinite_units; /* every third unit is canonically non-finite */
+	/* The store. */
+	struct project_row project;
+	struct round_row *round_rows;
+	struct unit_row *unit_rows; /* rounds × units */
+	struct replica_row *replicas;
+	size_t replica_count, replica_capacity;
+	struct peer_row peer_rows[SIM_PEERS_MAX];
+	size_t peer_row_count;
+	struct digest *blobs;
+	size_t blob_count, blob_capacity;
+	/* Jobs and the network. */
+	struct sim_item *items;
+	size_t item_count, item_capacity;
+	uint64_t item_serial;
+	uint64_t generation; /* of the core: jobs of a killed one are lost */
+	uint64_t merge_ms, referee_ms;
+	bool referee_broken;
+	int merge_code; /* != 0: the next merge fails so */
+	/* Trouble. */
+	uint64_t steps;	      /* that had effects */
+	uint64_t crash_step;  /* 0: none */
+	uint64_t crash_every; /* 0: never again */
+	enum sim_crash crash;
+	uint64_t crashes, merges, referees, drops;
+};
+
+/* A project of `rounds` rounds with `units` units and payloads of about payload_bytes. */
+void sim_init(struct sim *s, uint64_t seed, uint32_t rounds, uint32_t units, uint32_t quorum,
+	size_t payload_bytes);
+void sim_close(struct sim *s);
+
+/* Adds a peer that connects by itself; returns its number. */
+uint32_t sim_peer_add(struct sim *s, enum sim_behaviour behaviour, uint64_t unit_ms);
+
+void sim_submit(struct sim *s);
+void sim_stop(struct sim *s);
+void sim_resume(struct sim *s);
+
+/* Lets time pass until the project has ended, or limit_ms more have passed. True when it has ended. */
+bool sim_run(struct sim *s, uint64_t limit_ms);
+void sim_wait(struct sim *s, uint64_t ms);
+
+/* What goes wrong from outside. */
+void sim_kill_core(struct sim *s);
+void sim_disconnect(struct sim *s, uint32_t peer, uint64_t back_after_ms);
+void sim_restart_peer(
+	struct sim *s, uint32_t peer, uint64_t back_after_ms); /* forgets what it computes */
+
+/* For MANUAL peers. */
+void sim_send(struct sim *s, uint32_t peer, const struct message *m); /* arrives at once */
+const struct message *sim_last(const struct sim *s, uint32_t peer, enum message_type type);
+size_t sim_count(const struct sim *s, uint32_t peer, enum message_type type);
+struct sim_task *sim_task_of(struct sim *s, uint32_t peer, uint32_t unit);
+void sim_request(struct sim *s, uint32_t peer, uint32_t slots);
+void sim_compute(struct sim *s, uint32_t peer, struct sim_task *t, bool wrong);
+void sim_commit(struct sim *s, uint32_t peer, struct sim_task *t);
+void sim_reveal(struct sim *s, uint32_t peer, struct sim_task *t);
+void sim_upload(struct sim *s, uint32_t peer, struct sim_task *t);
+
+/* What the store says. */
+const struct unit_row *sim_unit(const struct sim *s, uint32_t round, uint32_t unit);
+const struct peer_row *sim_peer_row(const struct sim *s, uint32_t peer);
+const struct replica_row *sim_replica(const struct sim *s, const struct digest *nonce);
+/* The parameters after the last round, if every unit's honest result is merged. */
+void sim_expected(const struct sim *s, struct digest *out);
+uint64_t sim_random(struct sim *s, uint64_t below);
+
+#endif

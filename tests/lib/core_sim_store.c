@@ -1,0 +1,259 @@
+/* The simulated store and the promises that are checked at every effect. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/lib/core_sim_state.h"
+
+_Noreturn void sim_broken(const struct sim *s, const char *what)
+{
+	fprintf(stderr,
+		"seed %llu, %llu ms, step %llu: broken: %s\n"
+		"replay: CORE_SIM_SEED=%llu and the same test program\n",
+		(unsigned long long)s->seed, (unsigned long long)s->now_ms,
+		(unsigned long long)s->steps, what, (unsigned long long)s->seed);
+	abort();
+}
+
+struct unit_row *sim_unit_row(struct sim *s, uint32_t round, uint32_t unit)
+{
+	SIM_CHECK(s, round < s->rounds && unit < s->units);
+	return &s->unit_rows[round * s->units + unit];
+}
+
+const struct unit_row *sim_unit(const struct sim *s, uint32_t round, uint32_t unit)
+{
+	return &s->unit_rows[round * s->units + unit];
+}
+
+const struct replica_row *sim_replica(const struct sim *s, const struct digest *nonce)
+{
+	for (size_t i = 0; i < s->replica_count; i++)
+		if (digest_equal(&s->replicas[i].nonce, nonce))
+			return &s->replicas[i];
+	return NULL;
+}
+
+const struct peer_row *sim_peer_row(const struct sim *s, uint32_t peer)
+{
+	for (size_t i = 0; i < s->peer_row_count; i++)
+		if (key_equal(&s->peer_rows[i].key, &s->peers[peer].key.public))
+			return &s->peer_rows[i];
+	return NULL;
+}
+
+bool sim_has_blob(const struct sim *s, const struct digest *digest)
+{
+	for (size_t i = 0; i < s->blob_count; i++)
+		if (digest_equal(&s->blobs[i], digest))
+			return true;
+	return false;
+}
+
+void sim_blob_add(struct sim *s, const struct digest *digest)
+{
+	if (sim_has_blob(s, digest))
+		return;
+	if (s->blob_count == s->blob_capacity) {
+		s->blob_capacity = s->blob_capacity * 2 + 64;
+		s->blobs = realloc(s->blobs, s->blob_capacity * sizeof(*s->blobs));
+		SIM_CHECK(s, s->blobs != NULL);
+	}
+	s->blobs[s->blob_count++] = *digest;
+}
+
+/* The result that an honest machine gets for the unit of this row. */
+static void honest_result(struct sim *s, uint32_t round, uint32_t index, struct digest *out)
+{
+	struct digest parameters = s->project.parameters;
+	struct bytes encoded = {0}, claim = {0}, payload = {0};
+	struct digest digest;
+	struct unit unit;
+	int rc;
+
+	SIM_CHECK(s, round == s->project.round);
+	unit_describe(&unit, &s->recipe_digest, round, index, &parameters);
+	rc = unit_encode(&unit, &encoded);
+	SIM_CHECK(s, rc == TK_OK);
+	unit_digest(&digest, bytes_span(&encoded));
+	sim_result(s, &digest, index, 0, &claim, &payload);
+	claim_digest(out, bytes_span(&claim));
+	bytes_close(&encoded);
+	bytes_close(&claim);
+	bytes_close(&payload);
+}
+
+static bool payload_stored(struct sim *s, const struct unit_row *row)
+{
+	struct claim claim;
+
+	SIM_CHECK(s, claim_decode(&claim, span_of(row->claim, row->claim_bytes), NULL) == TK_OK);
+	return claim.outcome == OUTCOME_NONFINITE || sim_has_blob(s, &claim.payload);
+}
+
+static void save_unit(struct sim *s, const struct unit_row *row)
+{
+	struct digest honest;
+
+	*sim_unit_row(s, row->round, row->index) = *row;
+	if (row->state != UNIT_SETTLED)
+		return;
+	honest_result(s, row->round, row->index, &honest);
+	SIM_CHECK(s, digest_equal(&honest, &row->result)); /* safety */
+	SIM_CHECK(s, payload_stored(s, row));
+}
+
+static void save_replica(struct sim *s, const struct replica_row *row)
+{
+	struct replica_row *old = NULL;
+
+	for (size_t i = 0; i < s->replica_count; i++) {
+		struct replica_row *x = &s->replicas[i];
+
+		if (digest_equal(&x->nonce, &row->nonce))
+			old = x;
+		else /* never two results of one identity */
+			SIM_CHECK(s, x->round != row->round || x->unit != row->unit ||
+					     !key_equal(&x->peer, &row->peer) ||
+					     x->committed_ms == 0 || row->committed_ms == 0);
+	}
+	if (old != NULL) {
+		*old = *row;
+		return;
+	}
+	if (s->replica_count == s->replica_capacity) {
+		s->replica_capacity = s->replica_capacity * 2 + 64;
+		s->replicas = realloc(s->replicas, s->replica_capacity * sizeof(*s->replicas));
+		SIM_CHECK(s, s->replicas != NULL);
+	}
+	s->replicas[s->replica_count++] = *row;
+}
+
+static bool may_be_retired(enum sim_behaviour b)
+{
+	return b == SIM_WRONG || b == SIM_WRONG_RARELY || b == SIM_MISFIT || b == SIM_EQUIVOCATES ||
+	       b == SIM_MANUAL;
+}
+
+static void save_peer(struct sim *s, const struct peer_row *row)
+{
+	uint32_t peer = sim_peer_of_key(s, &row->key);
+	struct peer_row *to = (struct peer_row *)sim_peer_row(s, peer);
+
+	SIM_CHECK(s, !row->retired || may_be_retired(s->peers[peer].behaviour));
+	SIM_CHECK(s, s->peers[peer].behaviour != SIM_HONEST || row->invalid == 0);
+	if (to == NULL)
+		to = &s->peer_rows[s->peer_row_count++];
+	*to = *row;
+}
+
+void sim_save(struct sim *s, const struct core_effect *e)
+{
+	struct digest digest;
+
+	switch (e->type) {
+	case CORE_SAVE_PROJECT:
+		s->project = e->project;
+		break;
+	case CORE_SAVE_ROUND:
+		s->round_rows[e->round.round] = e->round;
+		break;
+	case CORE_SAVE_UNIT:
+		save_unit(s, &e->unit);
+		break;
+	case CORE_SAVE_REPLICA:
+		save_replica(s, &e->replica);
+		break;
+	case CORE_SAVE_PEER:
+		save_peer(s, &e->peer);
+		break;
+	case CORE_STORE_BLOB:
+		digest_blob(&digest, e->bytes.data, e->bytes.len);
+		SIM_CHECK(s, digest_equal(&digest, &e->digest));
+		sim_blob_add(s, &digest);
+		break;
+	default:
+		break;
+	}
+}
+
+static void check_lease(struct sim *s, const struct message_lease *m)
+{
+	const struct replica_row *row = sim_replica(s, &m->nonce);
+	struct round_manifest manifest;
+	struct digest leaf;
+	struct unit unit;
+
+	SIM_CHECK(s, row != NULL && row->state == REPLICA_LEASED);
+	SIM_CHECK(s, round_decode(&manifest, m->manifest, NULL) == TK_OK);
+	SIM_CHECK(s, round_verify(&s->root.public, &m->signature, m->manifest));
+	SIM_CHECK(s, unit_decode(&unit, m->unit, NULL) == TK_OK);
+	unit_digest(&leaf, m->unit);
+	SIM_CHECK(s, merkle_verify(&manifest.units, &leaf, unit.index, manifest.unit_count, m->path,
+			     m->path_steps));
+	SIM_CHECK(s, unit.index == row->unit && unit.round == row->round);
+	SIM_CHECK(s, m->deadline_ms > 0);
+}
+
+/* What is said is on disk. */
+void sim_check_said(struct sim *s, uint32_t peer, const struct message *m)
+{
+	const struct replica_row *row;
+	struct claim claim;
+
+	switch (m->type) {
+	case MESSAGE_LEASE:
+		check_lease(s, &m->lease);
+		break;
+	case MESSAGE_COMMITTED:
+		row = sim_replica(s, &m->committed.nonce);
+		SIM_CHECK(s, row != NULL && !digest_is_zero(&row->commitment));
+		SIM_CHECK(s, key_equal(&row->peer, &s->peers[peer].key.public));
+		break;
+	case MESSAGE_UPLOADED:
+		row = sim_replica(s, &m->uploaded.nonce);
+		SIM_CHECK(s,
+			claim_decode(&claim, span_of(row->claim, row->claim_bytes), NULL) == TK_OK);
+		SIM_CHECK(s, sim_has_blob(s, &claim.payload));
+		break;
+	case MESSAGE_SETTLED:
+		row = sim_replica(s, &m->settled.nonce);
+		if (m->settled.verdict == VERDICT_VALID)
+			SIM_CHECK(s, row->state == REPLICA_VALID && m->settled.credit_flops > 0);
+		break;
+	default:
+		break;
+	}
+}
+
+void sim_check_merge(struct sim *s, uint32_t round)
+{
+	SIM_CHECK(s, round == s->project.round);
+	for (uint32_t i = 0; i < s->units; i++) {
+		SIM_CHECK(s, sim_unit_row(s, round, i)->state == UNIT_SETTLED);
+		SIM_CHECK(s, payload_stored(s, sim_unit_row(s, round, i)));
+	}
+}
+
+/* As the real shell does: projects in progress, peers, then units and replicas of their round. */
+void sim_load(struct sim *s)
+{
+	struct errmsg msg = {""};
+	int rc = TK_OK;
+
+	s->core = core_new(&s->root);
+	SIM_CHECK(s, s->core != NULL);
+	if (s->project.state == PROJECT_QUEUED)
+		return;
+	rc = core_load_project(s->core, &s->project, bytes_span(&s->recipe), &msg);
+	for (size_t i = 0; rc == TK_OK && i < s->peer_row_count; i++)
+		rc = core_load_peer(s->core, &s->peer_rows[i]);
+	for (uint32_t i = 0; rc == TK_OK && i < s->rounds * s->units; i++)
+		if (s->unit_rows[i].state != 0 && s->unit_rows[i].round == s->project.round)
+			rc = core_load_unit(s->core, &s->unit_rows[i], &msg);
+	for (size_t i = 0; rc == TK_OK && i < s->replica_count; i++)
+		if (s->replicas[i].round == s->project.round)
+			rc = core_load_replica(s->core, &s->replicas[i], &msg);
+	if (rc != TK_OK)
+		sim_broken(s, msg.text);
+}

@@ -400,10 +400,18 @@ static int notice_project(void *context, const void *row)
 		bytes_close(&recipe);
 	}
 	if (rc == TK_OK && !p->stop_asked && project_can_stop(p))
-		rc = store_stop_asked(s->home.store, p->id, &asked, l->msg);
+		rc = store_asked(s->home.store, p->id, WISH_STOP, &asked, l->msg);
 	if (rc == TK_OK && asked) {
 		event.type = CORE_PROJECT_STOP;
 		serve_step(s, &event);
+		return rc;
+	}
+	if (rc == TK_OK && p->state == PROJECT_PAUSED)
+		rc = store_asked(s->home.store, p->id, WISH_RESUME, &asked, l->msg);
+	if (rc == TK_OK && asked) {
+		event.type = CORE_PROJECT_RESUME;
+		serve_step(s, &event);
+		rc = store_heard(s->home.store, p->id, WISH_RESUME, l->msg);
 	}
 	return rc;
 }

@@ -48,9 +48,13 @@ int store_rejections(struct store *s, uint64_t project, uint32_t most, store_eac
 int store_find_project(
 	struct store *s, const char *name, struct project_row *row, struct errmsg *msg) TK_CHECKED;
 
-/* The owner's wish; the core hears of it from the server. */
-int store_ask_stop(struct store *s, uint64_t project, struct errmsg *msg) TK_CHECKED;
-int store_stop_asked(struct store *s, uint64_t project, bool *asked, struct errmsg *msg) TK_CHECKED;
+/* What an owner asks of a project; the core hears of it from the server. */
+enum wish { WISH_STOP = 1, WISH_RESUME = 2 };
+int store_ask(struct store *s, uint64_t project, enum wish wish, struct errmsg *msg) TK_CHECKED;
+int store_asked(struct store *s, uint64_t project, enum wish wish, bool *asked,
+	struct errmsg *msg) TK_CHECKED;
+/* The wish was heard. */
+int store_heard(struct store *s, uint64_t project, enum wish wish, struct errmsg *msg) TK_CHECKED;
 
 /* Small texts by key ("network", "listen", "live"). store_text gives "" when the key is missing. */
 int store_set_text(

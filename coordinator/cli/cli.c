@@ -84,21 +84,6 @@ bool cli_arguments(
 	return false;
 }
 
-bool cli_home(const struct cli *cli, struct home *home)
-{
-	struct errmsg msg = {""};
-
-	if (cli->home == NULL) {
-		fprintf(stderr, "talkoot %s: which coordinator? Say talkoot -C HOME %s …\n",
-			cli->argv[0], cli->argv[0]);
-		return false;
-	}
-	if (home_open(home, cli->home, &msg) == TK_OK)
-		return true;
-	cli_failed(&msg);
-	return false;
-}
-
 bool cli_number(const char *text, uint64_t min, uint64_t max, uint64_t *out)
 {
 	char *end;

@@ -30,6 +30,7 @@ int command_list(const struct cli *cli);
 int command_status(const struct cli *cli);
 int command_watch(const struct cli *cli);
 int command_stop(const struct cli *cli);
+int command_resume(const struct cli *cli);
 int command_export(const struct cli *cli);
 int command_sample(const struct cli *cli);
 int command_train(const struct cli *cli);

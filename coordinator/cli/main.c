@@ -20,6 +20,7 @@ static const struct command commands[] = {
 	{"status", "[NAME] [--json]", "say how a project is doing (-C HOME)", command_status},
 	{"watch", "NAME", "follow a project until it is over (-C HOME)", command_watch},
 	{"stop", "NAME", "end a project at its next round (-C HOME)", command_stop},
+	{"resume", "NAME", "go on with a paused project (-C HOME)", command_resume},
 	{"export", "NAME -o FILE", "write the model as safetensors (-C HOME)", command_export},
 	{"sample", "NAME [--length N] [--seed N]", "print text drawn from a text model (-C HOME)",
 		command_sample},

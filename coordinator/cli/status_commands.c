@@ -222,7 +222,8 @@ int command_watch(const struct cli *cli)
 	return code;
 }
 
-int command_stop(const struct cli *cli)
+/* Notes a wish for the server, and says what will come of it. */
+static int ask(const struct cli *cli, enum wish wish)
 {
 	struct option_spec none[] = {{0}};
 	struct project_row row;
@@ -236,14 +237,28 @@ int command_stop(const struct cli *cli)
 	if (!cli_home(cli, &home))
 		return EXIT_FAILED;
 	rc = store_find_project(home.store, name, &row, &msg);
-	if (rc == TK_OK && is_over(row.state)) {
-		printf("%s is %s already\n", name, project_state_name(row.state));
+	if (rc == TK_OK &&
+		(is_over(row.state) || (wish == WISH_RESUME && row.state != PROJECT_PAUSED))) {
+		printf("%s is %s: there is nothing to %s\n", name, project_state_name(row.state),
+			wish == WISH_STOP ? "stop" : "resume");
 	} else if (rc == TK_OK) {
-		rc = store_ask_stop(home.store, row.id, &msg);
-		if (rc == TK_OK)
+		rc = store_ask(home.store, row.id, wish, &msg);
+		if (rc == TK_OK && wish == WISH_STOP)
 			printf("%s will stop when its round %" PRIu32 " is complete\n", name,
-				row.round);
+				row.round + 1);
+		else if (rc == TK_OK)
+			printf("%s goes on when its coordinator hears of it\n", name);
 	}
 	home_close(&home);
 	return rc == TK_OK ? EXIT_OK : cli_failed(&msg);
+}
+
+int command_stop(const struct cli *cli)
+{
+	return ask(cli, WISH_STOP);
+}
+
+int command_resume(const struct cli *cli)
+{
+	return ask(cli, WISH_RESUME);
 }

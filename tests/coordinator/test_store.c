@@ -176,20 +176,23 @@ static void loss_that_is_no_number_stays_none(void **state)
 	store_close(s);
 }
 
-static void stop_asked_elsewhere_is_seen_by_the_server(void **state)
+static void wish_made_elsewhere_is_heard_by_the_server(void **state)
 {
 	struct store *server = open_store(*state, true);
 	struct store *owner = open_store(*state, false);
 	uint64_t before = store_version(server);
 	bool asked = true;
 
-	assert_int_equal(store_stop_asked(server, 1, &asked, NULL), TK_OK);
+	assert_int_equal(store_asked(server, 1, WISH_STOP, &asked, NULL), TK_OK);
 	assert_false(asked);
-	assert_int_equal(store_ask_stop(owner, 1, NULL), TK_OK);
-	assert_int_equal(store_ask_stop(owner, 1, NULL), TK_OK);
+	assert_int_equal(store_ask(owner, 1, WISH_STOP, NULL), TK_OK);
+	assert_int_equal(store_ask(owner, 1, WISH_STOP, NULL), TK_OK);
 	assert_true(store_version(server) != before);
-	assert_int_equal(store_stop_asked(server, 1, &asked, NULL), TK_OK);
+	assert_int_equal(store_asked(server, 1, WISH_STOP, &asked, NULL), TK_OK);
 	assert_true(asked);
+	assert_int_equal(store_heard(server, 1, WISH_STOP, NULL), TK_OK);
+	assert_int_equal(store_asked(server, 1, WISH_STOP, &asked, NULL), TK_OK);
+	assert_false(asked);
 	store_close(owner);
 	store_close(server);
 }
@@ -251,7 +254,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(taken_name_is_refused_and_ids_ascend, begin, end),
 		cmocka_unit_test_setup_teardown(loss_that_is_no_number_stays_none, begin, end),
 		cmocka_unit_test_setup_teardown(
-			stop_asked_elsewhere_is_seen_by_the_server, begin, end),
+			wish_made_elsewhere_is_heard_by_the_server, begin, end),
 		cmocka_unit_test_setup_teardown(
 			missing_and_broken_homes_are_told_apart, begin, end),
 		cmocka_unit_test_setup_teardown(home_keeps_its_identity_and_one_server, begin, end),

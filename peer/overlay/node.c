@@ -6,14 +6,14 @@
  * session per identity are handled here and not shown to the application.
  *
  * Memory: each step reserves room for the effects that end its connection before it changes anything
- * (effects.h). When even that fails, the connection is marked broken and the next tick ends it. */
+ * (node_effects.h). When even that fails, the connection is marked broken and the next tick ends it. */
 #include "peer/overlay/node.h"
 
 #include <stdio.h>
 #include <string.h>
 
 #include "peer/overlay/connections.h"
-#include "peer/overlay/effects.h"
+#include "peer/overlay/node_effects.h"
 #include "tasks/base/mem.h"
 #include "tasks/base/require.h"
 
@@ -81,11 +81,11 @@ static int connection_flush(struct connection *c, struct node_effects *out, stru
 		return errmsg_set(msg, TK_ELIMIT,
 			"the other side reads too slowly: more than %u MiB wait for it",
 			NODE_OUTPUT_MAX >> 20);
-	write = effects_push(out, NODE_WRITE, c->id);
+	write = node_effects_push(out, NODE_WRITE, c->id);
 	if (write == NULL)
 		return errmsg_set(msg, TK_ENOMEM, "out of memory");
 	if (bytes_append(&write->bytes, bytes.data, bytes.len) != TK_OK) {
-		effects_pop(out);
+		node_effects_pop(out);
 		return errmsg_set(msg, TK_ENOMEM, "out of memory");
 	}
 	session_consume(c->session, bytes.len);
@@ -102,7 +102,7 @@ static void connection_forget(
 	struct node_effect *down;
 
 	if (c->up) {
-		down = effects_take_text(out, NODE_DOWN, c->id, "%s", why);
+		down = node_effects_take_text(out, NODE_DOWN, c->id, "%s", why);
 		down->key = c->key;
 		down->role = session_peer_role(c->session);
 		n->up--;
@@ -115,7 +115,7 @@ static void connection_forget(
 static void connection_end(
 	struct node *n, struct connection *c, struct node_effects *out, const char *why)
 {
-	effects_take_text(out, NODE_CLOSE, c->id, "%s", why);
+	node_effects_take_text(out, NODE_CLOSE, c->id, "%s", why);
 	connection_forget(n, c, out, why);
 }
 
@@ -133,7 +133,7 @@ static void connection_fail(
 		hex_encode(hex, c->key.b, KEY_SHORT_BYTES);
 		snprintf(from, sizeof(from), " with %s", hex);
 	}
-	effects_take_text(out, NODE_LOG, c->id, "%s %llu%s closed: %s",
+	node_effects_take_text(out, NODE_LOG, c->id, "%s %llu%s closed: %s",
 		c->up ? "session" : "handshake", (unsigned long long)c->id, from, why);
 	connection_end(n, c, out, why);
 }
@@ -185,7 +185,7 @@ static int goodbye_received(const struct message_goodbye *bye, struct errmsg *ms
 static int message_deliver(const struct connection *c, const struct message *m,
 	struct node_effects *out, struct errmsg *msg)
 {
-	struct node_effect *e = effects_push(out, NODE_MESSAGE, c->id);
+	struct node_effect *e = node_effects_push(out, NODE_MESSAGE, c->id);
 	int rc;
 
 	if (e == NULL)
@@ -196,7 +196,7 @@ static int message_deliver(const struct connection *c, const struct message *m,
 	else
 		rc = message_decode(&e->message, bytes_span(&e->bytes), msg);
 	if (rc != TK_OK)
-		effects_pop(out);
+		node_effects_pop(out);
 	return rc;
 }
 
@@ -228,7 +228,7 @@ static int connection_open(struct node *n, struct connection *c, const struct no
 	struct node_effect *up;
 
 	/* for the farewell to the older one, for UP and for the end of c */
-	if (effects_reserve(out, 1 + 2 * EFFECTS_TO_END) != TK_OK)
+	if (node_effects_reserve(out, 1 + 2 * EFFECTS_TO_END) != TK_OK)
 		return errmsg_set(msg, TK_ENOMEM, "out of memory");
 	c->key = *session_peer(c->session);
 	if (!c->dialled) {
@@ -242,7 +242,7 @@ static int connection_open(struct node *n, struct connection *c, const struct no
 	c->up = true;
 	c->asked_ms = event->now_ms;
 	n->up++;
-	up = effects_take(out, NODE_UP, c->id);
+	up = node_effects_take(out, NODE_UP, c->id);
 	up->key = c->key;
 	up->role = session_peer_role(c->session);
 	return TK_OK;
@@ -276,12 +276,13 @@ static int step_begin(struct node *n, const struct node_event *event, struct nod
 	bool dialled = event->type == NODE_CONNECTED;
 	struct connection *c;
 
-	if (effects_reserve(out, 1 + EFFECTS_TO_END) != TK_OK)
+	if (node_effects_reserve(out, 1 + EFFECTS_TO_END) != TK_OK)
 		return TK_ENOMEM;
 	if (n->table.count >= NODE_CONNECTIONS_MAX ||
 		(!dialled && n->half_open >= NODE_HALF_OPEN_MAX)) {
 		n->refused++;
-		effects_take_text(out, NODE_CLOSE, event->conn, "too many connections are open");
+		node_effects_take_text(
+			out, NODE_CLOSE, event->conn, "too many connections are open");
 		return TK_OK;
 	}
 	c = connections_add(&n->table, event->conn);
@@ -323,7 +324,7 @@ static void step_written(
 	if (c->waiting > NODE_OUTPUT_LOW)
 		c->heard_ms = event->now_ms;
 	else if (before > NODE_OUTPUT_LOW && c->up)
-		effects_take(out, NODE_WRITABLE, c->id);
+		node_effects_take(out, NODE_WRITABLE, c->id);
 }
 
 static int step_send(struct node *n, struct connection *c, const struct node_event *event,
@@ -380,13 +381,13 @@ static int step_tick(struct node *n, const struct node_event *event, struct node
 	struct connection *next;
 	int worst = TK_OK;
 
-	if (n->refused != 0 && effects_reserve(out, 1) == TK_OK) {
-		effects_take_text(out, NODE_LOG, 0,
+	if (n->refused != 0 && node_effects_reserve(out, 1) == TK_OK) {
+		node_effects_take_text(out, NODE_LOG, 0,
 			"%zu connections were refused: too many are open", n->refused);
 		n->refused = 0;
 	}
 	for (struct connection *c = n->table.first; c != NULL; c = next) {
-		int rc = effects_reserve(out, EFFECTS_TO_END);
+		int rc = node_effects_reserve(out, EFFECTS_TO_END);
 
 		next = c->next;
 		if (rc == TK_OK)
@@ -401,7 +402,7 @@ static int step_tick(struct node *n, const struct node_event *event, struct node
 static int step_connection(struct node *n, struct connection *c, const struct node_event *event,
 	struct node_effects *out)
 {
-	if (c->broken || effects_reserve(out, EFFECTS_TO_END) != TK_OK) {
+	if (c->broken || node_effects_reserve(out, EFFECTS_TO_END) != TK_OK) {
 		c->broken = true;
 		return TK_ENOMEM;
 	}

@@ -42,7 +42,7 @@ int node_uv_send(struct node_uv *n, conn_id conn, const struct message *m) TK_CH
 void node_uv_drop(struct node_uv *n, conn_id conn, uint32_t reason, const char *text);
 
 /* Says goodbye to all, closes every handle; `closed` runs when the loop holds nothing of ours, then
- * node_uv_free may be called. */
+ * node_uv_free may be called (from within `closed` too). Again while it closes: nothing happens. */
 void node_uv_close(struct node_uv *n, uint32_t reason, const char *text,
 	void (*closed)(void *context), void *context);
 void node_uv_free(struct node_uv *n);

@@ -2,8 +2,8 @@
  *
  * Memory may be short at any moment, but every session that came up must be seen going down. So room
  * is reserved first, while nothing has changed yet; what is taken from reserved room cannot fail. */
-#ifndef PEER_OVERLAY_EFFECTS_H
-#define PEER_OVERLAY_EFFECTS_H
+#ifndef PEER_OVERLAY_NODE_EFFECTS_H
+#define PEER_OVERLAY_NODE_EFFECTS_H
 
 #include "peer/overlay/node.h"
 
@@ -11,19 +11,21 @@
 #define EFFECTS_TO_END 4u
 
 /* Makes room for n more effects. Errors: TK_ENOMEM. */
-int effects_reserve(struct node_effects *e, size_t n) TK_CHECKED;
+int node_effects_reserve(struct node_effects *e, size_t n) TK_CHECKED;
 
 /* The next effect from reserved room, cleared. The pointer lives until the next reserve. */
-struct node_effect *effects_take(struct node_effects *e, enum node_effect_type type, conn_id conn);
+struct node_effect *node_effects_take(
+	struct node_effects *e, enum node_effect_type type, conn_id conn);
 
 /* The same with a text, cut to fit. */
-struct node_effect *effects_take_text(struct node_effects *e, enum node_effect_type type,
+struct node_effect *node_effects_take_text(struct node_effects *e, enum node_effect_type type,
 	conn_id conn, const char *format, ...) TK_PRINTF(4, 5);
 
 /* Takes one effect and leaves EFFECTS_TO_END in reserve; NULL: out of memory. */
-struct node_effect *effects_push(struct node_effects *e, enum node_effect_type type, conn_id conn);
+struct node_effect *node_effects_push(
+	struct node_effects *e, enum node_effect_type type, conn_id conn);
 
 /* Drops the effect that was taken last. */
-void effects_pop(struct node_effects *e);
+void node_effects_pop(struct node_effects *e);
 
 #endif

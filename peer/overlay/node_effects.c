@@ -1,5 +1,5 @@
-/* See effects.h and node.h. */
-#include "peer/overlay/effects.h"
+/* See node_effects.h and node.h. */
+#include "peer/overlay/node_effects.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -8,7 +8,7 @@
 #include "tasks/base/mem.h"
 #include "tasks/base/require.h"
 
-int effects_reserve(struct node_effects *e, size_t n)
+int node_effects_reserve(struct node_effects *e, size_t n)
 {
 	struct node_effect *grown;
 	size_t capacity = e->capacity != 0 ? e->capacity : 8;
@@ -27,7 +27,8 @@ int effects_reserve(struct node_effects *e, size_t n)
 	return TK_OK;
 }
 
-struct node_effect *effects_take(struct node_effects *e, enum node_effect_type type, conn_id conn)
+struct node_effect *node_effects_take(
+	struct node_effects *e, enum node_effect_type type, conn_id conn)
 {
 	struct node_effect *item;
 
@@ -39,10 +40,10 @@ struct node_effect *effects_take(struct node_effects *e, enum node_effect_type t
 	return item;
 }
 
-struct node_effect *effects_take_text(
+struct node_effect *node_effects_take_text(
 	struct node_effects *e, enum node_effect_type type, conn_id conn, const char *format, ...)
 {
-	struct node_effect *item = effects_take(e, type, conn);
+	struct node_effect *item = node_effects_take(e, type, conn);
 	va_list args;
 
 	va_start(args, format);
@@ -51,14 +52,15 @@ struct node_effect *effects_take_text(
 	return item;
 }
 
-struct node_effect *effects_push(struct node_effects *e, enum node_effect_type type, conn_id conn)
+struct node_effect *node_effects_push(
+	struct node_effects *e, enum node_effect_type type, conn_id conn)
 {
-	if (effects_reserve(e, 1 + EFFECTS_TO_END) != TK_OK)
+	if (node_effects_reserve(e, 1 + EFFECTS_TO_END) != TK_OK)
 		return NULL;
-	return effects_take(e, type, conn);
+	return node_effects_take(e, type, conn);
 }
 
-void effects_pop(struct node_effects *e)
+void node_effects_pop(struct node_effects *e)
 {
 	REQUIRE(e->count > 0);
 	bytes_close(&e->items[--e->count].bytes);
@@ -67,7 +69,7 @@ void effects_pop(struct node_effects *e)
 void node_effects_clear(struct node_effects *e)
 {
 	while (e->count > 0)
-		effects_pop(e);
+		node_effects_pop(e);
 }
 
 void node_effects_close(struct node_effects *e)

@@ -1,0 +1,350 @@
+/* See channel_uv.h.
+ *
+ * The moves: RESOLVING → CONNECTING → OPEN → ENDING → CLOSING, with CONNECTING → BETWEEN → CONNECTING
+ * for the next address (libuv wants a fresh handle for each). Every state may move to CLOSING, where
+ * only the handle's last callback is waited for. ENDING sends FIN and reads on until the other side
+ * has closed: closing with unread input would make the kernel reset the connection, and the farewell
+ * that we just wrote could be lost on its way. */
+#include "peer/overlay/channel_uv.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <uv.h>
+
+#include "tasks/base/mem.h"
+#include "tasks/base/require.h"
+
+enum channel_state {
+	CHANNEL_RESOLVING = 1,
+	CHANNEL_CONNECTING,
+	CHANNEL_BETWEEN,
+	CHANNEL_OPEN,
+	CHANNEL_ENDING,
+	CHANNEL_CLOSING,
+};
+
+struct tcp {
+	struct channel head; /* first: a channel is a tcp */
+	struct channel_host *host;
+	enum channel_state state;
+	uint64_t since_ms; /* when the state began */
+	bool wrote;
+	uv_tcp_t handle;
+	uv_getaddrinfo_t resolve;
+	uv_connect_t connect;
+	uv_shutdown_t shutdown;
+	struct addrinfo *addresses;  /* owned */
+	const struct addrinfo *next; /* the address to try next */
+	char name[HOST_SIZE + 10];   /* as dialled, for sentences */
+};
+
+struct write {
+	uv_write_t request;
+	struct tcp *tcp;
+	struct bytes bytes;
+};
+
+static struct tcp *tcp_of(struct channel *c)
+{
+	return (struct tcp *)(void *)c; /* head comes first */
+}
+
+static void tcp_move(struct tcp *t, enum channel_state state)
+{
+	REQUIRE(t->state != CHANNEL_CLOSING);
+	t->state = state;
+	t->since_ms = uv_now(t->host->loop);
+}
+
+static struct tcp *tcp_new(struct channel_host *host, conn_id conn)
+{
+	struct tcp *t = mem_calloc(1, sizeof(*t));
+
+	if (t == NULL)
+		return NULL;
+	t->head.conn = conn;
+	t->host = host;
+	t->handle.data = t;
+	t->resolve.data = t;
+	return t;
+}
+
+static void tcp_free(struct tcp *t)
+{
+	t->host->freed(t->host->context, &t->head);
+	uv_freeaddrinfo(t->addresses);
+	mem_free(t);
+}
+
+static void on_closed(uv_handle_t *handle)
+{
+	tcp_free(handle->data);
+}
+
+/* The first reason stays. */
+static void tcp_explain(struct tcp *t, const char *why)
+{
+	if (t->head.why[0] == '\0')
+		snprintf(t->head.why, sizeof(t->head.why), "%s", why);
+}
+
+static void tcp_close(struct tcp *t, const char *why)
+{
+	tcp_explain(t, why);
+	tcp_move(t, CHANNEL_CLOSING);
+	uv_close((uv_handle_t *)&t->handle, on_closed);
+}
+
+/* The transport broke under an open channel. */
+static void tcp_lost(struct tcp *t, const char *why)
+{
+	bool ours = t->state == CHANNEL_OPEN;
+
+	tcp_close(t, why);
+	if (ours)
+		t->host->lost(t->host->context, &t->head, why);
+}
+
+/* Reading */
+
+static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buffer)
+{
+	struct tcp *t = handle->data;
+
+	(void)suggested;
+	*buffer = uv_buf_init(t->host->buffer, sizeof(t->host->buffer));
+}
+
+static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buffer)
+{
+	struct tcp *t = stream->data;
+
+	if (n < 0)
+		tcp_lost(t,
+			n == UV_EOF ? "the other side closed the connection" : uv_strerror((int)n));
+	else if (n > 0 && t->state == CHANNEL_OPEN)
+		t->host->bytes(t->host->context, &t->head, span_of(buffer->base, (size_t)n));
+}
+
+/* The transport is up: small messages go out at once, and reading begins. 0 or libuv's error. */
+static int tcp_open(struct tcp *t)
+{
+	int rc = uv_tcp_nodelay(&t->handle, 1);
+
+	if (rc == 0)
+		rc = uv_read_start((uv_stream_t *)&t->handle, on_alloc, on_read);
+	if (rc == 0) {
+		tcp_move(t, CHANNEL_OPEN);
+		t->head.open = true;
+	}
+	return rc;
+}
+
+/* Dialling */
+
+static void on_connect(uv_connect_t *request, int status);
+static void on_between(uv_handle_t *handle);
+
+/* One address did not work: closes its handle, then the next one is tried. */
+static void dial_next(struct tcp *t, int error, const char *text)
+{
+	snprintf(t->head.why, sizeof(t->head.why), "cannot connect to %.200s: %s", t->name,
+		error != 0 ? uv_strerror(error) : text);
+	tcp_move(t, CHANNEL_BETWEEN);
+	uv_close((uv_handle_t *)&t->handle, on_between);
+}
+
+static void dial_try(struct tcp *t)
+{
+	const struct addrinfo *address = t->next;
+	int rc = uv_tcp_init(t->host->loop, &t->handle);
+
+	if (rc != 0) {
+		snprintf(t->head.why, sizeof(t->head.why), "%s", uv_strerror(rc));
+		tcp_free(t);
+		return;
+	}
+	t->next = address->ai_next;
+	tcp_move(t, CHANNEL_CONNECTING);
+	rc = uv_tcp_connect(&t->connect, &t->handle, address->ai_addr, on_connect);
+	if (rc != 0)
+		dial_next(t, rc, NULL);
+}
+
+static void on_between(uv_handle_t *handle)
+{
+	struct tcp *t = handle->data;
+
+	if (t->state == CHANNEL_BETWEEN && t->next != NULL)
+		dial_try(t);
+	else
+		tcp_free(t);
+}
+
+static void on_connect(uv_connect_t *request, int status)
+{
+	struct tcp *t = request->handle->data;
+
+	if (t->state != CHANNEL_CONNECTING)
+		return; /* given up; the handle is closing */
+	if (status == 0)
+		status = tcp_open(t);
+	if (status != 0) {
+		dial_next(t, status, NULL);
+		return;
+	}
+	t->head.why[0] = '\0'; /* what other addresses did is past */
+	t->host->connected(t->host->context, &t->head);
+}
+
+static void on_resolved(uv_getaddrinfo_t *request, int status, struct addrinfo *addresses)
+{
+	struct tcp *t = request->data;
+
+	t->addresses = addresses;
+	t->next = addresses;
+	if (t->state == CHANNEL_RESOLVING && status == 0 && addresses != NULL) {
+		dial_try(t);
+		return;
+	}
+	if (t->head.why[0] == '\0')
+		snprintf(t->head.why, sizeof(t->head.why), "cannot find the host of %.200s: %s",
+			t->name, status != 0 ? uv_strerror(status) : "it has no address");
+	tcp_free(t);
+}
+
+int channel_dial(struct channel **out, struct channel_host *host, conn_id conn,
+	const struct address *address, struct errmsg *msg)
+{
+	struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_protocol = IPPROTO_TCP};
+	struct tcp *t = tcp_new(host, conn);
+	char port[8];
+	int rc;
+
+	if (t == NULL)
+		return errmsg_set(msg, TK_ENOMEM, "out of memory");
+	t->head.dialled = true;
+	tcp_move(t, CHANNEL_RESOLVING);
+	snprintf(port, sizeof(port), "%u", address->port);
+	snprintf(t->name, sizeof(t->name), "%s:%s", address->host, port);
+	rc = uv_getaddrinfo(host->loop, &t->resolve, on_resolved, address->host, port, &hints);
+	if (rc != 0) {
+		mem_free(t);
+		return errmsg_set(msg, rc == UV_ENOMEM ? TK_ENOMEM : TK_EINVAL,
+			"cannot look up the host %s: %s", address->host, uv_strerror(rc));
+	}
+	*out = &t->head;
+	return TK_OK;
+}
+
+struct channel *channel_accept(
+	struct channel_host *host, conn_id conn, struct uv_stream_s *listener)
+{
+	struct tcp *t = tcp_new(host, conn);
+	int rc;
+
+	if (t == NULL)
+		return NULL;
+	if (uv_tcp_init(host->loop, &t->handle) != 0) {
+		mem_free(t);
+		return NULL;
+	}
+	rc = uv_accept(listener, (uv_stream_t *)&t->handle);
+	if (rc == 0)
+		rc = tcp_open(t);
+	if (rc != 0)
+		tcp_close(t, uv_strerror(rc)); /* `freed` follows */
+	return &t->head;
+}
+
+/* Writing */
+
+static void on_written(uv_write_t *request, int status)
+{
+	struct write *w = request->data;
+	struct tcp *t = w->tcp;
+	size_t count = w->bytes.len;
+
+	bytes_close(&w->bytes);
+	mem_free(w);
+	if (t->state != CHANNEL_OPEN)
+		return;
+	if (status != 0)
+		tcp_lost(t, uv_strerror(status));
+	else
+		t->host->written(t->host->context, &t->head, count);
+}
+
+void channel_write(struct channel *c, struct bytes *bytes)
+{
+	struct tcp *t = tcp_of(c);
+	struct write *w;
+	uv_buf_t buffer;
+	int rc;
+
+	if (t->state != CHANNEL_OPEN) {
+		bytes_close(bytes);
+		return;
+	}
+	w = mem_calloc(1, sizeof(*w));
+	if (w == NULL) {
+		bytes_close(bytes);
+		tcp_lost(t, "out of memory");
+		return;
+	}
+	w->tcp = t;
+	w->bytes = *bytes;
+	w->request.data = w;
+	*bytes = (struct bytes){0};
+	buffer = uv_buf_init((char *)w->bytes.data, (unsigned)w->bytes.len);
+	t->wrote = true;
+	rc = uv_write(&w->request, (uv_stream_t *)&t->handle, &buffer, 1, on_written);
+	if (rc == 0)
+		return;
+	bytes_close(&w->bytes);
+	mem_free(w);
+	tcp_lost(t, uv_strerror(rc));
+}
+
+/* Ending */
+
+static void on_shutdown(uv_shutdown_t *request, int status)
+{
+	(void)request;
+	(void)status; /* the end of the input or the deadline closes the handle */
+}
+
+void channel_end(struct channel *c, const char *why)
+{
+	struct tcp *t = tcp_of(c);
+
+	if (t->state == CHANNEL_ENDING || t->state == CHANNEL_CLOSING)
+		return;
+	if (t->state == CHANNEL_RESOLVING || t->state == CHANNEL_BETWEEN) {
+		/* A callback is on its way; it will find the state changed. */
+		snprintf(c->why, sizeof(c->why), "%s", why);
+		if (t->state == CHANNEL_RESOLVING)
+			uv_cancel((uv_req_t *)&t->resolve);
+		tcp_move(t, CHANNEL_CLOSING);
+		return;
+	}
+	if (t->state == CHANNEL_CONNECTING || !t->wrote ||
+		uv_shutdown(&t->shutdown, (uv_stream_t *)&t->handle, on_shutdown) != 0) {
+		c->why[0] = '\0';
+		tcp_close(t, why);
+		return;
+	}
+	tcp_explain(t, why);
+	tcp_move(t, CHANNEL_ENDING);
+}
+
+void channel_tick(struct channel *c)
+{
+	struct tcp *t = tcp_of(c);
+	uint64_t age_ms = uv_now(t->host->loop) - t->since_ms;
+
+	if (t->state == CHANNEL_CONNECTING && age_ms >= NODE_HANDSHAKE_MS)
+		dial_next(t, 0, "nobody answers");
+	else if (t->state == CHANNEL_ENDING && age_ms >= CHANNEL_LINGER_MS)
+		tcp_close(t, "");
+}

@@ -1,0 +1,60 @@
+/* One TCP connection on libuv: dialled (each address of a name in turn) or accepted, written, ended.
+ * Knows nothing of sessions. Every way out leads through `freed`, which comes exactly once. */
+#ifndef PEER_OVERLAY_CHANNEL_UV_H
+#define PEER_OVERLAY_CHANNEL_UV_H
+
+#include "peer/overlay/address.h"
+#include "peer/overlay/node.h"
+
+#define CHANNEL_READ_BYTES 65536u
+#define CHANNEL_LINGER_MS  3000u /* how long the other side may take to read our last words */
+
+struct uv_loop_s;
+struct uv_stream_s;
+struct channel;
+
+/* Who owns the channels, and hears of them; never from within a call of a channel function, except
+ * `lost` from channel_write. */
+struct channel_host {
+	struct uv_loop_s *loop;
+	void *context;
+	void (*connected)(void *context, struct channel *c); /* a dial got through */
+	void (*bytes)(void *context, struct channel *c, struct span bytes);
+	void (*written)(void *context, struct channel *c, size_t count);
+	/* It was open and is gone, not by channel_end; `freed` follows. */
+	void (*lost)(void *context, struct channel *c, const char *why);
+	void (*freed)(void *context, struct channel *c); /* c is no more after this */
+	char buffer[CHANNEL_READ_BYTES]; /* what was read last, used up before the next read */
+};
+
+/* The part that its owner sees. */
+struct channel {
+	conn_id conn;
+	bool dialled;
+	bool open; /* the transport came up */
+	bool up;   /* the owner's: the session came up */
+	bool expects;
+	struct public_key expect; /* the owner's: whose identity a dial wants */
+	char why[TEXT_MAX];	  /* why it ended */
+};
+
+/* Starts a dial. Borrows host for the channel's life. Errors: TK_EINVAL (not a name that could be
+ * looked up), TK_ENOMEM. */
+int channel_dial(struct channel **out, struct channel_host *host, conn_id conn,
+	const struct address *address, struct errmsg *msg) TK_CHECKED;
+
+/* Takes the connection that waits at listener and reads from it. NULL: out of memory, it still waits.
+ * One that is not `open` broke at once and is being freed. */
+struct channel *channel_accept(
+	struct channel_host *host, conn_id conn, struct uv_stream_s *listener);
+
+/* Writes; takes the bytes. Not open any more: they are dropped. */
+void channel_write(struct channel *c, struct bytes *bytes);
+
+/* Ends it once what was written has gone out. Again is harmless: the first reason stays. */
+void channel_end(struct channel *c, const char *why);
+
+/* Every second or so: gives up on what takes too long. */
+void channel_tick(struct channel *c);
+
+#endif

@@ -1,0 +1,407 @@
+/* See agent_script.h. */
+#include "tests/lib/agent_script.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tasks/base/require.h"
+#include "tasks/model/model.h"
+
+#define QUEUE_MAX 256u
+
+/* An answer that waits until the step in progress is over. */
+struct answer {
+	struct agent_event event;
+	struct message message;
+	struct bytes bytes;
+};
+
+struct queue {
+	struct answer items[QUEUE_MAX];
+	size_t at, count;
+};
+
+static struct answer *queue_push(struct queue *q, enum agent_event_type type)
+{
+	REQUIRE(q->count < QUEUE_MAX);
+	q->items[q->count] = (struct answer){.event = {.type = type}};
+	return &q->items[q->count++];
+}
+
+static void note(struct script *s, const char *format, ...) TK_PRINTF(2, 3);
+static void note(struct script *s, const char *format, ...)
+{
+	va_list list;
+	int n;
+
+	va_start(list, format);
+	n = vsnprintf(s->trace + s->trace_len, sizeof(s->trace) - s->trace_len, format, list);
+	va_end(list);
+	REQUIRE(n >= 0 && (size_t)n < sizeof(s->trace) - s->trace_len);
+	s->trace_len += (size_t)n;
+}
+
+static const char *blob_name(enum agent_blob kind)
+{
+	return kind == BLOB_RECIPE ? "recipe" : kind == BLOB_PARAMETERS ? "parameters" : "shard";
+}
+
+static bool on_disk(const struct script *s, const struct digest *d)
+{
+	for (size_t i = 0; i < s->on_disk_count; i++)
+		if (digest_equal(&s->on_disk[i], d))
+			return true;
+	return false;
+}
+
+static void put_on_disk(struct script *s, const struct digest *d)
+{
+	REQUIRE(s->on_disk_count < SCRIPT_BLOBS_MAX);
+	s->on_disk[s->on_disk_count++] = *d;
+}
+
+static void serve_blob(struct script *s, const struct message_blob_get *get, struct queue *q)
+{
+	const struct bytes *blob = &s->recipe;
+	struct answer *a;
+	size_t n;
+
+	for (size_t i = 0; i < SCRIPT_ROUNDS; i++)
+		if (digest_equal(&get->digest, &s->parameters_digest[i]))
+			blob = &s->parameters[i];
+	if (s->blobs_silent)
+		return;
+	a = queue_push(q, AGENT_MESSAGE);
+	if (s->blobs_missing) {
+		a->message = (struct message){
+			.type = MESSAGE_BLOB_MISSING, .blob_missing = {.digest = get->digest}};
+		return;
+	}
+	REQUIRE(get->offset < blob->len);
+	n = blob->len - get->offset;
+	n = n < get->length ? n : get->length;
+	REQUIRE(bytes_append(&a->bytes, blob->data + get->offset, n) == TK_OK);
+	a->bytes.data[0] ^= s->blobs_corrupt;
+	a->message = (struct message){.type = MESSAGE_BLOB_PART,
+		.blob_part = {.digest = get->digest,
+			.total = blob->len,
+			.offset = get->offset,
+			.bytes = bytes_span(&a->bytes)}};
+}
+
+static void see_send(struct script *s, const struct message *m, struct queue *q)
+{
+	switch (m->type) {
+	case MESSAGE_BLOB_GET:
+		serve_blob(s, &m->blob_get, q);
+		break;
+	case MESSAGE_WORK_REQUEST:
+		note(s, "SEND WORK_REQUEST %u\n", (unsigned)m->work_request.slots);
+		break;
+	case MESSAGE_UPLOAD:
+		note(s, "SEND UPLOAD %u @%llu +%zu\n", (unsigned)m->upload.nonce.b[0],
+			(unsigned long long)m->upload.offset, m->upload.bytes.len);
+		break;
+	default:
+		note(s, "SEND %s %u\n", message_name(m->type),
+			(unsigned)m->commit.nonce.b[0]); /* the nonce comes first in all */
+		break;
+	}
+	s->sent = *m;
+}
+
+static void keep(struct bytes *to, const struct bytes *from)
+{
+	to->len = 0;
+	REQUIRE(bytes_append(to, from->data, from->len) == TK_OK);
+}
+
+static void see_disk(struct script *s, const struct agent_effect *e, struct queue *q)
+{
+	struct answer *a;
+
+	switch (e->type) {
+	case AGENT_FIND_BLOB:
+		a = queue_push(q, on_disk(s, &e->digest) ? AGENT_BLOB_FOUND : AGENT_BLOB_ABSENT);
+		if (e->want_bytes)
+			REQUIRE(bytes_append(&a->bytes, s->recipe.data, s->recipe.len) == TK_OK);
+		break;
+	case AGENT_STORE_BLOB:
+		note(s, "STORE %s\n", blob_name(e->kind));
+		put_on_disk(s, &e->digest);
+		a = queue_push(q, AGENT_BLOB_STORED);
+		break;
+	case AGENT_SAVE_RESULT:
+		note(s, "SAVE_RESULT %u\n", (unsigned)e->digest.b[0]);
+		keep(&s->saved, &e->bytes);
+		if (s->disk_slow)
+			return;
+		a = queue_push(q, s->disk_full ? AGENT_RESULT_FAILED : AGENT_RESULT_SAVED);
+		a->event.text = "no space left";
+		break;
+	default: /* READ_PAYLOAD */
+		REQUIRE(e->offset + e->length <= s->payload.len);
+		a = queue_push(q, AGENT_PAYLOAD_READ);
+		a->event.offset = e->offset;
+		REQUIRE(bytes_append(&a->bytes, s->payload.data + e->offset, e->length) == TK_OK);
+		break;
+	}
+	a->event.digest = e->digest;
+}
+
+static void see(struct script *s, const struct agent_effect *e, struct queue *q)
+{
+	switch (e->type) {
+	case AGENT_DIAL:
+		note(s, "DIAL %u\n", (unsigned)e->host);
+		break;
+	case AGENT_SEND:
+		see_send(s, &e->message, q);
+		break;
+	case AGENT_DROP:
+		note(s, "DROP %u\n", (unsigned)e->reason);
+		s->dropped_reason = e->reason;
+		snprintf(s->dropped, sizeof(s->dropped), "%s", e->text);
+		break;
+	case AGENT_WATCH_SENT:
+		note(s, "WATCH_SENT\n");
+		s->watching = true;
+		break;
+	case AGENT_REMOVE_BLOB:
+		note(s, "REMOVE %s\n", blob_name(e->kind));
+		break;
+	case AGENT_COMPUTE:
+		note(s, "COMPUTE\n");
+		s->job = e->job;
+		break;
+	case AGENT_CANCEL:
+		note(s, "CANCEL\n");
+		break;
+	case AGENT_REMOVE_RESULT:
+		note(s, "REMOVE_RESULT %u\n", (unsigned)e->digest.b[0]);
+		break;
+	case AGENT_SAVE_LEASES:
+		keep(&s->leases, &e->bytes);
+		break;
+	case AGENT_STOP:
+		note(s, "STOP\n");
+		snprintf(s->stop, sizeof(s->stop), "%s", e->text);
+		break;
+	case AGENT_LOG:
+		break;
+	default:
+		see_disk(s, e, q);
+		break;
+	}
+}
+
+static void step(struct script *s, struct agent_event *event, struct queue *q)
+{
+	struct agent_effects effects = {0};
+
+	event->now_ms = s->now_ms;
+	memset(event->random, s->random, sizeof(event->random));
+	REQUIRE(agent_step(s->agent, event, &effects) == TK_OK);
+	for (size_t i = 0; i < effects.count; i++)
+		see(s, &effects.items[i], q);
+	agent_effects_close(&effects);
+}
+
+void script_event(struct script *s, struct agent_event event)
+{
+	struct queue *q = calloc(1, sizeof(*q));
+
+	REQUIRE(q != NULL);
+	step(s, &event, q);
+	for (; q->at < q->count; q->at++) {
+		struct answer *a = &q->items[q->at];
+
+		a->event.bytes = bytes_span(&a->bytes);
+		a->event.message = &a->message;
+		step(s, &a->event, q);
+		bytes_close(&a->bytes);
+	}
+	free(q);
+}
+
+void script_say(struct script *s, const struct message *m)
+{
+	script_event(s, (struct agent_event){.type = AGENT_MESSAGE, .message = m});
+}
+
+void script_nonce(struct script *s, enum message_type type, uint8_t nonce)
+{
+	struct message m = {.type = type};
+
+	memset(m.committed.nonce.b, nonce, DIGEST_BYTES);
+	script_say(s, &m);
+}
+
+void script_pass(struct script *s, uint64_t ms)
+{
+	for (uint64_t end = s->now_ms + ms; s->now_ms < end;) {
+		s->now_ms += AGENT_TICK_MS;
+		script_event(s, (struct agent_event){.type = AGENT_TICK});
+	}
+}
+
+void script_connect(struct script *s)
+{
+	script_event(s, (struct agent_event){.type = AGENT_UP, .role = ROLE_COORDINATOR});
+}
+
+void script_lost(struct script *s)
+{
+	script_event(s, (struct agent_event){.type = AGENT_DOWN, .text = "the line broke"});
+}
+
+void script_sign(struct script *s, struct round_manifest *manifest)
+{
+	s->manifest.len = 0;
+	REQUIRE(round_encode(manifest, &s->manifest) == TK_OK);
+	s->lease.lease.manifest = bytes_span(&s->manifest);
+	round_sign(&s->lease.lease.signature, &s->root, bytes_span(&s->manifest));
+}
+
+void script_lease(struct script *s, uint8_t nonce, uint32_t round, uint32_t index)
+{
+	uint32_t count = s->tiny.recipe.train.units_per_round;
+	const struct digest *parameters = &s->parameters_digest[round];
+	struct message_lease *l = &s->lease.lease;
+	struct round_manifest manifest = {.network = s->root.public,
+		.recipe = s->tiny.recipe_digest,
+		.round = round,
+		.unit_count = count,
+		.parameters = *parameters};
+	struct digest path[64];
+	struct digest leaves[16];
+	struct unit unit;
+
+	REQUIRE(count <= 16);
+	unit_describe(&unit, &manifest.recipe, round, index, parameters);
+	REQUIRE(round_leaves(leaves, count, &manifest.recipe, round, parameters) == TK_OK);
+	merkle_root(&manifest.units, leaves, count);
+	s->unit.len = 0;
+	REQUIRE(unit_encode(&unit, &s->unit) == TK_OK);
+	unit_digest(&s->unit_digest, bytes_span(&s->unit));
+	s->lease = (struct message){.type = MESSAGE_LEASE};
+	memset(l->nonce.b, nonce, DIGEST_BYTES);
+	l->deadline_ms = 600000;
+	l->unit = bytes_span(&s->unit);
+	l->path_steps = (uint32_t)merkle_path(path, leaves, count, index);
+	memcpy(l->path, path, l->path_steps * sizeof(path[0]));
+	script_sign(s, &manifest);
+}
+
+void script_result(struct script *s, size_t payload_bytes)
+{
+	struct claim claim = {.unit = s->unit_digest, .outcome = OUTCOME_NONFINITE};
+
+	s->payload.len = s->claim.len = 0;
+	for (size_t i = 0; i < payload_bytes; i++) {
+		uint8_t b = (uint8_t)(i * 31 + i / 251);
+
+		REQUIRE(bytes_append(&s->payload, &b, 1) == TK_OK);
+	}
+	if (payload_bytes != 0) {
+		claim.outcome = OUTCOME_UPDATE;
+		claim.loss = 1.5f;
+		claim.payload_bytes = payload_bytes;
+		digest_blob(&claim.payload, s->payload.data, s->payload.len);
+	}
+	REQUIRE(claim_encode(&claim, &s->claim) == TK_OK);
+}
+
+void script_done(struct script *s)
+{
+	script_event(s, (struct agent_event){.type = AGENT_WORKER_DONE,
+				.job = s->job,
+				.claim = bytes_span(&s->claim),
+				.bytes = bytes_span(&s->payload)});
+}
+
+void script_clear(struct script *s)
+{
+	s->trace_len = 0;
+	s->trace[0] = '\0';
+}
+
+void script_expect(struct script *s, const char *trace)
+{
+	if (strcmp(s->trace, trace) != 0) {
+		fprintf(stderr, "the agent did:\n%sand should have done:\n%s", s->trace, trace);
+		abort();
+	}
+	script_clear(s);
+}
+
+void script_status(struct script *s, struct agent_status *out)
+{
+	agent_status(s->agent, s->now_ms, out);
+}
+
+void script_restart(struct script *s)
+{
+	agent_free(s->agent);
+	s->agent = agent_new(&s->id, &s->link, "baseline");
+	REQUIRE(s->agent != NULL);
+	script_clear(s);
+}
+
+/* As long as the model's, and different in each round. */
+static void make_parameters(struct script *s)
+{
+	struct model model;
+
+	REQUIRE(model_init(&model, &s->tiny.recipe.model, &s->tiny.recipe.data, NULL) == TK_OK);
+	for (size_t r = 0; r < SCRIPT_ROUNDS; r++) {
+		struct bytes *b = &s->parameters[r];
+
+		for (size_t i = 0; i < model.parameters * 4; i++) {
+			uint8_t byte = (uint8_t)(r + i);
+
+			REQUIRE(bytes_append(b, &byte, 1) == TK_OK);
+		}
+		digest_blob(&s->parameters_digest[r], b->data, b->len);
+	}
+}
+
+void script_open(struct script *s)
+{
+	uint8_t seed[32] = {1};
+	uint8_t secret[32] = {2};
+
+	memset(s, 0, sizeof(*s));
+	REQUIRE(crypto_start() == TK_OK);
+	REQUIRE(tiny_init(&s->tiny, MODEL_MLP));
+	REQUIRE(recipe_encode(&s->tiny.recipe, &s->recipe, NULL) == TK_OK);
+	make_parameters(s);
+	key_from_seed(&s->root, seed);
+	seed[0] = 3;
+	identity_init(&s->id, seed, secret, ROLE_PEER, &s->root.public);
+	s->link = (struct link){.network = s->root.public,
+		.host_count = 2,
+		.hosts = {"one.example:4321", "two.example:4321"}};
+	s->now_ms = 1000;
+	for (uint32_t i = 0; i < s->tiny.recipe.data.train.shards; i++)
+		put_on_disk(s, &s->tiny.recipe.data.train.digests[i]);
+	script_restart(s);
+}
+
+void script_close(struct script *s)
+{
+	agent_free(s->agent);
+	tiny_close(&s->tiny);
+	bytes_close(&s->recipe);
+	for (size_t i = 0; i < SCRIPT_ROUNDS; i++)
+		bytes_close(&s->parameters[i]);
+	bytes_close(&s->saved);
+	bytes_close(&s->leases);
+	bytes_close(&s->manifest);
+	bytes_close(&s->unit);
+	bytes_close(&s->claim);
+	bytes_close(&s->payload);
+	identity_wipe(&s->id);
+	key_wipe(&s->root);
+}

@@ -3,6 +3,7 @@
 #   make check      builds and runs every test program
 #   make asan tsan  the tests under AddressSanitizer + UBSan, ThreadSanitizer
 #   make tidy format install
+# V=1 shows the commands. CI=1 turns warnings into errors.
 CC      ?= gcc
 BUILD   ?= build
 PREFIX  ?= /usr/local
@@ -16,9 +17,10 @@ ifdef CI
 WARN     += -Werror
 endif
 BASE     := -std=c17 -D_GNU_SOURCE -I. -ffp-contract=off -fno-fast-math -fno-strict-aliasing -pthread -MMD -MP
-ALL_CFLAGS = $(CFLAGS) $(MODE) $(WARN) $(BASE) $(shell pkg-config --cflags $(PACKAGES) cmocka)
-LIBS_TASKS = $(shell pkg-config --libs libsodium yaml-0.1) -lmsgpackc -lm
-LIBS_ALL   = $(shell pkg-config --libs $(PACKAGES)) -lmsgpackc -lm -pthread
+CFLAGS_LIBS := $(shell pkg-config --cflags $(PACKAGES))
+ALL_CFLAGS  = $(CFLAGS) $(MODE) $(WARN) $(BASE) $(CFLAGS_LIBS)
+LIBS_TASKS := $(shell pkg-config --libs libsodium yaml-0.1) -lmsgpackc -lm
+LIBS_ALL   := $(shell pkg-config --libs $(PACKAGES)) -lmsgpackc -lm -pthread
 
 TASKS := $(filter-out tasks/math/kernels.c,$(wildcard tasks/*/*.c))
 PEER  := $(filter-out peer/agent/main.c,$(wildcard peer/*/*.c))
@@ -29,12 +31,18 @@ KERNELS := baseline
 ifeq ($(ARCH),x86_64)
 KERNELS += avx2 avx512
 endif
-# Neither flag after -O3 changes a value: they only drop errno and exception flags, which nobody reads.
-FLAGS_KERNELS  := -O3 -fno-math-errno -fno-trapping-math
+# Neither -fno flag changes a value: they only drop errno and exception flags, which nobody reads.
+# Sanitizers may keep clang from vectorising, which is slower but as right.
+FLAGS_KERNELS  := -O3 -fno-math-errno -fno-trapping-math -Wno-pass-failed
 FLAGS_baseline :=
 FLAGS_avx2     := -mavx2 -mfma
 FLAGS_avx512   := -mavx512f -mavx512dq -mavx512bw -mavx512vl -mfma -mprefer-vector-width=512
 KERNEL_OBJS := $(KERNELS:%=$(BUILD)/tasks/math/kernels_%.o)
+
+ifndef V
+.SILENT:
+endif
+tell = printf '  %-5s %s\n' $(1) $(2)
 
 obj = $(patsubst %.c,$(BUILD)/%.o,$(1))
 LIB_TASKS := $(BUILD)/libtasks.a
@@ -46,43 +54,82 @@ TESTLIB   := $(call obj,$(wildcard tests/lib/*.c))
 all: $(BUILD)/talkoot $(BUILD)/talkoot-peer
 
 $(BUILD)/%.o: %.c
-	@mkdir -p $(@D)
+	mkdir -p $(@D)
+	$(call tell,CC,$<)
 	$(CC) $(ALL_CFLAGS) -c $< -o $@
 
 $(BUILD)/tasks/math/kernels_%.o: tasks/math/kernels.c
-	@mkdir -p $(@D)
+	mkdir -p $(@D)
+	$(call tell,CC,"$< for $*")
 	$(CC) $(ALL_CFLAGS) $(FLAGS_KERNELS) $(FLAGS_$*) -DKERNEL_ENGINE=$* -c $< -o $@
 
 # The status page travels inside the program.
 PAGE_FILES := index.html talkoot.css curve.js talkoot.js
 $(BUILD)/page_files.o: $(PAGE_FILES:%=web/%)
-	@mkdir -p $(@D)
+	mkdir -p $(@D)
+	$(call tell,LD,web)
 	cd web && ld -r -b binary -z noexecstack -o $(abspath $@) $(PAGE_FILES)
 
 $(LIB_TASKS): $(call obj,$(TASKS)) $(KERNEL_OBJS)
 $(LIB_PEER): $(call obj,$(PEER))
 $(LIB_COORD): $(call obj,$(COORD)) $(BUILD)/page_files.o
 $(BUILD)/%.a:
-	@rm -f $@
+	rm -f $@
+	$(call tell,AR,$@)
 	ar rcs $@ $^
 
 $(BUILD)/talkoot: $(call obj,coordinator/cli/main.c) $(LIB_COORD) $(LIB_PEER) $(LIB_TASKS)
+	$(call tell,LINK,$@)
 	$(CC) $(CFLAGS) $(MODE) $^ -o $@ $(LIBS_ALL)
 
 $(BUILD)/talkoot-peer: $(call obj,peer/agent/main.c) $(LIB_PEER) $(LIB_TASKS)
+	$(call tell,LINK,$@)
 	$(CC) $(CFLAGS) $(MODE) $^ -o $@ $(LIBS_ALL)
 
 $(BUILD)/tests/%: $(BUILD)/tests/%.o $(TESTLIB) $(LIB_COORD) $(LIB_PEER) $(LIB_TASKS)
+	$(call tell,LINK,$@)
 	$(CC) $(CFLAGS) $(MODE) $^ -o $@ $(LIBS_ALL) $(shell pkg-config --libs cmocka)
 
-tests: $(TESTS)
+tests: $(TESTS) $(BUILD)/tests/tree/train_only
+
+# `talkoot train` alone: what it is made of needs neither libuv nor SQLite, and this link proves it.
+TRAIN_ONLY := $(call obj,tests/tree/train_only.c coordinator/cli/train_command.c coordinator/cli/cli.c)
+$(BUILD)/tests/tree/train_only: $(TRAIN_ONLY) $(LIB_TASKS)
+	$(call tell,LINK,$@)
+	$(CC) $(CFLAGS) $(MODE) $^ -o $@ $(LIBS_TASKS) -pthread
 
 check: all tests
 	scripts/run-tests $(BUILD)
+
+# The same tests where memory errors, undefined behaviour and data races do not go unseen.
+ASAN := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+TSAN := -fsanitize=thread
+build-asan:
+	$(MAKE) BUILD=build/asan MODE="$(ASAN)" CFLAGS="-O1 -g" all tests
+build-tsan:
+	$(MAKE) BUILD=build/tsan MODE="$(TSAN)" CFLAGS="-O1 -g" all tests
+asan: build-asan
+	scripts/run-tests --no-scripts build/asan
+tsan: build-tsan
+	scripts/run-tests --no-scripts build/tsan
+
+SOURCES := $(wildcard */*.[ch] */*/*.[ch])
+# .clang-tidy says what is looked for, and what is not and why.
+TIDY := $(addprefix tidy/,$(filter-out tests/%,$(filter %.c,$(SOURCES))))
+tidy: $(TIDY)
+$(TIDY): tidy/%:
+	$(call tell,TIDY,$*)
+	clang-tidy --quiet --warnings-as-errors='*' $* -- $(BASE) $(CFLAGS_LIBS) -DKERNEL_ENGINE=baseline
+
+format:
+	clang-format -i $(SOURCES)
+
+install: all
+	install -D -m 755 -t $(DESTDIR)$(PREFIX)/bin $(BUILD)/talkoot $(BUILD)/talkoot-peer
 
 clean:
 	rm -rf $(BUILD)
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
-.PHONY: all tests check clean
+.PHONY: all tests check asan tsan build-asan build-tsan tidy $(TIDY) format install clean
 .SECONDARY:

@@ -1,0 +1,102 @@
+#!/usr/bin/env bash
+# The owner's and the volunteer's commands against a running grid: what they print, what they write, how they fail.
+# shellcheck source=tests/grid/lib.sh
+. "$(dirname "$0")/lib.sh"
+
+# Fails with status 1 and a sentence, and does not print a model.
+refuses() { # PATTERN COMMAND...
+	local pattern=$1 status=0
+	shift
+	timeout 60 "$@" >"$work/refused.log" 2>&1 </dev/null || status=$?
+	[ "$status" = 1 ] && says "$work/refused.log" "$pattern"
+}
+
+is_usage_error() { # COMMAND...
+	local status=0
+	timeout 60 "$@" >"$work/refused.log" 2>&1 </dev/null || status=$?
+	[ "$status" = 2 ]
+}
+
+prints() { # PATTERN COMMAND...
+	local pattern=$1
+	shift
+	timeout 120 "$@" >"$work/printed.log" 2>&1 </dev/null && says "$work/printed.log" "$pattern"
+}
+
+valid_json() { # FILE
+	python3 -c 'import json, sys; json.load(open(sys.argv[1]))' "$1"
+}
+
+text_project first 3
+text_project second 400
+coordinator_start
+for i in 1 2 3; do
+	peer_start "$i"
+done
+
+claim "an invitation is a link that names the port" prints "^talkoot://[^@]+@127\.0\.0\.1:[1-9][0-9]*$" "$talkoot" invite "$home"
+claim "a home is served once at a time" refuses 'serv' "$talkoot" serve "$home" --listen 127.0.0.1:0
+claim "a home is made once" refuses 'already' "$talkoot" init "$home"
+claim "without projects list says how to submit one" prints 'submit' "$talkoot" -C "$home" list
+claim "a link that is none is refused" refuses 'link' "$talkoot_peer" join talkoot://nonsense --yes --home "$work/peer-x"
+claim "an unknown command is a mistake in use" is_usage_error "$talkoot" trian
+claim "an unknown option is a mistake in use" is_usage_error "$talkoot" -C "$home" status --jsn
+claim "a missing home is said" refuses '.' "$talkoot" -C "$work/nowhere" list
+claim "a project that is not there is said" refuses 'none' "$talkoot" -C "$home" status none
+
+claim "submit --watch follows to the end" prints '^model  [0-9a-f]{64}$' \
+	"$talkoot" -C "$home" submit "$work/first.yaml" --watch
+claim "without a terminal each round is a line" prints 'round 3/3' "$talkoot" -C "$home" watch first
+claim "a name is given once" refuses 'first' "$talkoot" -C "$home" submit "$work/first.yaml"
+claim "list shows the project" prints '^first .*done' "$talkoot" -C "$home" list
+for key in state round rounds loss validation_loss validation_accuracy peers units_accepted units_rejected model_digest; do
+	claim "status --json has $key" prints "\"$key\":" "$talkoot" -C "$home" status first --json
+done
+claim "the state is done" same "done" "$(field first state)"
+claim "all rounds are counted" same 3 "$(field first round)"
+claim "all units are counted" same 18 "$(field first units_accepted)"
+"$talkoot" train "$work/first.yaml" -o "$work/local.safetensors" >"$work/train.log" 2>&1
+claim "status and train print the same line" prints "^$(grep '^model ' "$work/train.log")$" "$talkoot" -C "$home" status first
+claim "export writes the model" "$talkoot" -C "$home" export first -o "$work/grid.safetensors"
+claim "both files hold the same tensors" same \
+	"$(tail -c 4000 "$work/local.safetensors" | cksum)" "$(tail -c 4000 "$work/grid.safetensors" | cksum)"
+claim "a text is drawn from the model" prints '....' "$talkoot" -C "$home" sample first --length 80
+claim "the same seed draws the same text" same "$("$talkoot" -C "$home" sample first --seed 5)" \
+	"$("$talkoot" -C "$home" sample first --seed 5)"
+claim "export to a folder that is not there is said" refuses 'nowhere' "$talkoot" -C "$home" export first -o "$work/nowhere/model"
+
+submit second "$work/second.yaml"
+begun() {
+	[ "$(field second units_accepted)" -gt 0 ]
+}
+claim "the second project begins" wait_for 60 begun
+claim "stop says when it will end" prints 'round' "$talkoot" -C "$home" stop second
+claim "the project stops at a round's end" wait_for 60 is_over second
+claim "its state is stopped" same stopped "$(field second state)"
+claim "a round is merged whole or not at all" same $(($(field second round) * 6)) "$(field second units_accepted)"
+claim "what it has so far can be exported" prints 'after' "$talkoot" -C "$home" export second -o "$work/part.safetensors"
+claim "stopping twice is no harm" prints 'already' "$talkoot" -C "$home" stop second
+
+claim "the agent says what it does" prints '.' "$talkoot_peer" status --home "$work/peer-1"
+claim "the page is beside its data" test -f "$home/web/index.html"
+page_shows_both() {
+	grep -q '"name":"first"' "$home/web/status.json" && grep -q '"state":"stopped"' "$home/web/status.json"
+}
+claim "the page's data follow" wait_for 30 page_shows_both
+claim "status.js holds what status.json holds" test \
+	"$(sed 's/^talkootStatus(//;s/);$//' "$home/web/status.js" | tr -d '\n' | sed 's/"generated_at":[0-9]*//' | cksum)" = \
+	"$(tr -d '\n' <"$home/web/status.json" | sed 's/"generated_at":[0-9]*//' | cksum)"
+if command -v python3 >/dev/null; then
+	"$talkoot" -C "$home" status first --json >"$work/first.json"
+	"$talkoot" -C "$home" status --json >"$work/all.json"
+	"$talkoot_peer" status --home "$work/peer-1" --json >"$work/peer.json"
+	for file in "$work/first.json" "$work/all.json" "$work/peer.json" "$home/web/status.json"; do
+		claim "${file##*/} is JSON" valid_json "$file"
+	done
+else
+	skip "python3 is not installed: JSON was not parsed"
+fi
+coordinator_stop
+claim "after an orderly end the page says so" grep -q '"serving":false' "$home/web/status.json"
+claim "status works while nothing serves" prints 'first: done' "$talkoot" -C "$home" status first
+finish

@@ -169,6 +169,29 @@ static void fused_multiply_adds_round_once(void **state)
 	mem_free(got);
 }
 
+/* The product lies halfway between two floats (or two subnormals), and a tiny addend decides. */
+static void a_tiny_addend_breaks_a_tie(void **state)
+{
+	static const float factors[][2] = {{1 + 0x1p-12f, 1 + 0x1p-12f},
+		{1 + 0x3p-12f, 1 + 0x1p-12f}, {0x1.8p-74f, 0x1p-75f}, {0x1.4p-74f, 0x1p-74f},
+		{0x1.fffffep0f, 0x1.000002p127f}};
+
+	(void)state;
+	for (size_t i = 0; i < 4 * sizeof(factors) / sizeof(*factors); i++) {
+		float a = i & 1 ? -factors[i / 4][0] : factors[i / 4][0], b = factors[i / 4][1];
+		float c = i & 2 ? -0x1p-149f : 0x1p-149f;
+
+		for (const struct engine *const *e = engine_all(); *e != NULL; e++) {
+			float got = c;
+
+			(*e)->gemm(false, false, 1, 1, 1, &a, 1, &b, 1, &got, 1, true);
+			if (float_bits(got) != float_bits(fmaf(a, b, c)))
+				fail_msg("%s: fma(%a, %a, %a) is %a, not %a", (*e)->name, (double)a,
+					(double)b, (double)c, (double)got, (double)fmaf(a, b, c));
+		}
+	}
+}
+
 static float naive_block(const float *x, size_t n, bool squares)
 {
 	float lane[16] = {0};
@@ -471,6 +494,7 @@ int main(void)
 		cmocka_unit_test(long_products_continue_their_chain_from_panel_to_panel),
 		cmocka_unit_test(a_product_of_negative_zeros_starts_from_positive_zero),
 		cmocka_unit_test(fused_multiply_adds_round_once),
+		cmocka_unit_test(a_tiny_addend_breaks_a_tie),
 		cmocka_unit_test(sums_follow_lanes_and_blocks),
 		cmocka_unit_test(sums_of_sixteen_million_have_three_levels),
 		cmocka_unit_test(column_sums_run_over_rows_in_order),

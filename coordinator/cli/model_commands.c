@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "coordinator/cli/cli.h"
+#include "coordinator/cli/metadata.h"
 #include "coordinator/jobs.h"
 #include "coordinator/status.h"
 #include "tasks/base/file.h"
@@ -43,21 +44,22 @@ static void loaded_close(struct loaded *l)
 
 static int write_model(const struct loaded *l, const char *path, struct errmsg *msg)
 {
-	char hex[DIGEST_HEX], round[32], checked[96];
-	const char *metadata[] = {"format", "pt", "talkoot.project", l->row.name,
-		"talkoot.model_digest", hex, "talkoot.rounds", round, "talkoot.verification",
-		checked, NULL};
 	struct bytes file = {0};
+	struct metadata m;
+	char checked[96];
 	int rc;
 
-	digest_hex(hex, &l->row.model);
-	snprintf(round, sizeof(round), "%u of %u", l->row.round, l->row.rounds);
 	snprintf(checked, sizeof(checked), "policy full: every unit compared, quorum %u",
 		l->row.quorum);
-	rc = safetensors_encode(&file, &l->model, l->parameters, metadata, msg);
+	rc = metadata_init(&m, &l->recipe, &l->row.model, l->row.round, checked);
+	if (rc != TK_OK)
+		errmsg_set(msg, rc, "not enough memory for the model");
+	else
+		rc = safetensors_encode(&file, &l->model, l->parameters, m.pairs, msg);
 	if (rc == TK_OK)
 		rc = file_replace(path, bytes_span(&file), 0644, msg);
 	bytes_close(&file);
+	metadata_close(&m);
 	return rc;
 }
 

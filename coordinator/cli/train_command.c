@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "coordinator/cli/cli.h"
+#include "coordinator/cli/metadata.h"
 #include "tasks/base/file.h"
 #include "tasks/base/mem.h"
 #include "tasks/model/safetensors.h"
@@ -46,21 +47,24 @@ static int show_round(void *context, const struct train_round *r)
 	return 0;
 }
 
-static int save_model(const struct project *p, const struct recipe *recipe, const float *parameters,
-	const char *hex, const char *path, struct errmsg *msg)
+static int save_model(const struct recipe *recipe, const float *parameters,
+	const struct digest *digest, const char *path, struct errmsg *msg)
 {
-	const char *metadata[] = {"format", "pt", "talkoot.project", p->name,
-		"talkoot.model_digest", hex, "talkoot.verification", "trained in one process",
-		NULL};
 	struct bytes file = {0};
+	struct metadata m;
 	struct model model;
-	int rc = model_init(&model, &recipe->model, &recipe->data, msg);
+	int rc = metadata_init(&m, recipe, digest, recipe->train.rounds, "trained in one process");
 
+	if (rc != TK_OK)
+		errmsg_set(msg, rc, "not enough memory for the model");
+	else
+		rc = model_init(&model, &recipe->model, &recipe->data, msg);
 	if (rc == TK_OK)
-		rc = safetensors_encode(&file, &model, parameters, metadata, msg);
+		rc = safetensors_encode(&file, &model, parameters, m.pairs, msg);
 	if (rc == TK_OK)
 		rc = file_replace(path, bytes_span(&file), 0644, msg);
 	bytes_close(&file);
+	metadata_close(&m);
 	return rc;
 }
 
@@ -84,7 +88,7 @@ static int train(const struct project *p, uint32_t threads, const char *output, 
 		if (rc == TK_OK) {
 			digest_hex(hex, &model);
 			if (output != NULL)
-				rc = save_model(p, &recipe, parameters, hex, output, msg);
+				rc = save_model(&recipe, parameters, &model, output, msg);
 		}
 		if (rc == TK_OK)
 			printf("%s\nmodel  %s\n", view.last, hex);

@@ -1,0 +1,69 @@
+/* See metadata.h. */
+#include "coordinator/cli/metadata.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "tasks/data/utf8.h"
+
+static int add_characters(struct bytes *out, const struct dataset *d)
+{
+	int rc = TK_OK;
+
+	for (uint32_t i = 0; i < d->classes && rc == TK_OK; i++) {
+		char text[4];
+		size_t n = utf8_encode(text, d->vocabulary[i]);
+
+		rc = bytes_append(out, text, n);
+	}
+	return rc;
+}
+
+static int add_names(struct bytes *out, const struct dataset *d)
+{
+	int rc = TK_OK;
+
+	for (uint32_t i = 0; i < d->classes && rc == TK_OK; i++) {
+		if (i != 0)
+			rc = bytes_append(out, "\n", 1);
+		if (rc == TK_OK)
+			rc = bytes_append(out, d->class_names[i], strlen(d->class_names[i]));
+	}
+	return rc;
+}
+
+int metadata_init(struct metadata *m, const struct recipe *recipe, const struct digest *model,
+	uint32_t rounds_done, const char *verification)
+{
+	const struct dataset *d = &recipe->data;
+	bool text = d->kind == SAMPLE_TEXT;
+	const char **pair = m->pairs;
+	int rc;
+
+	memset(m, 0, sizeof(*m));
+	rc = text ? add_characters(&m->classes, d) : add_names(&m->classes, d);
+	if (rc == TK_OK)
+		rc = bytes_append(&m->classes, "", 1);
+	if (rc != TK_OK)
+		return rc;
+	digest_hex(m->digest, model);
+	snprintf(m->progress, sizeof(m->progress), "%u of %u", rounds_done, recipe->train.rounds);
+	*pair++ = "format";
+	*pair++ = "pt";
+	*pair++ = "talkoot.project";
+	*pair++ = recipe->name;
+	*pair++ = "talkoot.model_digest";
+	*pair++ = m->digest;
+	*pair++ = "talkoot.rounds";
+	*pair++ = m->progress;
+	*pair++ = "talkoot.verification";
+	*pair++ = verification;
+	*pair++ = text ? "talkoot.vocabulary" : "talkoot.classes";
+	*pair++ = (const char *)m->classes.data;
+	return TK_OK;
+}
+
+void metadata_close(struct metadata *m)
+{
+	bytes_close(&m->classes);
+}

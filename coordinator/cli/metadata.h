@@ -1,0 +1,22 @@
+/* What a saved model says about itself, as safetensors metadata. */
+#ifndef COORDINATOR_CLI_METADATA_H
+#define COORDINATOR_CLI_METADATA_H
+
+#include "tasks/project/recipe.h"
+
+/* Keys and values for safetensors_encode, NULL-terminated. */
+struct metadata {
+	const char *pairs[16];
+	char digest[DIGEST_HEX];
+	char progress[48];
+	struct bytes classes; /* owned */
+};
+
+/* Fills m: the project's name, the model digest, how far it was trained, how it was verified (a
+ * sentence, borrowed), and what its classes stand for: a text model's characters in order, or the
+ * names of classes, one per line. Errors: TK_ENOMEM. metadata_close in any case. */
+int metadata_init(struct metadata *m, const struct recipe *recipe, const struct digest *model,
+	uint32_t rounds_done, const char *verification) TK_CHECKED;
+void metadata_close(struct metadata *m);
+
+#endif

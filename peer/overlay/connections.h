@@ -12,6 +12,7 @@ struct connection {
 	bool up;		 /* NODE_UP was said */
 	bool keyed;		 /* can be found by key */
 	bool broken;		 /* memory was short: the next tick ends it */
+	uint32_t farewell;	 /* the reason of the other side's GOODBYE; 0: none came */
 	struct public_key key;	 /* once up */
 	uint64_t since_ms;	 /* when the transport came up */
 	uint64_t heard_ms;	 /* the last sign of life */

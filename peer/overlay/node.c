@@ -105,6 +105,7 @@ static void connection_forget(
 		down = node_effects_take_text(out, NODE_DOWN, c->id, "%s", why);
 		down->key = c->key;
 		down->role = session_peer_role(c->session);
+		down->reason = c->farewell;
 		n->up--;
 	} else if (!c->dialled) {
 		n->half_open--;
@@ -201,8 +202,8 @@ static int message_deliver(const struct connection *c, const struct message *m,
 }
 
 /* Errors: TK_ECANCELED for a farewell; others end the connection too. */
-static int message_handle(const struct connection *c, const struct message *m,
-	struct node_effects *out, struct errmsg *msg)
+static int message_handle(struct connection *c, const struct message *m, struct node_effects *out,
+	struct errmsg *msg)
 {
 	struct message answer;
 
@@ -213,6 +214,7 @@ static int message_handle(const struct connection *c, const struct message *m,
 	case MESSAGE_PONG:
 		return TK_OK; /* that it came is all we wanted */
 	case MESSAGE_GOODBYE:
+		c->farewell = m->goodbye.reason;
 		return goodbye_received(&m->goodbye, msg);
 	default:
 		return message_deliver(c, m, out, msg);

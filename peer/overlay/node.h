@@ -51,7 +51,7 @@ enum node_effect_type {
 	                      * later events about it are ignored. Comes once for each connection, unless
 	                      * it was LOST */
 	NODE_UP = 3,         /* session open: key, role */
-	NODE_DOWN = 4,       /* session over (only after UP): text says why */
+	NODE_DOWN = 4,       /* session over (only after UP): text says why, reason what GOODBYE said */
 	NODE_MESSAGE = 5,    /* a message for the application */
 	NODE_LOG = 6,        /* a line for the log: text */
 	NODE_WRITABLE = 7,   /* what waited has gone out, down to NODE_OUTPUT_LOW: send more */
@@ -63,6 +63,7 @@ struct node_effect {
 	struct bytes bytes;      /* WRITE: bytes. MESSAGE: the bytes that message borrows from */
 	struct public_key key;   /* UP, DOWN */
 	enum role role;
+	uint32_t reason;         /* DOWN: enum goodbye_reason of the other side; 0: it said none */
 	struct message message;  /* MESSAGE */
 	char text[TEXT_MAX];
 };

@@ -202,8 +202,8 @@ static int message_deliver(const struct connection *c, const struct message *m,
 }
 
 /* Errors: TK_ECANCELED for a farewell; others end the connection too. */
-static int message_handle(struct connection *c, const struct message *m, struct node_effects *out,
-	struct errmsg *msg)
+static int message_handle(
+	struct connection *c, const struct message *m, struct node_effects *out, struct errmsg *msg)
 {
 	struct message answer;
 

@@ -1,0 +1,292 @@
+/* See worker.h. Plain POSIX: a loop over one pipe, looked at between two steps of a computation. */
+#include "peer/agent/worker.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#ifdef __linux__
+#include <sys/prctl.h>
+#endif
+
+#include "peer/agent/worker_protocol.h"
+#include "tasks/math/engine.h"
+#include "tasks/unit/run.h"
+#include "tasks/unit/shard_cache.h"
+
+#define READ_BYTES 65536u
+
+struct worker {
+	int in, out;
+	bool ended;	      /* no more input will come */
+	bool broken;	      /* and it is the agent's fault, or the pipe's */
+	struct bytes arrived; /* not consumed yet */
+	bool has_recipe;
+	struct recipe recipe;
+	struct digest recipe_digest;
+	struct shard_cache shards;
+	const struct engine *engine;
+	uint64_t job; /* being computed; 0: none */
+	bool cancelled;
+	uint32_t percent; /* last told */
+};
+
+void worker_confine(void)
+{
+	struct rlimit none = {0, 0};
+
+	/* Each only makes the worker a better guest: it works as well where one is refused. */
+	errno = 0;
+	(void)!nice(19);
+	(void)setrlimit(RLIMIT_CORE, &none);
+	signal(SIGINT, SIG_IGN); /* Ctrl-C reaches the whole group; the agent decides */
+	signal(SIGPIPE, SIG_IGN);
+#ifdef __linux__
+	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+	(void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+#endif
+}
+
+static void worker_break(struct worker *w, const char *why)
+{
+	fprintf(stderr, "worker: %s\n", why);
+	w->broken = w->ended = true;
+}
+
+/* Reads what is there, waiting for it when told to. */
+static void worker_read(struct worker *w, bool wait)
+{
+	struct pollfd fd = {.fd = w->in, .events = POLLIN};
+	ssize_t n;
+	int ready;
+
+	do
+		ready = poll(&fd, 1, wait ? -1 : 0);
+	while (ready < 0 && errno == EINTR);
+	if (ready <= 0)
+		return;
+	if (bytes_reserve(&w->arrived, READ_BYTES) != TK_OK) {
+		worker_break(w, "out of memory");
+		return;
+	}
+	do
+		n = read(w->in, w->arrived.data + w->arrived.len, READ_BYTES);
+	while (n < 0 && errno == EINTR);
+	if (n > 0)
+		w->arrived.len += (size_t)n;
+	else if (n == 0 || (errno != EAGAIN && errno != EWOULDBLOCK))
+		w->ended = true;
+}
+
+static void worker_write(struct worker *w, struct span data)
+{
+	struct pollfd fd = {.fd = w->out, .events = POLLOUT};
+
+	for (size_t at = 0; at < data.len && !w->ended;) {
+		ssize_t n = write(w->out, data.data + at, data.len - at);
+
+		if (n > 0)
+			at += (size_t)n;
+		else if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+			(void)poll(&fd, 1, -1);
+		else if (n == 0 || errno != EINTR)
+			w->ended = true; /* the agent is gone */
+	}
+}
+
+static void worker_say(struct worker *w, const struct worker_message *m)
+{
+	struct bytes frame = {0};
+
+	if (worker_message_encode(m, &frame) == TK_OK)
+		worker_write(w, bytes_span(&frame));
+	else
+		worker_break(w, "out of memory");
+	bytes_close(&frame);
+}
+
+static void worker_say_failed(struct worker *w, uint64_t job, int code, const char *text)
+{
+	struct worker_message m = {.type = WORKER_FAILED, .job = job, .code = code};
+
+	snprintf(m.text, sizeof(m.text), "%.250s", text[0] != '\0' ? text : error_text(code));
+	worker_say(w, &m);
+}
+
+/* During a run only CANCEL may come next; anything else is for after it. */
+static void worker_look(struct worker *w)
+{
+	struct worker_message m;
+	size_t used;
+
+	worker_read(w, false);
+	while (worker_message_decode(&m, bytes_span(&w->arrived), &used, NULL) == TK_OK &&
+		m.type == WORKER_CANCEL) {
+		w->cancelled |= m.job == w->job;
+		bytes_consume(&w->arrived, used);
+	}
+}
+
+static int worker_step(void *context, uint32_t done, uint32_t total)
+{
+	struct worker *w = context;
+	uint32_t percent = total != 0 ? (uint32_t)((uint64_t)done * 100 / total) : 0;
+	struct worker_message m = {
+		.type = WORKER_PROGRESS, .job = w->job, .done = done, .total = total};
+
+	worker_look(w);
+	if (percent != w->percent) {
+		w->percent = percent;
+		worker_say(w, &m);
+	}
+	return w->cancelled || w->ended;
+}
+
+static void worker_forget(struct worker *w)
+{
+	shard_cache_close(&w->shards);
+	if (w->has_recipe)
+		recipe_close(&w->recipe);
+	w->has_recipe = false;
+}
+
+static void take_recipe(struct worker *w, const struct worker_message *m)
+{
+	struct errmsg msg = {{0}};
+
+	worker_forget(w);
+	if (recipe_decode(&w->recipe, m->bytes, &msg) != TK_OK) {
+		worker_break(w, msg.text);
+		return;
+	}
+	digest_blob(&w->recipe_digest, m->bytes.data, m->bytes.len);
+	w->has_recipe = true;
+}
+
+static void take_shard(struct worker *w, const struct worker_message *m)
+{
+	struct errmsg msg = {{0}};
+	struct bytes copy = {0};
+	int rc;
+
+	if (!w->has_recipe) {
+		worker_break(w, "a shard came before its recipe");
+		return;
+	}
+	if (w->shards.bytes + m->bytes.len > WORKER_SHARDS_MAX) {
+		worker_break(w, "more shards than a worker keeps");
+		return;
+	}
+	rc = bytes_append(&copy, m->bytes.data, m->bytes.len);
+	if (rc == TK_OK)
+		rc = shard_cache_add(&w->shards, &w->recipe, &m->digest, &copy, &msg);
+	bytes_close(&copy);
+	if (rc != TK_OK)
+		worker_break(w, msg.text[0] != '\0' ? msg.text : error_text(rc));
+}
+
+static int run_unit(struct worker *w, const struct unit *unit, struct span parameters,
+	struct unit_result *result, struct errmsg *msg)
+{
+	struct shard_source source = {.context = &w->shards, .get = shard_cache_get};
+	struct run_progress progress = {.context = w, .step = worker_step};
+
+	if (!w->has_recipe || !digest_equal(&unit->recipe, &w->recipe_digest))
+		return errmsg_set(msg, TK_EINVAL, "the unit is about another recipe");
+	return unit_run(&w->recipe, unit, w->engine, parameters, &source, &progress, result, msg);
+}
+
+static void take_run(struct worker *w, const struct worker_message *m)
+{
+	struct unit_result result = {0};
+	struct errmsg msg = {{0}};
+	struct unit unit;
+	uint64_t job = m->job;
+	int rc = unit_decode(&unit, m->unit, &msg);
+
+	w->job = job;
+	w->cancelled = false;
+	w->percent = 0;
+	if (rc == TK_OK)
+		rc = run_unit(w, &unit, m->bytes, &result, &msg);
+	w->job = 0;
+	if (rc == TK_OK) {
+		struct worker_message answer = {.type = WORKER_RESULT,
+			.job = job,
+			.claim = bytes_span(&result.claim),
+			.bytes = bytes_span(&result.payload)};
+
+		worker_say(w, &answer);
+		unit_result_close(&result);
+	} else {
+		worker_say_failed(w, job, rc, msg.text);
+	}
+}
+
+/* What arrives during a run may move the buffer, so the run takes it over and the rest is copied. */
+static void begin_run(struct worker *w, size_t used)
+{
+	struct bytes frame = w->arrived;
+	struct worker_message m;
+	size_t again;
+
+	w->arrived = (struct bytes){0};
+	if (bytes_append(&w->arrived, frame.data + used, frame.len - used) != TK_OK ||
+		worker_message_decode(&m, bytes_span(&frame), &again, NULL) != TK_OK) {
+		worker_break(w, "out of memory");
+		bytes_close(&frame);
+		return;
+	}
+	take_run(w, &m);
+	bytes_close(&frame);
+}
+
+/* True when a whole message was there and has been dealt with. */
+static bool worker_take(struct worker *w)
+{
+	struct worker_message m;
+	struct errmsg msg = {{0}};
+	size_t used;
+	int rc = worker_message_decode(&m, bytes_span(&w->arrived), &used, &msg);
+
+	if (rc == TK_ENOENT)
+		return false;
+	if (rc != TK_OK) {
+		worker_break(w, msg.text);
+		return false;
+	}
+	if (m.type == WORKER_RUN) {
+		begin_run(w, used);
+		return true;
+	}
+	if (m.type == WORKER_RECIPE)
+		take_recipe(w, &m);
+	else if (m.type == WORKER_SHARD)
+		take_shard(w, &m);
+	else if (m.type != WORKER_CANCEL) /* of a job that has ended: nothing to do */
+		worker_break(w, "the agent sent what only workers send");
+	bytes_consume(&w->arrived, used);
+	return true;
+}
+
+int worker_serve(int in, int out)
+{
+	struct worker w = {.in = in, .out = out, .engine = engine_best()};
+	struct errmsg msg = {{0}};
+
+	if (engine_enter_thread(&msg) != TK_OK) {
+		fprintf(stderr, "worker: %s\n", msg.text);
+		return 1;
+	}
+	while (!w.ended) {
+		worker_read(&w, true);
+		while (!w.ended && worker_take(&w))
+			;
+	}
+	worker_forget(&w);
+	bytes_close(&w.arrived);
+	return w.broken ? 1 : 0;
+}

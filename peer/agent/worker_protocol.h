@@ -1,0 +1,43 @@
+/* What the agent and its worker process say to each other over the worker's stdin and stdout.
+ *
+ * A frame is a u32 LE length and one MessagePack array [type, fields…]. The worker keeps one recipe and
+ * the shards that follow it; a new RECIPE drops them all, so the agent always knows what it has. One
+ * RUN at a time; while it runs nothing but CANCEL is sent, and what follows waits in the pipe. */
+#ifndef PEER_AGENT_WORKER_PROTOCOL_H
+#define PEER_AGENT_WORKER_PROTOCOL_H
+
+#include "peer/wire/messages.h"
+
+#define WORKER_FRAME_MAX  (BLOB_BYTES_MAX + 65536)
+#define WORKER_SHARDS_MAX (1u << 30) /* bytes of shards kept at once */
+
+enum worker_message_type {
+	WORKER_RECIPE = 1,   /* agent → worker: bytes */
+	WORKER_SHARD = 2,    /* digest, bytes */
+	WORKER_RUN = 3,	     /* job, unit, bytes (the parameters) */
+	WORKER_CANCEL = 4,   /* job */
+	WORKER_PROGRESS = 5, /* worker → agent: job, done, total */
+	WORKER_RESULT = 6,   /* job, claim, bytes (the payload) */
+	WORKER_FAILED = 7,   /* job, code, text */
+};
+
+struct worker_message {
+	enum worker_message_type type;
+	uint64_t job;
+	uint32_t done, total;
+	int code; /* enum tk_error */
+	struct digest digest;
+	struct span unit, claim;
+	struct span bytes; /* borrowed, as the other spans */
+	char text[TEXT_MAX];
+};
+
+/* Appends a whole frame. Errors: TK_ENOMEM; out is then as before. */
+int worker_message_encode(const struct worker_message *m, struct bytes *out) TK_CHECKED;
+
+/* Reads the first frame of what has arrived: TK_OK, *m (borrows from in) and *used, the bytes to
+ * consume; TK_ENOENT when it is not whole yet. Errors: TK_ELIMIT, TK_EPROTO. */
+int worker_message_decode(
+	struct worker_message *m, struct span in, size_t *used, struct errmsg *msg) TK_CHECKED;
+
+#endif

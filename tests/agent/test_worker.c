@@ -1,0 +1,380 @@
+/* The worker process: forked here, spoken to over a socket, compared with the same unit run in this
+ * process. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "peer/agent/worker.h"
+#include "peer/agent/worker_protocol.h"
+#include "tests/lib/tiny.h"
+#include "tasks/base/mem.h"
+#include "tasks/unit/merge.h"
+#include "tasks/model/model.h"
+#include "tasks/unit/train.h"
+
+struct bench {
+	struct tiny tiny;
+	struct bytes recipe;
+	struct bytes parameters;
+	struct digest parameters_digest;
+	pid_t pid;
+	int fd;
+	struct bytes to_send;
+	struct bytes arrived;
+	size_t used;
+};
+
+static void bench_spawn(struct bench *b)
+{
+	int fds[2];
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+	b->pid = fork();
+	assert_true(b->pid >= 0);
+	if (b->pid == 0) {
+		close(fds[0]);
+		_exit(worker_serve(fds[1], fds[1]));
+	}
+	close(fds[1]);
+	b->fd = fds[0];
+}
+
+static int setup(void **state)
+{
+	static struct bench b;
+	float *theta;
+	struct model model;
+
+	memset(&b, 0, sizeof(b));
+	assert_int_equal(crypto_start(), TK_OK);
+	assert_true(tiny_init(&b.tiny, MODEL_MLP));
+	assert_int_equal(recipe_encode(&b.tiny.recipe, &b.recipe, NULL), TK_OK);
+	assert_int_equal(
+		model_init(&model, &b.tiny.recipe.model, &b.tiny.recipe.data, NULL), TK_OK);
+	assert_int_equal(train_initial(&b.tiny.recipe, &theta, NULL), TK_OK);
+	assert_int_equal(parameters_encode(&b.parameters, theta, model.parameters), TK_OK);
+	digest_blob(&b.parameters_digest, b.parameters.data, b.parameters.len);
+	mem_free(theta);
+	bench_spawn(&b);
+	*state = &b;
+	return 0;
+}
+
+/* The worker's exit code, once its input has ended. */
+static int bench_exit(struct bench *b)
+{
+	int status;
+
+	if (b->fd >= 0)
+		close(b->fd);
+	b->fd = -1;
+	assert_int_equal(waitpid(b->pid, &status, 0), b->pid);
+	b->pid = 0;
+	assert_true(WIFEXITED(status));
+	return WEXITSTATUS(status);
+}
+
+static int teardown(void **state)
+{
+	struct bench *b = *state;
+
+	if (b->pid != 0)
+		(void)bench_exit(b);
+	tiny_close(&b->tiny);
+	bytes_close(&b->recipe);
+	bytes_close(&b->parameters);
+	bytes_close(&b->to_send);
+	bytes_close(&b->arrived);
+	return 0;
+}
+
+static void queue(struct bench *b, struct worker_message m)
+{
+	assert_int_equal(worker_message_encode(&m, &b->to_send), TK_OK);
+}
+
+/* All that is queued in one piece, as far as a socket has pieces. */
+static void flush(struct bench *b)
+{
+	assert_int_equal(send(b->fd, b->to_send.data, b->to_send.len, MSG_NOSIGNAL),
+		(ssize_t)b->to_send.len);
+	b->to_send.len = 0;
+}
+
+/* The next message that is not PROGRESS. False: the worker went away. */
+static bool hear(struct bench *b, struct worker_message *m)
+{
+	for (;;) {
+		uint8_t part[4096];
+		ssize_t n;
+		int rc;
+
+		bytes_consume(&b->arrived, b->used);
+		b->used = 0;
+		rc = worker_message_decode(m, bytes_span(&b->arrived), &b->used, NULL);
+		if (rc == TK_OK && m->type != WORKER_PROGRESS)
+			return true;
+		if (rc == TK_OK)
+			continue;
+		assert_int_equal(rc, TK_ENOENT);
+		n = read(b->fd, part, sizeof(part));
+		if (n <= 0)
+			return false;
+		assert_int_equal(bytes_append(&b->arrived, part, (size_t)n), TK_OK);
+	}
+}
+
+static void queue_project(struct bench *b)
+{
+	const struct dataset_part *train = &b->tiny.recipe.data.train;
+
+	queue(b, (struct worker_message){.type = WORKER_RECIPE, .bytes = bytes_span(&b->recipe)});
+	for (uint32_t i = 0; i < train->shards; i++) {
+		struct worker_message m = {.type = WORKER_SHARD, .digest = train->digests[i]};
+
+		assert_int_equal(shard_cache_get(&b->tiny.cache, &m.digest, &m.bytes, NULL), TK_OK);
+		queue(b, m);
+		flush(b);
+	}
+}
+
+static void queue_run(struct bench *b, uint64_t job, uint32_t index, struct unit *unit)
+{
+	struct bytes encoded = {0};
+
+	unit_describe(unit, &b->tiny.recipe_digest, 0, index, &b->parameters_digest);
+	assert_int_equal(unit_encode(unit, &encoded), TK_OK);
+	queue(b, (struct worker_message){.type = WORKER_RUN,
+			 .job = job,
+			 .unit = bytes_span(&encoded),
+			 .bytes = bytes_span(&b->parameters)});
+	bytes_close(&encoded);
+}
+
+static void expect_result(struct bench *b, uint64_t job, const struct unit *unit)
+{
+	struct unit_result want;
+	struct worker_message m;
+
+	assert_int_equal(unit_run(&b->tiny.recipe, unit, engine_find("baseline"),
+				 bytes_span(&b->parameters), &b->tiny.source, NULL, &want, NULL),
+		TK_OK);
+	assert_true(hear(b, &m));
+	assert_int_equal(m.type, WORKER_RESULT);
+	assert_int_equal(m.job, job);
+	assert_true(span_equal(m.claim, bytes_span(&want.claim)));
+	assert_true(span_equal(m.bytes, bytes_span(&want.payload)));
+	unit_result_close(&want);
+}
+
+static void the_worker_computes_what_this_process_computes(void **state)
+{
+	struct bench *b = *state;
+	struct unit unit;
+
+	queue_project(b);
+	for (uint32_t i = 0; i < 3; i++) {
+		queue_run(b, i + 1, i, &unit);
+		flush(b);
+		expect_result(b, i + 1, &unit);
+	}
+	assert_int_equal(bench_exit(b), 0);
+}
+
+static void cancel_stops_a_run_and_the_next_one_follows(void **state)
+{
+	struct bench *b = *state;
+	struct worker_message m;
+	struct unit unit;
+
+	queue_project(b);
+	queue_run(b, 1, 0, &unit);
+	queue(b, (struct worker_message){.type = WORKER_CANCEL, .job = 1});
+	queue_run(b, 2, 1, &unit);
+	flush(b);
+	assert_true(hear(b, &m));
+	assert_int_equal(m.type, WORKER_FAILED);
+	assert_int_equal(m.job, 1);
+	assert_int_equal(m.code, TK_ECANCELED);
+	expect_result(b, 2, &unit);
+}
+
+static void cancel_of_another_job_stops_nothing(void **state)
+{
+	struct bench *b = *state;
+	struct unit unit;
+
+	queue_project(b);
+	queue_run(b, 5, 0, &unit);
+	queue(b, (struct worker_message){.type = WORKER_CANCEL, .job = 4});
+	flush(b);
+	expect_result(b, 5, &unit);
+}
+
+static void parameters_of_another_digest_are_not_used(void **state)
+{
+	struct bench *b = *state;
+	struct worker_message m;
+	struct unit unit;
+
+	queue_project(b);
+	b->parameters.data[3] ^= 1;
+	queue_run(b, 1, 0, &unit);
+	flush(b);
+	assert_true(hear(b, &m));
+	assert_int_equal(m.type, WORKER_FAILED);
+	assert_int_equal(m.code, TK_ECORRUPT);
+}
+
+static void a_unit_of_another_recipe_is_not_computed(void **state)
+{
+	struct bench *b = *state;
+	struct worker_message m;
+	struct unit unit;
+
+	queue_project(b);
+	b->tiny.recipe_digest.b[0] ^= 1;
+	queue_run(b, 1, 0, &unit);
+	flush(b);
+	assert_true(hear(b, &m));
+	assert_int_equal(m.type, WORKER_FAILED);
+}
+
+static void a_unit_without_its_shards_is_not_computed(void **state)
+{
+	struct bench *b = *state;
+	struct worker_message m;
+	struct unit unit;
+
+	queue_project(b);
+	/* the same recipe again drops the shards */
+	queue(b, (struct worker_message){.type = WORKER_RECIPE, .bytes = bytes_span(&b->recipe)});
+	queue_run(b, 1, 0, &unit);
+	flush(b);
+	assert_true(hear(b, &m));
+	assert_int_equal(m.type, WORKER_FAILED);
+	assert_int_equal(m.code, TK_ENOENT);
+}
+
+static void a_shard_with_a_wrong_byte_ends_the_worker(void **state)
+{
+	struct bench *b = *state;
+	struct worker_message m = {.type = WORKER_SHARD};
+	struct bytes bad = {0};
+
+	m.digest = b->tiny.recipe.data.train.digests[0];
+	assert_int_equal(shard_cache_get(&b->tiny.cache, &m.digest, &m.bytes, NULL), TK_OK);
+	assert_int_equal(bytes_append(&bad, m.bytes.data, m.bytes.len), TK_OK);
+	bad.data[0] ^= 1;
+	m.bytes = bytes_span(&bad);
+	queue(b, (struct worker_message){.type = WORKER_RECIPE, .bytes = bytes_span(&b->recipe)});
+	queue(b, m);
+	flush(b);
+	bytes_close(&bad);
+	assert_false(hear(b, &m));
+	assert_int_equal(bench_exit(b), 1);
+}
+
+static void the_end_of_input_ends_the_worker_in_peace(void **state)
+{
+	assert_int_equal(bench_exit(*state), 0);
+}
+
+static void garbage_ends_the_worker(void **state)
+{
+	struct bench *b = *state;
+	struct worker_message m;
+	static const uint8_t huge[4] = {0xff, 0xff, 0xff, 0xff};
+
+	assert_int_equal(bytes_append(&b->to_send, huge, sizeof(huge)), TK_OK);
+	flush(b);
+	assert_false(hear(b, &m));
+	assert_int_equal(bench_exit(b), 1);
+}
+
+static void every_message_survives_its_frame(void **state)
+{
+	struct bench *b = *state;
+	static const uint8_t data[] = "some bytes";
+	struct span s = span_of(data, sizeof(data));
+
+	for (uint32_t type = WORKER_RECIPE; type <= WORKER_FAILED; type++) {
+		struct worker_message m = {.type = type,
+			.job = 7,
+			.done = 3,
+			.total = 9,
+			.code = TK_ENOMEM,
+			.unit = s,
+			.claim = s,
+			.bytes = s,
+			.text = "why"};
+		struct worker_message got;
+		struct bytes frame = {0};
+		size_t used;
+
+		assert_int_equal(worker_message_encode(&m, &frame), TK_OK);
+		for (size_t n = 0; n < frame.len; n++)
+			assert_int_equal(
+				worker_message_decode(&got, span_of(frame.data, n), &used, NULL),
+				TK_ENOENT);
+		assert_int_equal(
+			worker_message_decode(&got, bytes_span(&frame), &used, NULL), TK_OK);
+		assert_int_equal(used, frame.len);
+		assert_int_equal(got.type, type);
+		if (type == WORKER_RESULT)
+			assert_true(span_equal(got.claim, s) && span_equal(got.bytes, s));
+		if (type == WORKER_FAILED)
+			assert_true(got.code == TK_ENOMEM && strcmp(got.text, "why") == 0);
+		bytes_close(&frame);
+	}
+	(void)b;
+}
+
+static void a_bent_frame_is_refused_or_reads_within_its_limits(void **state)
+{
+	struct bench *b = *state;
+	struct worker_message m = {.type = WORKER_SHARD, .bytes = bytes_span(&b->recipe)};
+	struct bytes frame = {0};
+
+	assert_int_equal(worker_message_encode(&m, &frame), TK_OK);
+	for (size_t at = 0; at < 48; at++)
+		for (int bit = 0; bit < 8; bit++) {
+			struct worker_message got;
+			size_t used;
+			int rc;
+
+			frame.data[at] ^= (uint8_t)(1 << bit);
+			rc = worker_message_decode(&got, bytes_span(&frame), &used, NULL);
+			if (rc == TK_OK)
+				assert_true(got.bytes.len <= frame.len && used <= frame.len);
+			frame.data[at] ^= (uint8_t)(1 << bit);
+		}
+	bytes_close(&frame);
+}
+
+int main(void)
+{
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		TEST(the_worker_computes_what_this_process_computes),
+		TEST(cancel_stops_a_run_and_the_next_one_follows),
+		TEST(cancel_of_another_job_stops_nothing),
+		TEST(parameters_of_another_digest_are_not_used),
+		TEST(a_unit_of_another_recipe_is_not_computed),
+		TEST(a_unit_without_its_shards_is_not_computed),
+		TEST(a_shard_with_a_wrong_byte_ends_the_worker),
+		TEST(the_end_of_input_ends_the_worker_in_peace),
+		TEST(garbage_ends_the_worker),
+		TEST(every_message_survives_its_frame),
+		TEST(a_bent_frame_is_refused_or_reads_within_its_limits),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

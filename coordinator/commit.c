@@ -1,9 +1,9 @@
 /* A result's way in: COMMIT, REVEAL, and the ways in which it does not come.
  *
  * Lateness. When the first reveal of a unit is recorded, its replicas that have not committed yet
- * become late: what they bring earns nothing and can only count against its author. A replica that is
- * ordered after that (a replacement, a dispute's extra) is not late: what was revealed went to the
- * coordinator alone, and only results that were revealed too are ever compared. */
+ * become late: what they bring earns nothing and can only count against its author. A replica that
+ * is ordered after that (a replacement, a dispute's extra) is not late: what was revealed went to
+ * the coordinator alone, and only results that were revealed too are ever compared. */
 #include <stdio.h>
 #include <string.h>
 
@@ -190,6 +190,8 @@ static void reveal_record(struct core *c, struct core_replica *r, const struct m
 	if (r->unit->revealed)
 		return;
 	r->unit->revealed = true;
+	r->unit->row.wanted = r->unit->project->row.quorum; /* backups have become moot */
+	unit_changed(c, r->unit);
 	for (struct core_replica *x = r->unit->replicas; x != NULL; x = x->unit_next) {
 		if (x->row.committed_ms != 0)
 			continue;
@@ -237,8 +239,8 @@ void reveal_take(struct core *c, struct core_peer *peer, const struct message_re
 	/* else: it repeats itself */
 }
 
-/* No error before a commitment; after it, it is the announcement that nothing will be opened. Always
- * answered with SETTLED, so that the peer can forget the lease. */
+/* No error before a commitment; after it, it is the announcement that nothing will be opened.
+ * Always answered with SETTLED, so that the peer can forget the lease. */
 void abandon_take(struct core *c, struct core_peer *peer, const struct message_abandon *m)
 {
 	struct core_replica *r = replica_own(c, peer, &m->nonce);

@@ -1,5 +1,6 @@
-/* One step of the coordinator: an event in, effects out. Here are the dispatch, the clock's tick and
- * the order in which the parts look at what an event changed; core_state.h is the map of the parts. */
+/* One step of the coordinator: an event in, effects out. Here are the dispatch, the clock's tick
+ * and the order in which the parts look at what an event changed; core_state.h is the map of the
+ * parts. */
 #include <string.h>
 
 #include "coordinator/core_state.h"
@@ -137,7 +138,8 @@ static void message_take(struct core *c, struct core_peer *peer, const struct me
 	}
 }
 
-/* The first step after loading: queued projects start, and everybody is away for a moment longer. */
+/* The first step after loading: queued projects start, and everybody is away for a
+ * moment longer. */
 static void peer_away(void *owner, void *context)
 {
 	struct core_peer *peer = owner;
@@ -237,6 +239,7 @@ int core_step(struct core *c, const struct core_event *event, struct core_effect
 	if (c->error == TK_OK)
 		conclude(c, event->type == CORE_TICK);
 	changes_flush(c);
+	peers_forget(c);
 	effects_join(c);
 	if (c->error != TK_OK)
 		effects_cut(out, before);
@@ -247,6 +250,11 @@ int core_step(struct core *c, const struct core_event *event, struct core_effect
 size_t core_peers_connected(const struct core *c)
 {
 	return c->connected;
+}
+
+size_t core_identities(const struct core *c)
+{
+	return c->peers.count;
 }
 
 size_t core_peer_leases(const struct core *c, const struct public_key *key, bool *connected)

@@ -1,10 +1,10 @@
 /* The coordinator's core: plans, leases, judges and decides when to merge; without I/O.
  *
  * core_step(core, event, out). Time and randomness arrive in events. Effects leave in order and the
- * shell keeps it: first everything that is to be remembered (SAVE_*, STORE_BLOB), in one transaction
- * for a batch of events, and only after its commit everything that is said (SEND, DROP) or started
- * (MERGE, REFEREE). So nothing is acknowledged that a crash could lose. After a crash the core is
- * rebuilt from the rows (core_load_*), and peers repeat their COMMITs. */
+ * shell keeps it: first everything that is to be remembered (SAVE_*, STORE_BLOB), in one
+ * transaction for a batch of events, and only after its commit everything that is said (SEND, DROP)
+ * or started (MERGE, REFEREE). So nothing is acknowledged that a crash could lose. After a crash
+ * the core is rebuilt from the rows (core_load_*), and peers repeat their COMMITs. */
 #ifndef COORDINATOR_CORE_H
 #define COORDINATOR_CORE_H
 
@@ -107,20 +107,21 @@ struct core;
 struct core *core_new(const struct key_pair *root);
 void core_free(struct core *c);
 
-/* Rebuilding from the store, before the first step: projects (with recipes), then peers, then units of
- * the rounds in progress, then replicas of those rounds. Errors: TK_ECORRUPT, TK_ENOMEM. */
+/* Rebuilding from the store, before the first step: projects (with recipes), then peers, then units
+ * of the rounds in progress, then replicas of those rounds. Errors: TK_ECORRUPT, TK_ENOMEM. */
 int core_load_project(struct core *c, const struct project_row *row, struct span recipe,
 	struct errmsg *msg) TK_CHECKED;
 int core_load_peer(struct core *c, const struct peer_row *row) TK_CHECKED;
 int core_load_unit(struct core *c, const struct unit_row *row, struct errmsg *msg) TK_CHECKED;
 int core_load_replica(struct core *c, const struct replica_row *row, struct errmsg *msg) TK_CHECKED;
 
-/* One step. Bad input of a peer is an effect (DROP), not an error. Errors: TK_ENOMEM: the shell must
- * forget the core and load it again. */
+/* One step. Bad input of a peer is an effect (DROP), not an error. Errors: TK_ENOMEM: the shell
+ * must forget the core and load it again. */
 int core_step(struct core *c, const struct core_event *event, struct core_effects *out) TK_CHECKED;
 
 /* For status: how many peers are connected, and what each is computing. */
 size_t core_peers_connected(const struct core *c);
+size_t core_identities(const struct core *c); /* kept in memory, connected or not */
 size_t core_peer_leases(const struct core *c, const struct public_key *key, bool *connected);
 
 #endif

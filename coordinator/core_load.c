@@ -1,5 +1,6 @@
-/* Rebuilding the core from its rows. The rows were ours, but disks err: what does not fit together is
- * refused with a sentence, not trusted. Rows of ended projects and of earlier rounds are passed over. */
+/* Rebuilding the core from its rows. The rows were ours, but disks err: what does not fit together
+ * is refused with a sentence, not trusted. Rows of ended projects and of earlier rounds are passed
+ * over. */
 #include "coordinator/core_state.h"
 #include "tasks/base/mem.h"
 #include "tasks/base/require.h"
@@ -45,7 +46,8 @@ int core_load_peer(struct core *c, const struct peer_row *row)
 	return TK_OK;
 }
 
-/* The unit that a row of this project, round and index is about; NULL when it is not in progress. */
+/* The unit that a row of this project, round and index is about; NULL when it is not in
+ * progress. */
 static int unit_find(struct core *c, uint64_t project, uint32_t round, uint32_t index,
 	struct core_unit **out, struct errmsg *msg)
 {

@@ -1,14 +1,14 @@
 /* What the core holds in memory, and the parts that work on it. Private to coordinator/.
  *
  * Facts live in rows (rows.h); everything else here follows from them or is lost in a crash without
- * harm. A part that changes a row marks it (effects.c) and one that changes what is known about a unit
- * touches the unit; at the end of the step judge.c looks at each touched unit once. So no part calls
- * another in circles, and the order in which facts arrive does not matter.
+ * harm. A part that changes a row marks it (effects.c) and one that changes what is known about a
+ * unit touches the unit; at the end of the step judge.c looks at each touched unit once. So no part
+ * calls another in circles, and the order in which facts arrive does not matter.
  *
- * What grows with what: a message costs one or two lookups and the handful of replicas of one unit; a
- * lease also a scan of its round's units; a tick a scan of the units in progress. Nothing but a peer's
- * own coming and going looks at all peers. Memory: a struct for each identity that ever asked for work,
- * and the rows of rounds in progress. */
+ * What grows with what: a message costs one or two lookups and the handful of replicas of one unit;
+ * a lease also a scan of its round's units; a tick a scan of the units in progress. Nothing but a
+ * peer's own coming and going looks at all peers. Memory: a struct for each identity that ever
+ * asked for work, and the rows of rounds in progress. */
 #ifndef COORDINATOR_CORE_STATE_H
 #define COORDINATOR_CORE_STATE_H
 
@@ -21,7 +21,9 @@ struct core_peer {
 	conn_id conn;	  /* 0: not connected */
 	uint64_t gone_ms; /* not connected: from when on its leases are not waited for */
 	bool known;	  /* it asked for work once: it has a row */
-	uint32_t leases;  /* replicas LEASED */
+	bool dropped;	  /* in this step: a stranger may be forgotten after it */
+	struct core_peer *dropped_next;
+	uint32_t leases; /* replicas LEASED */
 	struct core_replica *replicas;
 	uint32_t wants; /* leases it could take; > 0 on the list of the hungry */
 	struct core_peer *hungry_before, *hungry_after;
@@ -106,6 +108,7 @@ struct core {
 	struct core_unit *changed_units;
 	struct core_replica *changed_replicas;
 	struct core_peer *changed_peers;
+	struct core_peer *dropped_peers;
 };
 
 /* effects.c: rows to save, things to say. Never fail visibly: c->error sticks. */
@@ -143,6 +146,7 @@ void peer_protocol(struct core *c, struct core_peer *peer, const char *format, .
 void peer_retire(struct core *c, struct core_peer *peer, const char *why);
 void peer_hungry(struct core *c, struct core_peer *peer, uint32_t wants); /* 0: not any more */
 bool peer_gone(const struct core *c, const struct core_peer *peer, uint64_t patience_ms);
+void peers_forget(struct core *c); /* strangers that were dropped in this step */
 void peer_label(const struct core_peer *peer, char out[17]);
 /* Links r to its unit and peer and makes it findable by nonce. */
 int replica_attach(struct core *c, struct core_replica *r, struct core_unit *u,
@@ -199,6 +203,7 @@ void dispute_open(struct core *c, struct core_unit *u);
 void audit_open(struct core *c, struct core_unit *u);
 void dispute_decide(struct core *c, struct core_unit *u);
 void dispute_convict(struct core *c, struct core_replica *r);
+void dispute_again(struct core *c, struct core_unit *u); /* the referee's word is put aside */
 void referees_start(struct core *c);
 void referee_answer(struct core *c, const struct core_event *event);
 

@@ -1,9 +1,11 @@
-/* Disputes: the referee (the coordinator's own machine, computing the unit twice) decides who is right.
+/* Disputes: the referee (the coordinator's own machine, computing the unit twice) decides who is
+ * right.
  *
- * Nobody is convicted on the referee's word alone: only when at least one independent replica equals
- * its result are the others proven wrong, and their identities retired. If none equals it, more
- * replicas are asked for; when REPLICAS_PER_UNIT of them differ from it, our own machine is the likelier
- * culprit and the project pauses. So no peer whose result was right is ever retired. */
+ * Nobody is convicted on the referee's word alone: only when at least one independent replica
+ * equals its result are the others proven wrong, and their identities retired. If none equals it,
+ * more replicas are asked for; when REPLICAS_PER_UNIT of them differ from it, our own machine is
+ * the likelier culprit and the project pauses. So no peer whose result was right is
+ * ever retired. */
 #include <stdio.h>
 #include <string.h>
 
@@ -120,6 +122,16 @@ void dispute_decide(struct core *c, struct core_unit *u)
 	unit_settle(c, u);
 }
 
+void dispute_again(struct core *c, struct core_unit *u)
+{
+	if (u->row.state != UNIT_DISPUTED || digest_is_zero(&u->row.referee))
+		return;
+	u->row.referee = (struct digest){0};
+	u->referee = REFEREE_WAITING;
+	u->project->referees++;
+	unit_changed(c, u);
+}
+
 /* Starts recomputations, oldest project first, as long as there are free places. */
 void referees_start(struct core *c)
 {
@@ -138,8 +150,8 @@ void referees_start(struct core *c)
 	}
 }
 
-/* Takes the referee's claim into the row. The claim is the shell's, but it came from another process:
- * a bad one pauses the project. */
+/* Takes the referee's claim into the row. The claim is the shell's, but it came from another
+ * process: a bad one pauses the project. */
 static int referee_claim(struct core_unit *u, struct span in, struct errmsg *msg)
 {
 	struct claim claim;

@@ -1,7 +1,7 @@
-/* What a step leaves behind. Rows that changed are marked and saved once, at the end of the step; what
- * is said waits in a second list and goes behind them, so that a shell that walks the effects in order
- * persists before it speaks. When memory is short the error sticks and the step is undone as a whole:
- * the shell forgets the core and loads it again. */
+/* What a step leaves behind. Rows that changed are marked and saved once, at the end of the step;
+ * what is said waits in a second list and goes behind them, so that a shell that walks the effects
+ * in order persists before it speaks. When memory is short the error sticks and the step is undone
+ * as a whole: the shell forgets the core and loads it again. */
 #include <stdio.h>
 #include <string.h>
 
@@ -47,7 +47,8 @@ static int reserve(struct core_effects *e, size_t more)
 	return TK_OK;
 }
 
-/* A new effect at the end of the list; the spare one, with the error set, when there is no memory. */
+/* A new effect at the end of the list; the spare one, with the error set, when there is
+ * no memory. */
 static struct core_effect *push(struct core *c, struct core_effects *e, enum core_effect_type type)
 {
 	struct core_effect *x = &c->spare;
@@ -130,8 +131,8 @@ void blob_store(struct core *c, const struct digest *digest, struct bytes *takes
 	push_bytes(c, x, takes);
 }
 
-/* A message to be filled in; what is said to somebody who is away is lost. takes (may be NULL): bytes
- * that the message's spans point into. */
+/* A message to be filled in; what is said to somebody who is away is lost. takes (may be NULL):
+ * bytes that the message's spans point into. */
 struct message *say(
 	struct core *c, struct core_peer *peer, enum message_type type, struct bytes *takes)
 {

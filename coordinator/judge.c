@@ -1,17 +1,18 @@
 /* Agreement: looks at one unit, at everything known about it now, and takes the next step.
  *
- * When reveals are asked for. As soon as the quorum has committed, from all who have; whether further
- * replicas are out (backups, hidden audits) makes no difference, so the time tells nobody about them.
- * The result is canonical when the quorum has revealed equal digests, no revealed digest differs and
- * nobody who is connected has still to open. One that differs, however late, opens a dispute
- * (dispute.c): a majority never decides, and an established peer counts like any other.
+ * When reveals are asked for. As soon as the quorum has committed, from all who have; whether
+ * further replicas are out (backups, hidden audits) makes no difference, so the time tells nobody
+ * about them. The result is canonical when the quorum has revealed equal digests, no revealed
+ * digest differs and nobody who is connected has still to open. One that differs, however late,
+ * opens a dispute (dispute.c): a majority never decides, and an established peer counts like any
+ * other.
  *
- * What counts: replicas of identities that are not retired and that are not late (commit.c). Late ones
- * can contradict but not confirm. When they alone could make up the quorum, because somebody withheld
- * his reveal and nobody else is there, the referee recomputes instead.
+ * What counts: replicas of identities that are not retired and that are not late (commit.c). Late
+ * ones can contradict but not confirm. When they alone could make up the quorum, because somebody
+ * withheld his reveal and nobody else is there, the referee recomputes instead.
  *
- * A round that has been closed for its merge is not reopened: what comes then is compared and counted,
- * and retires nobody. */
+ * A round that has been closed for its merge is not reopened: what comes then is compared and
+ * counted, and retires nobody. */
 #include <stdio.h>
 #include <string.h>
 

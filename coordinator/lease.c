@@ -1,13 +1,14 @@
-/* Handing out work: which unit a peer gets, for how long, and what happens when it does not come back.
+/* Handing out work: which unit a peer gets, for how long, and what happens when it does not come
+ * back.
  *
- * An identity gives one result for a unit, ever. When its lease ended without a commitment and nothing
- * else is left for it, it may try again under a new nonce, and the old one is dead from then on: a small
- * grid with a peer that restarts would otherwise run out of different identities.
+ * An identity gives one result for a unit, ever. When its lease ended without a commitment and
+ * nothing else is left for it, it may try again under a new nonce, and the old one is dead from
+ * then on: a small grid with a peer that restarts would otherwise run out of different identities.
  *
  * Deadlines follow the project's own durations (median + 4·MAD, never below 3 medians), and a unit
- * whose replicas are all out for longer than 3 medians gets a backup when a peer has nothing else to
- * do. A deadline only says when others may try: late results are still judged, unless their peer was
- * connected and has been told to forget them. */
+ * whose replicas are all out for longer than 3 medians gets a backup when a peer has nothing else
+ * to do. A deadline only says when others may try: late results are still judged, unless their peer
+ * was connected and has been told to forget them. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -124,10 +125,10 @@ static bool renewable(const struct core *c, const struct core_replica *r)
 	       c->now_ms >= r->row.deadline_ms + LEASE_RENEW_MS;
 }
 
-/* Disputes first, then units that others have begun, then new ones, each by index. A unit shows that
- * its results differ only when its last replica is in, and a dispute then takes a whole computation
- * more; so units begun are finished first, and the end of a round is not the time when its troubles
- * start. */
+/* Disputes first, then units that others have begun, then new ones, each by index. A unit shows
+ * that its results differ only when its last replica is in, and a dispute then takes a whole
+ * computation more; so units begun are finished first, and the end of a round is not the time when
+ * its troubles start. */
 static int urgency(const struct core_unit *u)
 {
 	if (u->row.state == UNIT_DISPUTED)
@@ -346,8 +347,9 @@ static void engine_note(struct core_peer *peer, const char *engine)
 	peer->row.engine[n] = '\0';
 }
 
-/* A peer that has reconnected asks for work after it has repeated its COMMITs. Leases of it that are
- * still open are sent again then: it may have lost them in a crash. If it has not, it knows the nonce. */
+/* A peer that has reconnected asks for work after it has repeated its COMMITs. Leases of it that
+ * are still open are sent again then: it may have lost them in a crash. If it has not, it knows the
+ * nonce. */
 static uint32_t leases_repeat(struct core *c, struct core_peer *peer)
 {
 	uint32_t sent = 0;

@@ -1,6 +1,6 @@
 /* The lives of projects, units and replicas: which moves there are, and what must hold after each.
- * A move outside these tables, or a state whose facts are missing, is a mistake of ours and stops the
- * program (REQUIRE); nothing that a peer, a file or an owner says can lead there. */
+ * A move outside these tables, or a state whose facts are missing, is a mistake of ours and stops
+ * the program (REQUIRE); nothing that a peer, a file or an owner says can lead there. */
 #include "coordinator/core_state.h"
 #include "tasks/base/require.h"
 

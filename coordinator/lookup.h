@@ -1,7 +1,7 @@
 /* A hash table of links that live inside what they find: no allocation per entry, O(1) per lookup.
  *
- * Keys are bytes of one fixed length, inside the owner. Strangers choose some of them (public keys), so
- * the hash is seeded with a secret: nobody outside can aim many keys at one slot. */
+ * Keys are bytes of one fixed length, inside the owner. Strangers choose some of them (public
+ * keys), so the hash is seeded with a secret: nobody outside can aim many keys at one slot. */
 #ifndef COORDINATOR_LOOKUP_H
 #define COORDINATOR_LOOKUP_H
 
@@ -36,8 +36,8 @@ int lookup_add(struct lookup *t, struct lookup_link *link, const void *key, void
 /* Takes out a link that is in the table. */
 void lookup_remove(struct lookup *t, struct lookup_link *link);
 
-/* Calls each(owner, context) for all, in no particular order; each may not change the table, but may
- * free the owner when the table is closed right after. */
+/* Calls each(owner, context) for all, in no particular order; each may not change the table, but
+ * may free the owner when the table is closed right after. */
 void lookup_each(const struct lookup *t, void (*each)(void *owner, void *context), void *context);
 
 #endif

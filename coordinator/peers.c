@@ -40,8 +40,8 @@ void peer_label(const struct core_peer *peer, char out[17])
 	hex_encode(out, peer->row.key.b, 8);
 }
 
-/* True when the peer has been away for longer than patience_ms. After a restart of ours everybody gets
- * RESTART_AWAY_MS more (gone_ms lies in the future then). */
+/* True when the peer has been away for longer than patience_ms. After a restart of ours everybody
+ * gets RESTART_AWAY_MS more (gone_ms lies in the future then). */
 bool peer_gone(const struct core *c, const struct core_peer *peer, uint64_t patience_ms)
 {
 	return peer->conn == 0 && c->now_ms >= peer->gone_ms + patience_ms;
@@ -140,6 +140,22 @@ void peer_drop(struct core *c, struct core_peer *peer, uint32_t reason, const ch
 		return;
 	drop_say(c, peer->conn, reason, text);
 	disconnect(c, peer);
+	if (peer->dropped)
+		return;
+	peer->dropped = true; /* forgotten later: our caller may still look at it */
+	peer->dropped_next = c->dropped_peers;
+	c->dropped_peers = peer;
+}
+
+void peers_forget(struct core *c)
+{
+	while (c->dropped_peers != NULL) {
+		struct core_peer *peer = c->dropped_peers;
+
+		c->dropped_peers = peer->dropped_next;
+		peer->dropped = false;
+		forget_if_unknown(c, peer);
+	}
 }
 
 void peer_protocol(struct core *c, struct core_peer *peer, const char *format, ...)
@@ -156,8 +172,8 @@ void peer_protocol(struct core *c, struct core_peer *peer, const char *format, .
 	peer_drop(c, peer, GOODBYE_PROTOCOL, text);
 }
 
-/* No more work for this identity. What it leased goes to others at once; what it said about units of
- * rounds in progress no longer counts, so each of these units is looked at again. */
+/* No more work for this identity. What it leased goes to others at once; what it said about units
+ * of rounds in progress no longer counts, so each of these units is looked at again. */
 void peer_retire(struct core *c, struct core_peer *peer, const char *why)
 {
 	char label[17];

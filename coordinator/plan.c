@@ -150,8 +150,8 @@ static void round_begin(struct core *c, struct core_project *p)
 	}
 }
 
-/* Tells everybody who still holds a replica of the round that it is over, saves what changed, forgets
- * it. Nobody is to blame for what was not finished. */
+/* Tells everybody who still holds a replica of the round that it is over, saves what changed,
+ * forgets it. Nobody is to blame for what was not finished. */
 static void round_end(struct core *c, struct core_project *p, enum verdict verdict, const char *why)
 {
 	struct core_unit **at = &c->touched;
@@ -277,10 +277,11 @@ void project_resume(struct core *c, uint64_t id)
 		return;
 	p->row.reason[0] = '\0';
 	project_move(c, p, PROJECT_RUNNING);
-	p->merging = false;
 	c->dispatch = true;
-	for (uint32_t i = 0; i < p->row.units_per_round; i++)
+	for (uint32_t i = 0; i < p->row.units_per_round; i++) {
+		dispute_again(c, &p->units[i]);
 		unit_touch(c, &p->units[i]);
+	}
 	core_log(c, "project %s goes on", p->row.name);
 }
 

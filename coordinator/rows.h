@@ -20,19 +20,20 @@ struct project_row {
 	char name[PROJECT_NAME_MAX];
 	enum project_state state;
 	char reason[256];
-	bool stop_asked;           /* by the owner; takes effect at a round boundary */
-	struct digest recipe;      /* blob */
+	bool stop_asked;      /* by the owner; takes effect at a round boundary */
+	struct digest recipe; /* blob */
 	uint32_t quorum;
 	uint32_t rounds, units_per_round; /* copies from the recipe */
 	uint64_t parameter_count;
-	double unit_flops;         /* of one unit: credit */
-	uint32_t round;            /* the one in progress; = rounds when done */
+	double unit_flops;	   /* of one unit: credit */
+	uint32_t round;		   /* the one in progress; = rounds when done */
 	struct digest parameters;  /* blob: θ_round */
 	struct digest outer_state; /* blob: momentum; zero before the first merge */
-	struct digest model;       /* model digest of θ_round */
-	uint64_t units_accepted, units_rejected; /* canonical results; results proven wrong or unopened */
-	uint64_t replicas;         /* leases that were computed and committed */
-	uint64_t disputes;         /* units on which results differed */
+	struct digest model;	   /* model digest of θ_round */
+	uint64_t units_accepted,
+		units_rejected; /* canonical results; results proven wrong or unopened */
+	uint64_t replicas;	/* leases that were computed and committed */
+	uint64_t disputes;	/* units on which results differed */
 	uint64_t created_s, finished_s;
 };
 
@@ -44,13 +45,13 @@ struct round_row {
 	float validation_loss, validation_accuracy;
 	uint32_t merged, skipped;
 	uint64_t started_ms, closed_ms; /* wall clock */
-	struct digest parameters;       /* θ_{round+1} */
+	struct digest parameters;	/* θ_{round+1} */
 	struct digest model;
 };
 
 /* A unit's life. Names after BOINC's where they mean the same. */
 enum unit_state {
-	UNIT_UNSENT = 1,    /* fewer replicas out than wanted */
+	UNIT_UNSENT = 1, /* fewer replicas out than wanted */
 	UNIT_IN_PROGRESS = 2,
 	UNIT_DISPUTED = 3,  /* results differ: the referee recomputes, more replicas go out */
 	UNIT_UPLOADING = 4, /* the canonical result is known, its payload is not here yet */
@@ -61,15 +62,15 @@ struct unit_row {
 	uint64_t project;
 	uint32_t round, index;
 	enum unit_state state;
-	uint32_t wanted;              /* replicas wanted now */
-	struct digest result;         /* canonical result digest, from UPLOADING on */
-	struct digest referee;        /* result digest of the referee's recomputation; zero: none */
+	uint32_t wanted;       /* replicas wanted now */
+	struct digest result;  /* canonical result digest, from UPLOADING on */
+	struct digest referee; /* result digest of the referee's recomputation; zero: none */
 	uint8_t claim[CLAIM_BYTES_MAX];
-	uint32_t claim_bytes;         /* the canonical claim */
+	uint32_t claim_bytes; /* the canonical claim */
 };
 
 enum replica_state {
-	REPLICA_LEASED = 1,    /* IN_PROGRESS at the peer */
+	REPLICA_LEASED = 1, /* IN_PROGRESS at the peer */
 	REPLICA_COMMITTED = 2,
 	REPLICA_REVEALED = 3,
 	REPLICA_UPLOADING = 4, /* asked for the payload */
@@ -77,8 +78,9 @@ enum replica_state {
 	REPLICA_INVALID = 6,
 	REPLICA_EXPIRED = 7,   /* may still commit: late results are judged */
 	REPLICA_ABANDONED = 8, /* by the peer: not an error */
-	REPLICA_UNOPENED = 9,  /* committed, never revealed, or the payload never came: counts as wrong */
-	REPLICA_LATE = 10,     /* right, but committed after the first reveal of its unit */
+	REPLICA_UNOPENED =
+		9, /* committed, never revealed, or the payload never came: counts as wrong */
+	REPLICA_LATE = 10, /* right, but committed after the first reveal of its unit */
 };
 
 struct replica_row {
@@ -89,11 +91,11 @@ struct replica_row {
 	enum replica_state state;
 	uint64_t leased_ms, deadline_ms; /* wall clock; deadline of the state it is in */
 	uint64_t committed_ms;
-	bool late;                 /* committed after the first reveal of its unit */
+	bool late; /* not committed when its unit's first reveal was recorded (commit.c) */
 	struct digest commitment;
 	struct signature commit_signature;
 	struct digest salt;
-	struct digest result;      /* of the revealed claim */
+	struct digest result; /* of the revealed claim */
 	uint8_t claim[CLAIM_BYTES_MAX];
 	uint32_t claim_bytes;
 };
@@ -105,7 +107,7 @@ struct peer_row {
 	uint64_t valid, invalid, expired, abandoned;
 	uint64_t credit_flops;
 	bool retired;
-	char reason[256];   /* why retired */
+	char reason[256]; /* why retired */
 };
 
 /* Valid replicated results after which a peer counts as established. */

@@ -1,8 +1,10 @@
 /* The canonical payload's way in: one holder is asked, its parts must come in order, the whole must
- * have the claimed digest. Whoever fails has not opened what he committed to, and the next is asked.
+ * have the claimed digest. Whoever fails has not opened what he committed to, and the next is
+ * asked.
  *
  * Memory: a payload's buffer grows as its bytes arrive; all payloads that are arriving together may
- * claim UPLOAD_BUFFER_MAX bytes (one alone may be longer), and further units wait for a later tick. */
+ * claim UPLOAD_BUFFER_MAX bytes (one alone may be longer), and further units wait for a
+ * later tick. */
 #include "coordinator/core_state.h"
 #include "tasks/base/require.h"
 #include "tasks/unit/run.h"
@@ -14,8 +16,8 @@ static bool holds(const struct core_unit *u, const struct core_replica *r)
 	return u->row.state != UNIT_UPLOADING || digest_equal(&r->row.result, &u->row.result);
 }
 
-/* Who can be asked for the payload: somebody connected, else somebody who may yet come back. For a unit
- * on whose result all who revealed agree. */
+/* Who can be asked for the payload: somebody connected, else somebody who may yet come back. For a
+ * unit on whose result all who revealed agree. */
 struct core_replica *upload_holder(const struct core *c, const struct core_unit *u)
 {
 	struct core_replica *away = NULL;
@@ -89,7 +91,8 @@ void upload_fail(struct core *c, struct core_unit *u, const char *why)
 	replica_reject(c, r, REPLICA_UNOPENED, why);
 }
 
-/* The peer reconnected in the middle: it goes on where the bytes ended, unless it was told already. */
+/* The peer reconnected in the middle: it goes on where the bytes ended, unless it was
+ * told already. */
 void upload_again(struct core *c, struct core_replica *r)
 {
 	if (r->told != r->peer->conn)

@@ -1,5 +1,5 @@
-/* The core under crashes, churn and every kind of bad peer: whatever happens, each unit settles on the
- * honest result, nobody honest is retired, and the last round ends with the same parameters. */
+/* The core under crashes, churn and every kind of bad peer: whatever happens, each unit settles on
+ * the honest result, nobody honest is retired, and the last round ends with the same parameters. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -65,23 +65,6 @@ static void a_crash_at_any_step_changes_no_merge(void **state)
 	}
 }
 
-static void crashes_every_few_steps_change_no_merge(void **state)
-{
-	static const uint64_t every[] = {61, 47, 31, 23};
-
-	(void)state;
-	for (size_t i = 0; i < sizeof(every) / sizeof(*every); i++) {
-		for (int crash = SIM_BEFORE_COMMIT; crash <= SIM_AFTER_SPEAKING; crash++) {
-			small_grid(&sim, 12 + i);
-			sim.crash = (enum sim_crash)crash;
-			sim.crash_every = every[i];
-			check_finished(&sim, 4 * HOUR_MS);
-			assert_true(sim.crashes > 0);
-			sim_close(&sim);
-		}
-	}
-}
-
 /* Lets one random thing go wrong now and then while the project runs. */
 static void stir(struct sim *s, uint64_t seconds)
 {
@@ -102,6 +85,37 @@ static void stir(struct sim *s, uint64_t seconds)
 			break;
 		default:
 			break;
+		}
+	}
+}
+
+static void running_out_of_memory_loses_nothing(void **state)
+{
+	(void)state;
+	for (uint64_t seed = 1; seed <= 60; seed++) {
+		small_grid(&sim, seed);
+		sim.memory_short = 4;
+		stir(&sim, 60);
+		assert_true(sim.crashes > 0);
+		sim.memory_short = 0;
+		check_finished(&sim, HOUR_MS);
+		sim_close(&sim);
+	}
+}
+
+static void crashes_every_few_steps_change_no_merge(void **state)
+{
+	static const uint64_t every[] = {61, 47, 31, 23};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(every) / sizeof(*every); i++) {
+		for (int crash = SIM_BEFORE_COMMIT; crash <= SIM_AFTER_SPEAKING; crash++) {
+			small_grid(&sim, 12 + i);
+			sim.crash = (enum sim_crash)crash;
+			sim.crash_every = every[i];
+			check_finished(&sim, 4 * HOUR_MS);
+			assert_true(sim.crashes > 0);
+			sim_close(&sim);
 		}
 	}
 }
@@ -145,6 +159,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_crash_at_any_step_changes_no_merge),
+		cmocka_unit_test(running_out_of_memory_loses_nothing),
 		cmocka_unit_test(crashes_every_few_steps_change_no_merge),
 		cmocka_unit_test(any_mix_of_peers_churn_and_crashes_trains_the_same_model),
 	};

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tasks/base/mem.h"
 #include "tests/lib/core_sim_state.h"
 
 #define START_MS 1700000000000u
@@ -61,7 +62,8 @@ struct sim_item *sim_later(struct sim *s, enum sim_item_type type, uint64_t afte
 	return item;
 }
 
-/* The project: logistic regression without compression, so that a payload is 4 bytes a parameter. */
+/* The project: logistic regression without compression, so that a payload is 4 bytes a
+ * parameter. */
 static void recipe_make(struct sim *s, size_t payload_bytes)
 {
 	char names[2][LABEL_BYTES_MAX] = {"no", "yes"};
@@ -155,7 +157,7 @@ uint32_t sim_peer_add(struct sim *s, enum sim_behaviour behaviour, uint64_t unit
 	p->latency_ms = 5 + sim_random(s, 60);
 	s->peer_count++;
 	if (behaviour == SIM_MANUAL)
-		sim_peer_connect(s, s->peer_count - 1);
+		sim_connect(s, s->peer_count - 1);
 	else
 		sim_later(s, SIM_CONNECT, sim_random(s, 2000))->peer = s->peer_count - 1;
 	return s->peer_count - 1;
@@ -268,11 +270,21 @@ void sim_event(struct sim *s, struct core_event *event)
 {
 	struct core_effects effects = {0};
 	bool crash;
+	int rc;
 
 	event->now_ms = s->now_ms;
 	for (size_t i = 0; i < sizeof(event->random); i++)
 		event->random[i] = (uint8_t)draw(s);
-	SIM_CHECK(s, core_step(s->core, event, &effects) == TK_OK);
+	if (s->memory_short != 0 && draw(s) % s->memory_short == 0)
+		mem_fail(1 + draw(s) % 4, 0);
+	rc = core_step(s->core, event, &effects);
+	mem_fail(0, 0);
+	if (rc != TK_OK) {
+		SIM_CHECK(s, rc == TK_ENOMEM && s->memory_short != 0 && effects.count == 0);
+		core_effects_close(&effects);
+		sim_kill_core(s);
+		return;
+	}
 	if (effects.count == 0) {
 		core_effects_close(&effects);
 		return;
@@ -443,7 +455,7 @@ static void happens(struct sim *s, struct sim_item *item)
 		deliver(s, item);
 		break;
 	case SIM_CONNECT:
-		sim_peer_connect(s, item->peer);
+		sim_connect(s, item->peer);
 		break;
 	case SIM_COMPUTED:
 		sim_peer_computed(s, item->peer, &item->nonce);
@@ -503,7 +515,7 @@ static void second(struct sim *s)
 		bytes_close(&item.bytes);
 	}
 	s->now_ms = until;
-	if (s->project.state == PROJECT_QUEUED && s->steps > 0)
+	if (s->project.state == PROJECT_QUEUED && s->submitted)
 		sim_submit(s); /* it was lost in a crash */
 	sim_event(s, &tick);
 }

@@ -1,12 +1,11 @@
 /* A coordinator's core with a store, a network, jobs and peers around it, all in one process under
- * virtual time and from one seed. Results are made up, but everything else is real: encoded messages,
- * signatures, commitments, claims, payloads.
+ * virtual time and from one seed. Results are made up, but everything else is real: encoded
+ * messages, signatures, commitments, claims, payloads.
  *
- * The store applies SAVE_* like the real one, the core can be killed before or after any commit, and
- * the promises of the core are checked at every effect:
- *   a settled result is the honest one; what is acknowledged is stored; no identity has two replicas
- *   of a unit; nobody honest is retired; a merge finds every payload.
- * A broken promise prints the seed and ends the program. */
+ * The store applies SAVE_* like the real one, the core can be killed before or after any commit,
+ * and the promises of the core are checked at every effect: a settled result is the honest one;
+ * what is acknowledged is stored; no identity has two results of a unit; nobody honest is retired;
+ * a merge finds every payload. A broken promise prints the seed and ends the program. */
 #ifndef TESTS_LIB_CORE_SIM_H
 #define TESTS_LIB_CORE_SIM_H
 
@@ -56,8 +55,7 @@ struct sim_peer {
 	uint64_t latency_ms; /* one way */
 	uint64_t busy_until_ms;
 	conn_id conn; /* 0: not connected */
-	bool wants_connection;
-	bool over; /* told that it is retired */
+	bool over;    /* told that it is retired */
 	struct sim_task tasks[SIM_TASKS_MAX];
 	struct message inbox[SIM_INBOX_MAX]; /* what arrived, newest last; spans are not kept */
 	size_t inbox_count;
@@ -95,6 +93,7 @@ struct sim {
 	size_t item_count, item_capacity;
 	uint64_t item_serial;
 	uint64_t generation; /* of the core: jobs of a killed one are lost */
+	bool submitted;
 	uint64_t merge_ms, referee_ms;
 	bool referee_broken;
 	int merge_code; /* != 0: the next merge fails so */
@@ -103,6 +102,7 @@ struct sim {
 	uint64_t crash_step;  /* 0: none */
 	uint64_t crash_every; /* 0: never again */
 	enum sim_crash crash;
+	uint64_t memory_short; /* one step in so many runs out of memory; 0: none */
 	uint64_t crashes, merges, referees, drops;
 };
 
@@ -115,10 +115,11 @@ void sim_close(struct sim *s);
 uint32_t sim_peer_add(struct sim *s, enum sim_behaviour behaviour, uint64_t unit_ms);
 
 void sim_submit(struct sim *s);
+void sim_event(struct sim *s, struct core_event *event); /* any other event */
 void sim_stop(struct sim *s);
 void sim_resume(struct sim *s);
 
-/* Lets time pass until the project has ended, or limit_ms more have passed. True when it has ended. */
+/* Lets time pass until the project has ended (true) or limit_ms more have passed. */
 bool sim_run(struct sim *s, uint64_t limit_ms);
 void sim_wait(struct sim *s, uint64_t ms);
 
@@ -128,13 +129,16 @@ void sim_disconnect(struct sim *s, uint32_t peer, uint64_t back_after_ms);
 void sim_restart_peer(
 	struct sim *s, uint32_t peer, uint64_t back_after_ms); /* forgets what it computes */
 
+void sim_connect(struct sim *s, uint32_t peer); /* at once */
+
 /* For MANUAL peers. */
 void sim_send(struct sim *s, uint32_t peer, const struct message *m); /* arrives at once */
 const struct message *sim_last(const struct sim *s, uint32_t peer, enum message_type type);
 size_t sim_count(const struct sim *s, uint32_t peer, enum message_type type);
 struct sim_task *sim_task_of(struct sim *s, uint32_t peer, uint32_t unit);
 void sim_request(struct sim *s, uint32_t peer, uint32_t slots);
-void sim_compute(struct sim *s, uint32_t peer, struct sim_task *t, bool wrong);
+/* variant 0 is the honest result; equal variants are equal results. */
+void sim_compute(struct sim *s, uint32_t peer, struct sim_task *t, uint64_t variant);
 void sim_commit(struct sim *s, uint32_t peer, struct sim_task *t);
 void sim_reveal(struct sim *s, uint32_t peer, struct sim_task *t);
 void sim_upload(struct sim *s, uint32_t peer, struct sim_task *t);

@@ -1,4 +1,5 @@
-/* The simulated volunteers: an honest agent, and everything that a dishonest or broken one might do. */
+/* The simulated volunteers: an honest agent, and everything that a dishonest or broken one might
+ * do. */
 #include <stdio.h>
 #include <string.h>
 
@@ -127,9 +128,9 @@ static void compute(struct sim *s, uint32_t peer, struct sim_task *t, uint64_t v
 	t->done = true;
 }
 
-void sim_compute(struct sim *s, uint32_t peer, struct sim_task *t, bool wrong)
+void sim_compute(struct sim *s, uint32_t peer, struct sim_task *t, uint64_t variant)
 {
-	compute(s, peer, t, wrong ? 1000 + peer : 0);
+	compute(s, peer, t, variant);
 }
 
 static void commit(struct sim *s, uint32_t peer, const struct sim_task *t, bool other)
@@ -210,7 +211,7 @@ static void huge_payload(struct sim_task *t)
 	(void)rc;
 }
 
-void sim_peer_connect(struct sim *s, uint32_t peer)
+void sim_connect(struct sim *s, uint32_t peer)
 {
 	struct sim_peer *p = &s->peers[peer];
 	struct core_event up = {.type = CORE_PEER_UP, .key = &p->key.public};

@@ -30,7 +30,7 @@ _Noreturn void sim_broken(const struct sim *s, const char *what);
 #define SIM_CHECK(s, x) ((x) ? (void)0 : sim_broken(s, #x))
 
 struct sim_item *sim_later(struct sim *s, enum sim_item_type type, uint64_t after_ms);
-void sim_event(struct sim *s, struct core_event *event);
+
 void sim_say(struct sim *s, uint32_t peer, const struct message *m);
 uint32_t sim_peer_of_key(const struct sim *s, const struct public_key *key);
 struct unit_row *sim_unit_row(struct sim *s, uint32_t round, uint32_t unit);
@@ -46,7 +46,6 @@ void sim_blob_add(struct sim *s, const struct digest *digest);
 /* core_sim_peer.c: what peers do; the result of a unit. variant 0 is the honest one. */
 void sim_result(const struct sim *s, const struct digest *unit, uint32_t index, uint64_t variant,
 	struct bytes *claim, struct bytes *payload);
-void sim_peer_connect(struct sim *s, uint32_t peer);
 void sim_peer_hears(struct sim *s, uint32_t peer, const struct message *m);
 void sim_peer_computed(struct sim *s, uint32_t peer, const struct digest *nonce);
 void sim_peer_asks(struct sim *s, uint32_t peer);

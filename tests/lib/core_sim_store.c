@@ -95,6 +95,8 @@ static void save_unit(struct sim *s, const struct unit_row *row)
 {
 	struct digest honest;
 
+	if (row->project != s->project.id)
+		return;
 	*sim_unit_row(s, row->round, row->index) = *row;
 	if (row->state != UNIT_SETTLED)
 		return;
@@ -113,7 +115,8 @@ static void save_replica(struct sim *s, const struct replica_row *row)
 		if (digest_equal(&x->nonce, &row->nonce))
 			old = x;
 		else /* never two results of one identity */
-			SIM_CHECK(s, x->round != row->round || x->unit != row->unit ||
+			SIM_CHECK(s, x->project != row->project || x->round != row->round ||
+					     x->unit != row->unit ||
 					     !key_equal(&x->peer, &row->peer) ||
 					     x->committed_ms == 0 || row->committed_ms == 0);
 	}
@@ -153,7 +156,8 @@ void sim_save(struct sim *s, const struct core_effect *e)
 
 	switch (e->type) {
 	case CORE_SAVE_PROJECT:
-		s->project = e->project;
+		if (e->project.id == s->project.id)
+			s->project = e->project;
 		break;
 	case CORE_SAVE_ROUND:
 		s->round_rows[e->round.round] = e->round;

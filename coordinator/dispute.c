@@ -4,8 +4,8 @@
  * Nobody is convicted on the referee's word alone: only when at least one independent replica
  * equals its result are the others proven wrong, and their identities retired. If none equals it,
  * more replicas are asked for; when REPLICAS_PER_UNIT of them differ from it, our own machine is
- * the likelier culprit and the project pauses. So no peer whose result was right is
- * ever retired. */
+ * the likelier culprit and the project pauses. So no peer whose result was right is ever
+ * retired. */
 #include <stdio.h>
 #include <string.h>
 

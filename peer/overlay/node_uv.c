@@ -6,6 +6,7 @@
  * A connection's number also says where its channel is found: channels[conn % CHANNELS_MAX]. */
 #include "peer/overlay/node_uv.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -96,6 +97,8 @@ static void apply(struct node_uv *n, struct node_effect *e)
 		h->up(h->context, e->conn, &e->key, e->role);
 		break;
 	case NODE_DOWN:
+		if (e->reason != 0 && h->farewell != NULL)
+			h->farewell(h->context, e->conn, e->reason, e->text);
 		h->down(h->context, e->conn, e->text);
 		break;
 	case NODE_MESSAGE:
@@ -380,6 +383,8 @@ struct node_uv *node_uv_new(
 		mem_free(n);
 		return NULL;
 	}
+	/* A write to a connection that was reset fails, and that is all. */
+	signal(SIGPIPE, SIG_IGN);
 	n->loop = loop;
 	n->handler = handler;
 	n->host.loop = loop;

@@ -18,9 +18,12 @@ struct node_handler {
 	void (*dial_failed)(void *context, conn_id conn, const char *why); /* before UP */
 	void (*log)(void *context, const char *line);
 	void (*writable)(void *context, conn_id conn); /* NODE_WRITABLE; may be NULL */
+	/* Just before down, when the other side said GOODBYE: enum goodbye_reason; may be NULL. */
+	void (*farewell)(void *context, conn_id conn, uint32_t reason, const char *text);
 };
 
-/* Borrows loop, id and handler; they must outlive the node. NULL: out of memory. */
+/* Borrows loop, id and handler; they must outlive the node. Ignores SIGPIPE from here on, in the whole
+ * process: libuv does not. NULL: out of memory. */
 struct node_uv *node_uv_new(struct uv_loop_s *loop, const struct identity *id,
 	const struct node_handler *handler);
 

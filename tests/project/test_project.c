@@ -142,7 +142,7 @@ static void every_key_can_be_written(void **state)
 		"1,\n"
 		"  rounds: 1000000, units_per_round: 4096, inner_steps: 1, compression: none,\n"
 		"  outer: {optimizer: nesterov, learning_rate: 0.7, momentum: 0.9}}\n"
-		"verify: {policy: full, quorum: 16}\n");
+		"verify: {policy: full, quorum: 8}\n");
 	assert_string_equal(p.name, "0census.income_v-1");
 	assert_true(p.seed == UINT64_MAX);
 	assert_int_equal(p.model.hidden_count, 2);
@@ -157,7 +157,7 @@ static void every_key_can_be_written(void **state)
 	assert_int_equal(p.train.warmup_steps, 0);
 	assert_int_equal(p.train.schedule, SCHEDULE_CONSTANT);
 	assert_int_equal(p.train.compression, COMPRESSION_NONE);
-	assert_int_equal(p.quorum, 16);
+	assert_int_equal(p.quorum, 8);
 }
 
 static void help_names_every_key(void **state)

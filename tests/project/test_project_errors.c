@@ -128,7 +128,7 @@ static void numbers_outside_their_range_are_refused(void **state)
 			"4:15: train.clip: 1e999 is out of range; it must be between 0 and "
 			"1000000\n"},
 		{HEAD "verify: {quorum: 1}\n",
-			"4:18: verify.quorum: 1 is out of range; it must be between 2 and 16\n"},
+			"4:18: verify.quorum: 1 is out of range; it must be between 2 and 8\n"},
 		{"project: {name: a, seed: 18446744073709551616}\nmodel: {type: mlp}\n"
 		 "data: {path: a.csv}\n",
 			"1:26: project.seed: 18446744073709551616 is out of range; it must be less "

@@ -93,7 +93,7 @@ $(BUILD)/tests/%: $(BUILD)/tests/%.o $(TESTLIB) $(LIB_COORD) $(LIB_PEER) $(LIB_T
 tests: $(TESTS) $(BUILD)/tests/tree/train_only
 
 # `talkoot train` alone: what it is made of needs neither libuv nor SQLite, and this link proves it.
-TRAIN_ONLY := $(call obj,tests/tree/train_only.c coordinator/cli/train_command.c coordinator/cli/cli.c)
+TRAIN_ONLY := $(call obj,tests/tree/train_only.c $(addprefix coordinator/cli/,train_command.c cli.c metadata.c))
 $(BUILD)/tests/tree/train_only: $(TRAIN_ONLY) $(LIB_TASKS)
 	$(call tell,LINK,$@)
 	$(CC) $(CFLAGS) $(MODE) $^ -o $@ $(LIBS_TASKS) -pthread

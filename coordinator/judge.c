@@ -204,6 +204,7 @@ static void agreement(struct core *c, struct core_unit *u, const struct tally *t
 	struct claim claim;
 	int rc;
 
+	REQUIRE(t->sample != NULL); /* a quorum is at least one */
 	if (u->row.state != UNIT_UPLOADING) {
 		rc = claim_decode(
 			&claim, span_of(t->sample->row.claim, t->sample->row.claim_bytes), NULL);

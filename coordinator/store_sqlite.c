@@ -17,7 +17,7 @@
 
 static int configure(struct store *s, bool create, struct errmsg *msg)
 {
-	char version[64];
+	char version[64], known[16];
 	int rc = store_run(s, "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;", "open it", msg);
 
 	if (rc == TK_OK && create)
@@ -34,15 +34,14 @@ static int configure(struct store *s, bool create, struct errmsg *msg)
 			"CREATE INDEX IF NOT EXISTS replica_by_unit ON replica (project, round, "
 			"unit);",
 			"make an index", msg);
-	if (rc == TK_OK && create) {
-		snprintf(version, sizeof(version), "%d", SCHEMA_VERSION);
-		rc = store_set_text(s, "schema", version, msg);
-	}
+	snprintf(known, sizeof(known), "%d", SCHEMA_VERSION);
+	if (rc == TK_OK && create)
+		rc = store_set_text(s, "schema", known, msg);
 	if (rc == TK_OK)
 		rc = store_text(s, "schema", version, sizeof(version), msg);
-	if (rc == TK_OK && atoi(version) != SCHEMA_VERSION)
-		rc = errmsg_set(msg, TK_EUNSUPPORTED, "%s has schema %s; this program knows %d",
-			s->path, version, SCHEMA_VERSION);
+	if (rc == TK_OK && strcmp(version, known) != 0)
+		rc = errmsg_set(msg, TK_EUNSUPPORTED, "%s has schema %s; this program knows %s",
+			s->path, version, known);
 	for (size_t i = 0; rc == TK_OK && row_types[i] != NULL; i++)
 		rc = row_prepare_save(s, row_types[i], &s->save[i], msg);
 	return rc;

@@ -121,20 +121,17 @@ static uint32_t first_token(const struct dataset *data)
 	return 0;
 }
 
-static int print_sample(const struct loaded *l, uint64_t length, uint64_t seed, struct errmsg *msg)
+/* Draws length tokens, each from what the model says after the window (context) before it; logits is
+ * (classes). */
+static void print_tokens(const struct loaded *l, uint64_t length, uint64_t seed,
+	struct model_work *work, float *logits, uint32_t *window)
 {
 	const struct model *m = &l->model;
-	struct model_work *work = model_work_new(m, 1);
-	float *logits = mem_floats(m->classes);
-	uint32_t *window = mem_calloc(m->context, sizeof(*window));
 	uint32_t label = 0;
-	int rc = TK_OK;
 
-	if (work == NULL || logits == NULL || window == NULL)
-		rc = errmsg_set(msg, TK_ENOMEM, "not enough memory to sample");
-	for (uint32_t i = 0; rc == TK_OK && i < m->context; i++)
+	for (uint32_t i = 0; i < m->context; i++)
 		window[i] = first_token(&l->recipe.data);
-	for (uint64_t i = 0; rc == TK_OK && i < length; i++) {
+	for (uint64_t i = 0; i < length; i++) {
 		struct batch batch = {1, NULL, window, &label};
 		float loss;
 		uint8_t correct;
@@ -149,8 +146,20 @@ static int print_sample(const struct loaded *l, uint64_t length, uint64_t seed, 
 		text[utf8_encode(text, l->recipe.data.vocabulary[token])] = '\0';
 		fputs(text, stdout);
 	}
-	if (rc == TK_OK)
-		putchar('\n');
+	putchar('\n');
+}
+
+static int print_sample(const struct loaded *l, uint64_t length, uint64_t seed, struct errmsg *msg)
+{
+	struct model_work *work = model_work_new(&l->model, 1);
+	float *logits = mem_floats(l->model.classes);
+	uint32_t *window = mem_calloc(l->model.context, sizeof(*window));
+	int rc = TK_OK;
+
+	if (work != NULL && logits != NULL && window != NULL)
+		print_tokens(l, length, seed, work, logits, window);
+	else
+		rc = errmsg_set(msg, TK_ENOMEM, "not enough memory to sample");
 	mem_free(window);
 	mem_free(logits);
 	model_work_free(work);

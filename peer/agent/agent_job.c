@@ -133,9 +133,9 @@ static void lease_refuse(struct agent *a, const struct agent_event *event, const
 void job_lease(struct agent *a, const struct agent_event *event, struct agent_effects *out)
 {
 	const struct message_lease *lease = &event->message->lease;
-	struct round_manifest round;
+	struct round_manifest round = {0};
 	struct errmsg msg = {{0}};
-	struct unit unit;
+	struct unit unit = {0};
 	struct job *j = job_free_slot(a);
 	int rc = lease->unit.len <= UNIT_BYTES_MAX
 			 ? lease_check(lease, &a->id->network, &unit, &round, &msg)

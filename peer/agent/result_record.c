@@ -58,7 +58,7 @@ int result_record_encode(const struct result_record *r, struct span payload, str
 static int payload_check(const struct result_record *r, struct span payload, struct errmsg *msg)
 {
 	struct digest is = {{0}};
-	struct claim claim;
+	struct claim claim = {0};
 	int rc = claim_decode(&claim, span_of(r->claim, r->claim_bytes), msg);
 
 	if (rc != TK_OK)
@@ -72,7 +72,7 @@ static int payload_check(const struct result_record *r, struct span payload, str
 
 int result_record_decode(struct result_record *r, struct span in, struct errmsg *msg)
 {
-	struct result_record record;
+	struct result_record record = {0};
 	struct digest nonce, salt;
 	struct span unit, claim, payload;
 	struct mp_reader reader;

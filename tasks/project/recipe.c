@@ -275,16 +275,17 @@ static uint32_t first_inputs(const struct model_spec *m, const struct dataset *d
 	return m->type == MODEL_CHAR_MLP ? d->context * m->embedding : d->features;
 }
 
-uint64_t recipe_parameters(const struct model_spec *m, const struct dataset *d)
+uint64_t recipe_parameters(const struct model_spec *spec, const struct dataset *data)
 {
-	uint64_t inputs = first_inputs(m, d);
-	uint64_t total = m->type == MODEL_CHAR_MLP ? (uint64_t)d->classes * m->embedding : 0;
+	uint64_t inputs = first_inputs(spec, data);
+	uint64_t total =
+		spec->type == MODEL_CHAR_MLP ? (uint64_t)data->classes * spec->embedding : 0;
 
-	for (uint32_t i = 0; i < m->hidden_count; i++) {
-		total += (inputs + 1) * m->hidden[i];
-		inputs = m->hidden[i];
+	for (uint32_t i = 0; i < spec->hidden_count; i++) {
+		total += (inputs + 1) * spec->hidden[i];
+		inputs = spec->hidden[i];
 	}
-	return total + (inputs + 1) * d->classes;
+	return total + (inputs + 1) * data->classes;
 }
 
 static int check_sizes(const struct recipe *r, struct errmsg *msg)
@@ -303,7 +304,7 @@ static int check_sizes(const struct recipe *r, struct errmsg *msg)
 		return errmsg_set(msg, TK_ELIMIT,
 			"a batch of %u samples takes %llu numbers in the model's layers; at most "
 			"%llu are supported: make batch_size or the layers smaller",
-			r->train.batch_size, (unsigned long long)(widths * r->train.batch_size),
+			r->train.batch_size, (unsigned long long)widths * r->train.batch_size,
 			ACTIVATIONS_MAX);
 	return TK_OK;
 }

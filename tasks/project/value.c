@@ -134,7 +134,7 @@ static int read_text(char *field, const struct key *k, const char *text, struct 
 	int rc = check_text(k, text, why);
 
 	if (rc == TK_OK)
-		strcpy(field, text);
+		memcpy(field, text, strlen(text) + 1); /* check_text knows the field's size */
 	return rc;
 }
 
@@ -147,7 +147,7 @@ static int read_name(char *field, const char *text, struct errmsg *why)
 			"%s is no project name; use 1 to %u of a-z, 0-9, '-', '_', '.', beginning "
 			"with a letter or digit",
 			utf8_quote(quoted, text), PROJECT_NAME_MAX - 1);
-	strcpy(field, text);
+	memcpy(field, text, strlen(text) + 1);
 	return TK_OK;
 }
 

@@ -104,6 +104,7 @@ static int compute_round(struct round_work *w, struct errmsg *msg)
 	uint32_t started = 1;
 	int rc = TK_OK;
 
+	REQUIRE(w->threads >= 1 && w->threads <= THREADS_MAX);
 	for (uint32_t i = 0; i < w->threads; i++)
 		threads[i] = (struct thread_work){.round = w, .number = i};
 	while (started < w->threads && rc == TK_OK) {

@@ -45,7 +45,7 @@ struct serve {
 	int jobs;
 	bool changed; /* since the page was written */
 	bool ending;
-	bool stalled;
+	bool closing; /* the node is on its way out */
 };
 
 struct uv_loop_s *serve_loop(struct serve *s)
@@ -300,7 +300,6 @@ static int start(struct serve *s, struct errmsg *msg)
 			     : errmsg_set(msg, TK_ENOMEM, "not enough memory");
 	if (rc == TK_OK)
 		rc = save_address(s, msg);
-	s->stalled = rc != TK_OK;
 	s->changed = true;
 	return rc;
 }
@@ -335,6 +334,7 @@ static void node_closed(void *context)
 
 	node_uv_free(s->node);
 	s->node = NULL;
+	s->closing = false;
 	if (s->ending)
 		end_now(s);
 	else
@@ -343,7 +343,10 @@ static void node_closed(void *context)
 
 static void close_node(struct serve *s, const char *why)
 {
-	if (s->node != NULL)
+	if (s->closing)
+		return; /* node_closed goes on from here */
+	s->closing = s->node != NULL;
+	if (s->closing)
 		node_uv_close(s->node, GOODBYE_SHUTDOWN, why, node_closed, s);
 	else if (s->ending)
 		end_now(s);
@@ -355,13 +358,12 @@ void serve_stall(struct serve *s, const char *why)
 {
 	char line[900];
 
-	if (s->ending || (s->stalled && s->node != NULL))
+	if (s->ending || s->closing)
 		return;
 	snprintf(line, sizeof(line),
 		"cannot go on: %s. Nothing that was acknowledged is lost; trying again every %u s",
 		why, RETRY_MS / 1000);
 	serve_log(s, line);
-	s->stalled = true;
 	forget_core(s);
 	close_node(s, "the coordinator is in trouble and comes back");
 }

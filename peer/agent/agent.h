@@ -80,7 +80,7 @@ enum agent_effect_type {
 	AGENT_CANCEL = 9,	  /* job: its answer is not wanted any more */
 	AGENT_SAVE_RESULT = 10,	  /* digest (nonce), bytes (an encoded record): durably */
 	AGENT_REMOVE_RESULT = 11, /* digest (nonce) */
-	AGENT_READ_PAYLOAD = 12,  /* digest (nonce), offset, length */
+	AGENT_READ_PAYLOAD = 12,  /* digest (nonce), total (its length), offset, length */
 	AGENT_SAVE_LEASES = 13,	  /* bytes: the nonces of all leases held, 32 bytes each */
 	AGENT_LOG = 14,		  /* text */
 	AGENT_STOP = 15,	  /* this identity gives no more work; text */
@@ -97,7 +97,7 @@ struct agent_effect {
 	struct digest digest;
 	struct digest recipe, parameters;
 	uint64_t job;
-	uint64_t offset;
+	uint64_t total, offset;
 	uint32_t length;
 	struct message message;
 	struct bytes bytes;  /* owned by the list */

@@ -169,6 +169,7 @@ static void upload_next(struct agent *a, struct agent_effects *out)
 	if (e == NULL)
 		return;
 	e->digest = r->record.nonce;
+	e->total = r->record.payload_bytes;
 	e->offset = r->upload_offset;
 	e->length = left < BLOB_PART_MAX ? (uint32_t)left : BLOB_PART_MAX;
 	a->upload_reading = true;

@@ -1,0 +1,193 @@
+/* See agent_home.h. */
+#include "peer/agent/agent_home.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "tasks/base/file.h"
+
+#define LINK_TEXT_MAX 4096u
+
+static int inside(char *out, size_t size, const char *home, const char *name, struct errmsg *msg)
+{
+	if (strlen(home) >= AGENT_PATH_MAX - 100 || path_join(out, size, home, name) != TK_OK)
+		return errmsg_set(msg, TK_ELIMIT, "the path %.200s… is too long for a home", home);
+	return TK_OK;
+}
+
+int agent_home_default(char out[AGENT_PATH_MAX], struct errmsg *msg)
+{
+	const char *data = getenv("XDG_DATA_HOME");
+	const char *user = getenv("HOME");
+	int rc;
+
+	if (data != NULL && data[0] == '/')
+		rc = path_join(out, AGENT_PATH_MAX, data, "talkoot");
+	else if (user != NULL && user[0] == '/')
+		rc = path_join(out, AGENT_PATH_MAX, user, ".local/share/talkoot");
+	else
+		return errmsg_set(
+			msg, TK_ENOENT, "neither XDG_DATA_HOME nor HOME is set; say --home HOME");
+	return rc == TK_OK ? rc : errmsg_set(msg, rc, "the home's path is too long");
+}
+
+static int read_link(const char *home, struct link *link, struct errmsg *msg)
+{
+	struct bytes text = {0};
+	char name[AGENT_PATH_MAX];
+	int rc = inside(name, sizeof(name), home, "network", msg);
+
+	if (rc != TK_OK)
+		return rc;
+	if (!file_exists(name))
+		return errmsg_set(msg, TK_ENOENT,
+			"no network was joined in %s; run `talkoot-peer join LINK --home %s` with "
+			"the link that you were sent",
+			home, home);
+	rc = file_read(&text, name, LINK_TEXT_MAX, msg);
+	if (rc == TK_OK && text.len > 0 && text.data[text.len - 1] == '\n')
+		text.len--;
+	if (rc == TK_OK)
+		rc = bytes_append(&text, "", 1);
+	if (rc == TK_OK && link_parse(link, (const char *)text.data, msg) != TK_OK)
+		rc = errmsg_prefix(msg, TK_ECORRUPT, "%s", name);
+	bytes_close(&text);
+	return rc;
+}
+
+static int write_link(const char *home, const struct link *link, struct errmsg *msg)
+{
+	struct bytes text = {0};
+	char name[AGENT_PATH_MAX];
+	int rc = inside(name, sizeof(name), home, "network", msg);
+
+	if (rc == TK_OK)
+		rc = link_format(link, &text, msg);
+	if (rc == TK_OK)
+		rc = bytes_append(&text, "\n", 1);
+	if (rc == TK_OK)
+		rc = file_replace(name, bytes_span(&text), 0600, msg);
+	bytes_close(&text);
+	return rc;
+}
+
+/* Keys are made once and never replaced: they are who this volunteer is. */
+static int make_key(const char *home, struct errmsg *msg)
+{
+	char name[AGENT_PATH_MAX];
+	uint8_t key[64];
+	int rc = inside(name, sizeof(name), home, "key", msg);
+
+	if (rc != TK_OK || file_exists(name))
+		return rc;
+	random_bytes(key, sizeof(key));
+	rc = file_replace(name, span_of(key, sizeof(key)), 0600, msg);
+	secret_wipe(key, sizeof(key));
+	return rc;
+}
+
+int agent_home_join(const char *path, const struct link *link, struct errmsg *msg)
+{
+	struct link old;
+	int rc = folder_make(path, true, msg);
+
+	if (rc != TK_OK)
+		return rc;
+	rc = read_link(path, &old, msg);
+	if (rc == TK_OK && !key_equal(&old.network, &link->network))
+		return errmsg_set(msg, TK_EEXIST,
+			"%s belongs to another network already; join this one in a home of its "
+			"own: add --home FOLDER",
+			path);
+	if (rc != TK_OK && rc != TK_ENOENT)
+		return rc;
+	rc = make_key(path, msg);
+	return rc == TK_OK ? write_link(path, link, msg) : rc;
+}
+
+int agent_home_load(struct agent_home *h, const char *path, struct errmsg *msg)
+{
+	struct bytes key = {0};
+	char name[AGENT_PATH_MAX];
+	struct link link;
+	int rc = read_link(path, &link, msg);
+
+	if (rc == TK_OK)
+		rc = inside(name, sizeof(name), path, "key", msg);
+	if (rc == TK_OK)
+		rc = file_read(&key, name, sizeof(h->key), msg);
+	if (rc == TK_OK && key.len != sizeof(h->key))
+		rc = errmsg_set(msg, TK_ECORRUPT, "%s has %zu bytes; a key file has %zu", name,
+			key.len, sizeof(h->key));
+	if (rc == TK_OK) {
+		h->link = link;
+		memcpy(h->key, key.data, sizeof(h->key));
+		snprintf(h->path, sizeof(h->path), "%s", path);
+	}
+	if (key.data != NULL)
+		secret_wipe(key.data, key.len);
+	bytes_close(&key);
+	return rc;
+}
+
+void agent_home_wipe(struct agent_home *h)
+{
+	secret_wipe(h, sizeof(*h));
+}
+
+void agent_home_identity(const struct agent_home *h, struct identity *id)
+{
+	identity_init(id, h->key, h->key + 32, ROLE_PEER, &h->link.network);
+}
+
+/* A record lock: it goes with the process however that ends, and can be asked about without being
+ * taken. */
+static int open_lock(const char *path, int flags, struct errmsg *msg)
+{
+	char name[AGENT_PATH_MAX];
+	int fd = -1;
+
+	if (inside(name, sizeof(name), path, "lock", msg) == TK_OK) {
+		fd = open(name, flags | O_CLOEXEC, 0600);
+		if (fd < 0)
+			errmsg_set(msg, TK_EIO, "cannot open %s: %s", name, strerror(errno));
+	}
+	return fd;
+}
+
+int agent_home_lock(const char *path, int *fd, struct errmsg *msg)
+{
+	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+	int file = open_lock(path, O_RDWR | O_CREAT, msg);
+
+	if (file < 0)
+		return TK_EIO;
+	if (fcntl(file, F_SETLK, &lock) != 0) {
+		int error = errno;
+
+		close(file);
+		if (error != EACCES && error != EAGAIN)
+			return errmsg_set(msg, TK_EIO, "cannot lock %s: %s", path, strerror(error));
+		return errmsg_set(msg, TK_EBUSY,
+			"another talkoot-peer runs in %s already; a second one needs a home of its "
+			"own (--home FOLDER)",
+			path);
+	}
+	*fd = file;
+	return TK_OK;
+}
+
+bool agent_home_is_locked(const char *path)
+{
+	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+	int fd = open_lock(path, O_RDWR, NULL);
+	bool locked = fd >= 0 && fcntl(fd, F_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+
+	if (fd >= 0)
+		close(fd);
+	return locked;
+}

@@ -1,0 +1,327 @@
+/* See agent_shell.h. Effects are carried out in order. What one brings about at once, like an answer of
+ * the disk, waits in a queue until the step that asked for it is over. */
+#include "peer/agent/agent_shell.h"
+
+#include <string.h>
+#include <time.h>
+
+#include "tasks/base/mem.h"
+
+#define STATUS_MS 1000u
+
+struct answer {
+	struct answer *next;
+	struct agent_event event;
+	struct bytes bytes;
+	char text[TEXT_MAX];
+};
+
+void shell_log(struct shell *s, const char *line)
+{
+	time_t now = time(NULL);
+	struct tm tm;
+	char clock[16] = "";
+
+	if (localtime_r(&now, &tm) != NULL)
+		strftime(clock, sizeof(clock), "%H:%M:%S", &tm);
+	fprintf(s->log, "%s %s\n", clock, line);
+	fflush(s->log);
+}
+
+static void out_of_memory(struct shell *s)
+{
+	shell_stop(s, errmsg_set(s->msg, TK_ENOMEM,
+			      "the agent ran out of memory; its results are safe on disk"));
+}
+
+/* Answers */
+
+/* Queues an event. Takes *bytes (may be NULL); copies text. */
+static void answer(struct shell *s, const struct agent_event *event, struct bytes *bytes)
+{
+	struct answer *a = mem_calloc(1, sizeof(*a));
+
+	if (a == NULL) {
+		out_of_memory(s);
+		return;
+	}
+	a->event = *event;
+	if (bytes != NULL) {
+		a->bytes = *bytes;
+		*bytes = (struct bytes){0};
+	}
+	a->event.bytes = bytes_span(&a->bytes);
+	snprintf(a->text, sizeof(a->text), "%.250s", event->text != NULL ? event->text : "");
+	a->event.text = a->text;
+	if (s->last_answer != NULL)
+		s->last_answer->next = a;
+	else
+		s->first_answer = a;
+	s->last_answer = a;
+}
+
+static void answer_free(struct answer *a)
+{
+	bytes_close(&a->bytes);
+	mem_free(a);
+}
+
+static struct answer *answer_pop(struct shell *s)
+{
+	struct answer *a = s->first_answer;
+
+	if (a != NULL)
+		s->first_answer = a->next;
+	if (s->first_answer == NULL)
+		s->last_answer = NULL;
+	return a;
+}
+
+/* Effects */
+
+static void dial(struct shell *s, const struct agent_effect *e)
+{
+	struct agent_event failed = {.type = AGENT_DIAL_FAILED};
+	struct errmsg msg = {{0}};
+	const struct link *link = &s->home->link;
+
+	if (node_uv_dial(s->node, link->hosts[e->host], &link->network, &s->conn, &msg) == TK_OK)
+		return;
+	s->conn = 0;
+	failed.text = msg.text;
+	answer(s, &failed, NULL);
+}
+
+static void send_message(struct shell *s, struct agent_effect *e)
+{
+	int rc;
+
+	if (s->conn == 0)
+		return; /* it went down; the core will hear of it */
+	if (!misbehave_message(s->misbehave, &e->message, &s->scratch))
+		return;
+	rc = node_uv_send(s->node, s->conn, &e->message);
+	if (rc == TK_EINVAL || rc == TK_ELIMIT)
+		shell_log(s, "a message of ours broke a limit and was not sent");
+}
+
+static void drop(struct shell *s, const struct agent_effect *e)
+{
+	conn_id conn = s->conn;
+
+	s->conn = 0;
+	s->watching = false;
+	if (conn != 0)
+		node_uv_drop(s->node, conn, e->reason, e->text);
+}
+
+static void watch_sent(struct shell *s)
+{
+	struct agent_event sent = {.type = AGENT_SENT};
+
+	if (s->conn != 0 && node_uv_waiting(s->node, s->conn) > NODE_OUTPUT_LOW)
+		s->watching = true;
+	else
+		answer(s, &sent, NULL);
+}
+
+static void find_blob(struct shell *s, const struct agent_effect *e)
+{
+	const struct blob_store *store = agent_files_store(&s->files, e->kind);
+	struct agent_event found = {.type = AGENT_BLOB_FOUND, .digest = e->digest};
+	struct bytes bytes = {0};
+	uint64_t size;
+	int rc;
+
+	if (e->want_bytes)
+		rc = blob_store_get(store, &e->digest, RECIPE_BYTES_MAX, &bytes, NULL);
+	else
+		rc = blob_store_size(store, &e->digest, &size);
+	if (rc == TK_ECORRUPT || rc == TK_ELIMIT)
+		blob_store_remove(store, &e->digest);
+	if (rc != TK_OK)
+		found.type = AGENT_BLOB_ABSENT;
+	answer(s, &found, &bytes);
+}
+
+static void store_blob(struct shell *s, const struct agent_effect *e)
+{
+	struct agent_event stored = {.type = AGENT_BLOB_STORED, .digest = e->digest};
+	struct errmsg msg = {{0}};
+	struct digest is;
+
+	if (blob_store_put(agent_files_store(&s->files, e->kind), &is, bytes_span(&e->bytes),
+		    &msg) != TK_OK) {
+		stored.type = AGENT_BLOB_FAILED;
+		stored.text = msg.text;
+	}
+	answer(s, &stored, NULL);
+}
+
+static void compute(struct shell *s, const struct agent_effect *e)
+{
+	struct agent_event failed = {.type = AGENT_WORKER_FAILED, .job = e->job};
+	struct errmsg msg = {{0}};
+
+	failed.code = worker_uv_compute(s->worker, e, &msg);
+	if (failed.code == TK_OK)
+		return;
+	if (failed.code == TK_ENOENT)
+		failed.type = AGENT_WORKER_LACKS;
+	failed.text = msg.text[0] != '\0' ? msg.text : error_text(failed.code);
+	answer(s, &failed, NULL);
+}
+
+static void save_result(struct shell *s, const struct agent_effect *e)
+{
+	struct agent_event saved = {.type = AGENT_RESULT_SAVED, .digest = e->digest};
+	struct errmsg msg = {{0}};
+
+	if (agent_files_save_result(&s->files, &e->digest, bytes_span(&e->bytes), &msg) != TK_OK) {
+		saved.type = AGENT_RESULT_FAILED;
+		saved.text = msg.text;
+	}
+	answer(s, &saved, NULL);
+}
+
+static void read_payload(struct shell *s, const struct agent_effect *e)
+{
+	struct agent_event event = {
+		.type = AGENT_PAYLOAD_READ, .digest = e->digest, .offset = e->offset};
+	struct errmsg msg = {{0}};
+	struct bytes part = {0};
+
+	if (agent_files_read_payload(
+		    &s->files, &e->digest, e->total, e->offset, e->length, &part, &msg) != TK_OK) {
+		event.type = AGENT_PAYLOAD_FAILED;
+		event.text = msg.text;
+	}
+	answer(s, &event, &part);
+	bytes_close(&part);
+}
+
+static void save_leases(struct shell *s, const struct agent_effect *e)
+{
+	struct errmsg msg = {{0}};
+
+	if (agent_files_save_leases(&s->files, bytes_span(&e->bytes), &msg) != TK_OK)
+		shell_log(s, msg.text); /* only a hint is lost */
+}
+
+static void carry_out(struct shell *s, struct agent_effect *e)
+{
+	switch (e->type) {
+	case AGENT_DIAL:
+		dial(s, e);
+		break;
+	case AGENT_SEND:
+		send_message(s, e);
+		break;
+	case AGENT_DROP:
+		drop(s, e);
+		break;
+	case AGENT_WATCH_SENT:
+		watch_sent(s);
+		break;
+	case AGENT_FIND_BLOB:
+		find_blob(s, e);
+		break;
+	case AGENT_STORE_BLOB:
+		store_blob(s, e);
+		break;
+	case AGENT_REMOVE_BLOB:
+		blob_store_remove(agent_files_store(&s->files, e->kind), &e->digest);
+		break;
+	case AGENT_COMPUTE:
+		compute(s, e);
+		break;
+	case AGENT_CANCEL:
+		worker_uv_cancel(s->worker, e->job);
+		break;
+	case AGENT_SAVE_RESULT:
+		save_result(s, e);
+		break;
+	case AGENT_REMOVE_RESULT:
+		agent_files_remove_result(&s->files, &e->digest);
+		break;
+	case AGENT_READ_PAYLOAD:
+		read_payload(s, e);
+		break;
+	case AGENT_SAVE_LEASES:
+		save_leases(s, e);
+		break;
+	case AGENT_LOG:
+		shell_log(s, e->text);
+		break;
+	case AGENT_STOP:
+		shell_stop(s, errmsg_set(s->msg, TK_EAUTH,
+				      "the network gives this identity no more work: %s", e->text));
+		break;
+	}
+}
+
+/* Steps */
+
+/* At once when the state changes, otherwise once a second at most and only when there is news. */
+static void write_status(struct shell *s)
+{
+	struct agent_status now;
+	uint64_t now_ms = shell_now_ms(s);
+	struct errmsg msg = {{0}};
+	bool turned;
+
+	agent_status(s->core, now_ms, &now);
+	turned = now.state != s->told.state || now.connected != s->told.connected;
+	if (!turned &&
+		(now_ms < s->told_ms + STATUS_MS || memcmp(&now, &s->told, sizeof(now)) == 0))
+		return;
+	s->told = now;
+	s->told_ms = now_ms;
+	status_file_fill(&s->status, &now);
+	s->status.updated_s = (uint64_t)time(NULL);
+	if (status_file_write(&s->status, s->home->path, &msg) == TK_OK) {
+		s->status_failing = false;
+	} else if (!s->status_failing) {
+		s->status_failing = true; /* said once, not every second */
+		shell_log(s, msg.text);
+	}
+}
+
+static void step(struct shell *s, struct agent_event *event)
+{
+	int rc;
+
+	event->now_ms = shell_now_ms(s);
+	random_bytes(event->random, sizeof(event->random));
+	rc = agent_step(s->core, event, &s->effects);
+	secret_wipe(event->random, sizeof(event->random));
+	for (size_t i = 0; rc == TK_OK && i < s->effects.count; i++)
+		carry_out(s, &s->effects.items[i]);
+	agent_effects_clear(&s->effects);
+	if (rc != TK_OK)
+		out_of_memory(s);
+	write_status(s);
+}
+
+void shell_event(struct shell *s, struct agent_event *event)
+{
+	struct answer *a;
+
+	if (!s->stopping)
+		step(s, event);
+	while ((a = answer_pop(s)) != NULL) {
+		if (!s->stopping)
+			step(s, &a->event);
+		answer_free(a);
+	}
+}
+
+void shell_close(struct shell *s)
+{
+	struct answer *a;
+
+	while ((a = answer_pop(s)) != NULL)
+		answer_free(a);
+	agent_effects_close(&s->effects);
+	bytes_close(&s->scratch);
+}

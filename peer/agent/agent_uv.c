@@ -1,0 +1,322 @@
+/* See agent_uv.h. The loop: it turns what node, worker, clock and signals bring into events of the core;
+ * agent_shell.c does the rest. */
+#include "peer/agent/agent_uv.h"
+
+#include <signal.h>
+#include <unistd.h>
+#include <uv.h>
+
+#include "peer/agent/agent_shell.h"
+#include "tasks/base/mem.h"
+#include "tasks/math/engine.h"
+
+#define SIGNALS 3u
+
+struct runner {
+	struct shell shell; /* first: a shell's address is its runner's */
+	uv_loop_t loop;
+	uv_timer_t timer;
+	uv_signal_t signals[SIGNALS];
+	struct node_handler node_handler;
+	struct worker_handler worker_handler;
+	char program[4096];
+};
+
+uint64_t shell_now_ms(const struct shell *s)
+{
+	return uv_now(&((const struct runner *)s)->loop);
+}
+
+/* What the node says */
+
+static void on_up(void *context, conn_id conn, const struct public_key *key, enum role role)
+{
+	struct shell *s = context;
+	struct agent_event event = {.type = AGENT_UP, .role = role};
+
+	(void)key; /* the node has demanded the network's */
+	if (conn == s->conn)
+		shell_event(s, &event);
+}
+
+static void connection_over(
+	struct shell *s, conn_id conn, enum agent_event_type type, const char *why)
+{
+	struct agent_event event = {.type = type, .text = why};
+
+	if (conn != s->conn)
+		return; /* one that the core has left already */
+	s->conn = 0;
+	s->watching = false;
+	shell_event(s, &event);
+}
+
+static void on_down(void *context, conn_id conn, const char *why)
+{
+	connection_over(context, conn, AGENT_DOWN, why);
+}
+
+static void on_dial_failed(void *context, conn_id conn, const char *why)
+{
+	connection_over(context, conn, AGENT_DIAL_FAILED, why);
+}
+
+static void on_message(void *context, conn_id conn, const struct message *m)
+{
+	struct shell *s = context;
+	struct agent_event event = {.type = AGENT_MESSAGE, .message = m};
+
+	if (conn == s->conn)
+		shell_event(s, &event);
+}
+
+static void on_farewell(void *context, conn_id conn, uint32_t reason, const char *text)
+{
+	struct message m = {.type = MESSAGE_GOODBYE, .goodbye = {.reason = reason}};
+
+	snprintf(m.goodbye.text, sizeof(m.goodbye.text), "%s", text);
+	on_message(context, conn, &m);
+}
+
+static void on_log(void *context, const char *line)
+{
+	shell_log(context, line);
+}
+
+static void on_writable(void *context, conn_id conn)
+{
+	struct shell *s = context;
+	struct agent_event event = {.type = AGENT_SENT};
+
+	if (conn != s->conn || !s->watching)
+		return;
+	s->watching = false;
+	shell_event(s, &event);
+}
+
+/* What the worker says */
+
+static void worker_result(struct shell *s, const struct worker_message *m)
+{
+	struct agent_event event = {.type = AGENT_WORKER_DONE, .job = m->job};
+	struct bytes claim = {0};
+	struct bytes payload = {0};
+	uint64_t random;
+	int rc = bytes_append(&claim, m->claim.data, m->claim.len);
+
+	if (rc == TK_OK)
+		rc = bytes_append(&payload, m->bytes.data, m->bytes.len);
+	random_bytes(&random, sizeof(random));
+	if (rc == TK_OK && s->misbehave != MISBEHAVE_NOT)
+		rc = misbehave_result(s->misbehave, random, &claim, &payload);
+	if (rc != TK_OK) {
+		event.type = AGENT_WORKER_FAILED;
+		event.code = rc;
+		event.text = error_text(rc);
+	}
+	event.claim = bytes_span(&claim);
+	event.bytes = bytes_span(&payload);
+	shell_event(s, &event);
+	bytes_close(&claim);
+	bytes_close(&payload);
+}
+
+static void on_worker_message(void *context, const struct worker_message *m)
+{
+	struct agent_event event = {.type = AGENT_WORKER_PROGRESS,
+		.job = m->job,
+		.done = m->done,
+		.total = m->total,
+		.code = m->code,
+		.text = m->text};
+
+	if (m->type == WORKER_RESULT) {
+		worker_result(context, m);
+		return;
+	}
+	if (m->type == WORKER_FAILED)
+		event.type = AGENT_WORKER_FAILED;
+	shell_event(context, &event);
+}
+
+static void on_worker_gone(void *context, const char *why)
+{
+	struct agent_event event = {.type = AGENT_WORKER_GONE, .text = why};
+
+	shell_event(context, &event);
+}
+
+/* Time, signals, the end */
+
+static void on_tick(uv_timer_t *timer)
+{
+	struct agent_event event = {.type = AGENT_TICK};
+
+	shell_event(timer->data, &event);
+}
+
+static void on_signal(uv_signal_t *handle, int number)
+{
+	struct shell *s = handle->data;
+
+	(void)number;
+	shell_log(s, "stopping; results that are not settled yet are kept");
+	shell_stop(s, TK_OK);
+}
+
+static void on_node_closed(void *context)
+{
+	(void)context; /* the loop ends by itself once it holds nothing */
+}
+
+void shell_stop(struct shell *s, int code)
+{
+	struct runner *r = (struct runner *)s;
+
+	if (s->stopping)
+		return;
+	s->stopping = true;
+	s->code = code;
+	uv_close((uv_handle_t *)&r->timer, NULL);
+	for (size_t i = 0; i < SIGNALS; i++)
+		uv_close((uv_handle_t *)&r->signals[i], NULL);
+	worker_uv_close(s->worker);
+	node_uv_close(s->node, GOODBYE_SHUTDOWN, "the volunteer's agent stops", on_node_closed, s);
+}
+
+/* The beginning */
+
+static int start_handles(struct runner *r, struct errmsg *msg)
+{
+	static const int numbers[SIGNALS] = {SIGINT, SIGTERM, SIGHUP};
+	int rc;
+
+	uv_timer_init(&r->loop, &r->timer);
+	r->timer.data = r;
+	rc = uv_timer_start(&r->timer, on_tick, AGENT_TICK_MS, AGENT_TICK_MS);
+	for (size_t i = 0; i < SIGNALS; i++) {
+		uv_signal_init(&r->loop, &r->signals[i]);
+		r->signals[i].data = r;
+		if (rc == 0)
+			rc = uv_signal_start(&r->signals[i], on_signal, numbers[i]);
+	}
+	return rc == 0 ? TK_OK
+		       : errmsg_set(
+				 msg, TK_EIO, "the event loop does not start: %s", uv_strerror(rc));
+}
+
+static int find_program(struct runner *r, const char *given, struct errmsg *msg)
+{
+	size_t size = sizeof(r->program);
+	int rc;
+
+	if (given != NULL)
+		return snprintf(r->program, size, "%s", given) < (int)size
+			       ? TK_OK
+			       : errmsg_set(msg, TK_ELIMIT, "the worker's path is too long");
+	rc = uv_exepath(r->program, &size);
+	return rc == 0 ? TK_OK
+		       : errmsg_set(msg, TK_EIO, "cannot find this program's own file: %s",
+				 uv_strerror(rc));
+}
+
+/* What earlier runs left in the home. */
+static int load(struct shell *s, struct errmsg *msg)
+{
+	struct status_file old;
+	int rc = agent_files_open(&s->files, s->home->path, msg);
+
+	if (rc == TK_OK)
+		rc = agent_files_load(&s->files, s->core, on_log, s, msg);
+	if (rc == TK_OK && status_file_read(&old, s->home->path, NULL) == TK_OK)
+		agent_load_totals(s->core, &old.totals);
+	return rc;
+}
+
+static int prepare(struct runner *r, const struct agent_options *options, struct errmsg *msg)
+{
+	struct shell *s = &r->shell;
+	const char *engine = engine_best()->name;
+	int rc = find_program(r, options->worker, msg);
+
+	if (rc != TK_OK)
+		return rc;
+	r->node_handler = (struct node_handler){.context = s,
+		.up = on_up,
+		.down = on_down,
+		.message = on_message,
+		.dial_failed = on_dial_failed,
+		.log = on_log,
+		.writable = on_writable,
+		.farewell = on_farewell};
+	r->worker_handler = (struct worker_handler){
+		.context = s, .message = on_worker_message, .gone = on_worker_gone};
+	snprintf(s->status.engine, sizeof(s->status.engine), "%s", engine);
+	s->status.peer = s->id.key.public;
+	s->core = agent_new(&s->id, &s->home->link, engine);
+	s->worker = worker_uv_new(&r->loop, r->program, &s->files, &r->worker_handler);
+	if (s->core == NULL || s->worker == NULL)
+		return errmsg_set(msg, TK_ENOMEM, "not enough memory to start the agent");
+	return load(s, msg);
+}
+
+static int run(struct runner *r, struct errmsg *msg)
+{
+	struct shell *s = &r->shell;
+	struct agent_event start = {.type = AGENT_START};
+	int rc;
+
+	s->node = node_uv_new(&r->loop, &s->id, &r->node_handler);
+	if (s->node == NULL)
+		return errmsg_set(msg, TK_ENOMEM, "not enough memory to start the agent");
+	rc = start_handles(r, msg);
+	if (rc == TK_OK)
+		shell_event(s, &start);
+	else
+		shell_stop(s, rc);
+	uv_run(&r->loop, UV_RUN_DEFAULT);
+	node_uv_free(s->node);
+	return s->code;
+}
+
+static int with_loop(struct runner *r, const struct agent_options *options, struct errmsg *msg)
+{
+	struct shell *s = &r->shell;
+	int rc = uv_loop_init(&r->loop);
+
+	if (rc != 0)
+		return errmsg_set(
+			msg, TK_EIO, "the event loop does not start: %s", uv_strerror(rc));
+	agent_home_identity(s->home, &s->id);
+	rc = prepare(r, options, msg);
+	if (rc == TK_OK)
+		rc = run(r, msg);
+	shell_close(s);
+	agent_free(s->core);
+	worker_uv_free(s->worker);
+	identity_wipe(&s->id);
+	uv_loop_close(&r->loop);
+	return rc;
+}
+
+int agent_run(
+	const struct agent_home *home, const struct agent_options *options, struct errmsg *msg)
+{
+	struct runner *r = mem_calloc(1, sizeof(*r));
+	int lock;
+	int rc;
+
+	if (r == NULL)
+		return errmsg_set(msg, TK_ENOMEM, "not enough memory to start the agent");
+	r->shell.home = home;
+	r->shell.misbehave = options->misbehave;
+	r->shell.log = options->log;
+	r->shell.msg = msg;
+	rc = agent_home_lock(home->path, &lock, msg);
+	if (rc == TK_OK) {
+		rc = with_loop(r, options, msg);
+		close(lock);
+	}
+	mem_free(r);
+	return rc;
+}

@@ -1,0 +1,26 @@
+/* The agent's shell: event loop, connection, clock, disk, worker process and signals around the core. */
+#ifndef PEER_AGENT_AGENT_UV_H
+#define PEER_AGENT_AGENT_UV_H
+
+#include <stdio.h>
+
+#include "peer/agent/agent_home.h"
+#include "peer/agent/misbehave.h"
+
+struct agent_options {
+	const char *worker; /* the program that has `worker`; NULL: this one */
+	enum misbehave misbehave;
+	FILE *log; /* one line for each event, with its time */
+};
+
+/* Runs until SIGINT or SIGTERM (TK_OK), or until something ends it for good. Takes the home's lock.
+ * Errors: TK_EBUSY (another process has the home), TK_EAUTH (the network gives this identity no more
+ * work), TK_EIO, TK_ENOSPC, TK_ENOMEM. */
+int agent_run(const struct agent_home *home, const struct agent_options *options,
+	struct errmsg *msg) TK_CHECKED;
+
+/* Dials the link's hosts in turn until one completes the handshake or timeout_ms has passed.
+ * Errors: TK_EIO (none answered; the sentence says what each said), TK_ENOMEM. */
+int agent_probe(const struct agent_home *home, uint64_t timeout_ms, struct errmsg *msg) TK_CHECKED;
+
+#endif

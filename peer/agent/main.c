@@ -1,0 +1,101 @@
+/* talkoot-peer: the volunteer's command line. One table; each row is a file of its own. */
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "peer/agent/commands.h"
+#include "peer/agent/worker.h"
+
+#define VERSION "0.1.0"
+
+static int peer_worker(int argc, char **argv)
+{
+	if (argc != 1 || isatty(STDIN_FILENO))
+		return peer_misused("\"%s\" is started by the agent itself", argv[0]);
+	worker_confine();
+	return worker_serve(STDIN_FILENO, STDOUT_FILENO);
+}
+
+static const struct command {
+	const char *name;
+	int (*run)(int argc, char **argv);
+	const char *arguments;
+	const char *summary; /* NULL: not for people */
+} commands[] = {
+	{"join", peer_join, "LINK [--home HOME] [--yes]", "join the network that a link names"},
+	{"run", peer_run, "[--home HOME]", "work for it, in the foreground, until stopped"},
+	{"status", peer_status, "[--home HOME] [--json]",
+		"say what the agent is doing and why it is not"},
+	{"worker", peer_worker, "", NULL},
+};
+
+#define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
+
+static void usage(FILE *out)
+{
+	fputs("Usage: talkoot-peer COMMAND [ARGUMENTS]\n\n"
+	      "Lends this computer's idle time to the training of AI models.\n\nCommands:\n",
+		out);
+	for (size_t i = 0; i < COMMAND_COUNT; i++)
+		if (commands[i].summary != NULL)
+			fprintf(out, "  %-7s %-27s %s\n", commands[i].name, commands[i].arguments,
+				commands[i].summary);
+	fputs("\nOptions:\n"
+	      "  --home HOME       where key, data and results are kept "
+	      "(default: $XDG_DATA_HOME/talkoot\n"
+	      "                    or ~/.local/share/talkoot); one home is one peer\n"
+	      "  --yes             agree without being asked\n"
+	      "  --json            one JSON object instead of a sentence\n"
+	      "  --misbehave MODE  with run, for tests only: show how a network treats a peer that "
+	      "cheats:\n"
+	      "                    corrupt    flips a bit of each result, with digests that fit\n"
+	      "                    garbage    returns random bytes, with digests that fit\n"
+	      "                    nonfinite  says that every unit left the finite numbers\n"
+	      "                    truncate   cuts its uploads short\n"
+	      "                    huge       uploads more than it claimed\n"
+	      "                    silent     commits, but never reveals\n"
+	      "                    mute       takes leases and never answers\n"
+	      "  --help, --version\n"
+	      "\nExit codes: 0 success, 1 failure, 2 wrong usage.\n",
+		out);
+}
+
+int main(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{"help", no_argument, NULL, 'h'},
+		{"version", no_argument, NULL, 'V'},
+		{NULL, 0, NULL, 0},
+	};
+	int c;
+
+	signal(SIGPIPE, SIG_IGN);
+	if (crypto_start() != TK_OK) {
+		fputs("talkoot-peer: the cryptography library does not start\n", stderr);
+		return PEER_FAILED;
+	}
+	while ((c = getopt_long(argc, argv, "+h", options, NULL)) != -1) {
+		if (c == 'h') {
+			usage(stdout);
+			return PEER_OK;
+		}
+		if (c == 'V') {
+			puts("talkoot-peer " VERSION);
+			return PEER_OK;
+		}
+		return PEER_USAGE;
+	}
+	if (optind == argc) {
+		usage(stderr);
+		return PEER_USAGE;
+	}
+	argc -= optind;
+	argv += optind;
+	optind = 0; /* the subcommand reads its options from the start (GNU getopt) */
+	for (size_t i = 0; i < COMMAND_COUNT; i++)
+		if (strcmp(commands[i].name, argv[0]) == 0)
+			return commands[i].run(argc, argv);
+	return peer_misused("there is no command \"%s\"", argv[0]);
+}

@@ -32,17 +32,17 @@ static int write_key(const char *path, struct errmsg *msg)
 	return rc;
 }
 
-int home_create(const char *path, struct errmsg *msg)
+int home_create(const char *path, const char *name, struct errmsg *msg)
 {
 	struct identity id;
 	struct home h;
-	char name[1024];
+	char key[1024];
 	char hex[2 * KEY_BYTES + 1];
-	int rc = inside(name, sizeof(name), path, "key", msg);
+	int rc = inside(key, sizeof(key), path, "key", msg);
 
 	if (rc != TK_OK)
 		return rc;
-	if (file_exists(name))
+	if (file_exists(key))
 		return errmsg_set(msg, TK_EEXIST,
 			"%s is a coordinator's home already; it is left as it is (next: talkoot "
 			"serve %s "
@@ -55,12 +55,14 @@ int home_create(const char *path, struct errmsg *msg)
 	rc = store_open(&h.store, path, true, msg);
 	if (rc != TK_OK)
 		return rc;
-	rc = write_key(name, msg); /* last: a home without a key can be made again */
+	rc = write_key(key, msg); /* last: a home without a key can be made again */
 	if (rc == TK_OK)
 		rc = home_identity(&h, &id, msg);
 	if (rc == TK_OK) {
 		hex_encode(hex, id.key.public.b, KEY_BYTES);
 		rc = store_set_text(h.store, "network", hex, msg);
+		if (rc == TK_OK)
+			rc = store_set_text(h.store, "name", name, msg);
 		identity_wipe(&id);
 	}
 	store_close(h.store);

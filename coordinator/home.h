@@ -12,9 +12,10 @@ struct home {
 	struct blob_store blobs;
 };
 
-/* Makes a new home with fresh keys and an empty store. Errors: TK_EEXIST (there is one already: it is
+/* Makes a new home with fresh keys and an empty store, for a network that people call `name` (may be
+ * ""; at most 63 bytes of UTF-8 count). Errors: TK_EEXIST (there is one already: it is
  * left alone), TK_EIO, TK_ENOSPC. */
-int home_create(const char *path, struct errmsg *msg) TK_CHECKED;
+int home_create(const char *path, const char *name, struct errmsg *msg) TK_CHECKED;
 
 /* Opens the store and blobs of an existing home; home_close afterwards. Errors: TK_ENOENT. */
 int home_open(struct home *h, const char *path, struct errmsg *msg) TK_CHECKED;

@@ -24,6 +24,9 @@ struct project_row {
 	struct digest recipe; /* blob */
 	uint32_t quorum;
 	uint32_t rounds, units_per_round; /* copies from the recipe */
+	char model_type[16];		  /* for people: \"char-mlp\" */
+	uint64_t samples;		  /* to train on */
+	uint32_t classes;
 	uint64_t parameter_count;
 	double unit_flops;	   /* of one unit: credit */
 	uint32_t round;		   /* the one in progress; = rounds when done */

@@ -180,6 +180,9 @@ static json_t *project_object(const struct project_row *p, const struct project_
 	json_object_set_new(o, "replicas", json_integer((json_int_t)p->replicas));
 	json_object_set_new(o, "disputes", json_integer((json_int_t)p->disputes));
 	json_object_set_new(o, "model_digest", hex_or_empty(&p->model));
+	json_object_set_new(o, "model_type", json_string(p->model_type));
+	json_object_set_new(o, "samples", json_integer((json_int_t)p->samples));
+	json_object_set_new(o, "classes", json_integer((json_int_t)p->classes));
 	json_object_set_new(o, "parameters", json_integer((json_int_t)p->parameter_count));
 	json_object_set_new(o, "created_at", json_integer((json_int_t)p->created_s));
 	json_object_set_new(o, "finished_at",
@@ -278,9 +281,12 @@ int status_page_json(
 	struct store *s, const struct status_live *live, struct bytes *out, struct errmsg *msg)
 {
 	struct page page = {.store = s, .live = live, .msg = msg};
-	char network[2 * KEY_BYTES + 1];
+	char network[2 * KEY_BYTES + 1], name[64];
 	json_t *o;
 	int rc = store_text(s, "network", network, sizeof(network), msg);
+
+	if (rc == TK_OK)
+		rc = store_text(s, "name", name, sizeof(name), msg);
 
 	page.projects = json_array();
 	page.peers = json_array();
@@ -294,7 +300,7 @@ int status_page_json(
 		return rc;
 	}
 	o = json_pack("{s:i, s:s, s:s, s:I, s:b, s:I, s:I, s:{s:I, s:I, s:I, s:I}, s:o, s:o}",
-		"version", 1, "network", network, "name", "", "generated_at",
+		"version", 1, "network", network, "name", name, "generated_at",
 		(json_int_t)live->now_s, "serving", (int)live->serving, "peers_connected",
 		(json_int_t)live->peers_connected, "peers_known", (json_int_t)page.known, "totals",
 		"units_accepted", (json_int_t)page.accepted, "units_rejected",

@@ -7,6 +7,7 @@
 #include "coordinator/cli/cli.h"
 #include "coordinator/serve_uv.h"
 #include "peer/wire/link.h"
+#include "tasks/data/utf8.h"
 
 bool cli_home(const struct cli *cli, struct home *home)
 {
@@ -25,13 +26,18 @@ bool cli_home(const struct cli *cli, struct home *home)
 
 int command_init(const struct cli *cli)
 {
-	struct option_spec none[] = {{0}};
+	struct option_spec options[] = {{'n', "name", true, NULL}, {0}};
 	struct errmsg msg = {""};
-	const char *home;
+	const char *home, *name;
 
-	if (!cli_arguments(cli, none, &home, 1))
+	if (!cli_arguments(cli, options, &home, 1))
 		return EXIT_USAGE;
-	if (home_create(home, &msg) != TK_OK)
+	name = options[0].value != NULL ? options[0].value : "";
+	if (strlen(name) > 63 || !utf8_valid(name)) {
+		fputs("talkoot init: --name wants at most 63 bytes of UTF-8\n", stderr);
+		return EXIT_USAGE;
+	}
+	if (home_create(home, name, &msg) != TK_OK)
 		return cli_failed(&msg);
 	printf("Made a coordinator in %s. Its key file is the network's identity: keep a copy of\n"
 	       "%s/key in a safe place.\nNext: talkoot serve %s --listen 0.0.0.0:7331\n",

@@ -9,7 +9,8 @@
 #define VERSION "0.1.0"
 
 static const struct command commands[] = {
-	{"init", "HOME", "make a coordinator's home: keys and an empty store", command_init},
+	{"init", "HOME [--name NAME]", "make a coordinator's home: keys and an empty store",
+		command_init},
 	{"serve", "HOME --listen ADDR:PORT",
 		"run the coordinator (--web DIR: status page, --quiet)", command_serve},
 	{"invite", "HOME [--host HOST:PORT]", "print the link with which volunteers join",

@@ -107,9 +107,12 @@ static int submit(struct home *home, const struct project *project, struct errms
 	if (rc != TK_OK)
 		return rc;
 	snprintf(row.name, sizeof(row.name), "%s", project->name);
+	snprintf(row.model_type, sizeof(row.model_type), "%s", model_type_name(recipe.model.type));
 	rc = model_init(&model, &recipe.model, &recipe.data, msg);
 	if (rc == TK_OK) {
 		row.parameter_count = model.parameters;
+		row.samples = recipe.data.train.samples;
+		row.classes = recipe.data.classes;
 		row.unit_flops = model_step_flops(&model, recipe.train.batch_size) *
 				 recipe.train.inner_steps;
 		rc = put_initial(home, &recipe, &row, msg);

@@ -10,6 +10,11 @@
 
 #define FOLLOW_MS 300
 
+static bool is_over(enum project_state state)
+{
+	return state == PROJECT_DONE || state == PROJECT_FAILED || state == PROJECT_STOPPED;
+}
+
 static int list_one(void *context, const void *row)
 {
 	const struct project_row *p = row;
@@ -68,9 +73,11 @@ static void print_project(const struct project_row *p, const struct project_numb
 
 	printf("%s: %s%s%s\n", p->name, project_state_name(p->state),
 		p->reason[0] != '\0' ? ", " : "", p->reason);
-	printf("  round %" PRIu32 " of %" PRIu32 ", %" PRIu32 " of %" PRIu32
-	       " units of this one done\n",
-		p->round, p->rounds, n->units_done, p->units_per_round);
+	printf("  %" PRIu32 " of %" PRIu32 " rounds merged", p->round, p->rounds);
+	if (!is_over(p->state))
+		printf(", %" PRIu32 " of %" PRIu32 " units of the next one done", n->units_done,
+			p->units_per_round);
+	putchar('\n');
 	losses(text, sizeof(text), n);
 	if (text[0] != '\0')
 		printf("  %s\n", text);
@@ -181,11 +188,6 @@ static int follow_once(
 		text[0] != '\0' ? " | " : "", text, left,
 		row->state == PROJECT_RUNNING && row->reason[0] != '\0' ? " | waiting" : "");
 	return rc;
-}
-
-static bool is_over(enum project_state state)
-{
-	return state == PROJECT_DONE || state == PROJECT_FAILED || state == PROJECT_STOPPED;
 }
 
 int cli_follow(struct home *home, const char *name)

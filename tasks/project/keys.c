@@ -421,3 +421,11 @@ const char *key_choices(char out[KEY_LIST_MAX], const struct key *k, unsigned ma
 	}
 	return out;
 }
+
+const char *model_type_name(enum model_type type)
+{
+	for (const struct key_choice *c = models; c->name != NULL; c++)
+		if (c->value == (int)type)
+			return c->name;
+	return "unknown";
+}

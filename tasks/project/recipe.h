@@ -93,4 +93,7 @@ uint64_t recipe_parameters(const struct model_spec *spec, const struct dataset *
 
 void recipe_close(struct recipe *r);
 
+/* "char-mlp", as project.yaml says it; never NULL. */
+const char *model_type_name(enum model_type type);
+
 #endif

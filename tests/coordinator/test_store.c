@@ -226,8 +226,8 @@ static void home_keeps_its_identity_and_one_server(void **state)
 	int lock = -1, second = -1;
 
 	snprintf(path, sizeof(path), "%s/home", (char *)*state);
-	assert_int_equal(home_create(path, &msg), TK_OK);
-	assert_int_equal(home_create(path, &msg), TK_EEXIST);
+	assert_int_equal(home_create(path, "", &msg), TK_OK);
+	assert_int_equal(home_create(path, "", &msg), TK_EEXIST);
 	assert_int_equal(home_open(&h, path, &msg), TK_OK);
 	assert_int_equal(home_identity(&h, &a, &msg), TK_OK);
 	assert_int_equal(home_identity(&h, &b, &msg), TK_OK);

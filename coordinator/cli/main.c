@@ -23,8 +23,8 @@ static const struct command commands[] = {
 	{"stop", "NAME", "end a project at its next round (-C HOME)", command_stop},
 	{"resume", "NAME", "go on with a paused project (-C HOME)", command_resume},
 	{"export", "NAME -o FILE", "write the model as safetensors (-C HOME)", command_export},
-	{"sample", "NAME [--length N] [--seed N]", "print text drawn from a text model (-C HOME)",
-		command_sample},
+	{"sample", "NAME [--length N] [--temperature T] [--seed N]",
+		"print text drawn from a text model (-C HOME)", command_sample},
 	{"train", "FILE [-o FILE] [--threads N]", "train the same project in this one process",
 		command_train},
 };

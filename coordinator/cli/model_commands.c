@@ -1,5 +1,6 @@
 /* talkoot export and sample: what one does with a trained model. */
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "coordinator/cli/cli.h"
@@ -93,18 +94,25 @@ int command_export(const struct cli *cli)
 	return rc == TK_OK ? EXIT_OK : cli_failed(&msg);
 }
 
-/* Draws a class from softmax(logits) with u in [0,1). */
-static uint32_t draw(const float *logits, uint32_t classes, double u)
+/* How a text is drawn. */
+struct sampling {
+	uint64_t length; /* characters */
+	uint64_t seed;
+	double temperature; /* logits are divided by it: below 1 the likely becomes likelier */
+};
+
+/* Draws a class from softmax(logits / temperature) with u in [0,1). */
+static uint32_t draw(const float *logits, uint32_t classes, double temperature, double u)
 {
 	double total = 0, most = (double)logits[0];
 
 	for (uint32_t i = 1; i < classes; i++)
 		most = (double)logits[i] > most ? (double)logits[i] : most;
 	for (uint32_t i = 0; i < classes; i++)
-		total += exp((double)logits[i] - most);
+		total += exp(((double)logits[i] - most) / temperature);
 	u *= total;
 	for (uint32_t i = 0; i + 1 < classes; i++) {
-		u -= exp((double)logits[i] - most);
+		u -= exp(((double)logits[i] - most) / temperature);
 		if (u < 0)
 			return i;
 	}
@@ -123,7 +131,7 @@ static uint32_t first_token(const struct dataset *data)
 
 /* Draws length tokens, each from what the model says after the window (context) before it; logits is
  * (classes). */
-static void print_tokens(const struct loaded *l, uint64_t length, uint64_t seed,
+static void print_tokens(const struct loaded *l, const struct sampling *how,
 	struct model_work *work, float *logits, uint32_t *window)
 {
 	const struct model *m = &l->model;
@@ -131,7 +139,7 @@ static void print_tokens(const struct loaded *l, uint64_t length, uint64_t seed,
 
 	for (uint32_t i = 0; i < m->context; i++)
 		window[i] = first_token(&l->recipe.data);
-	for (uint64_t i = 0; i < length; i++) {
+	for (uint64_t i = 0; i < how->length; i++) {
 		struct batch batch = {1, NULL, window, &label};
 		float loss;
 		uint8_t correct;
@@ -140,7 +148,8 @@ static void print_tokens(const struct loaded *l, uint64_t length, uint64_t seed,
 
 		model_evaluate(
 			m, engine_best(), work, l->parameters, &batch, &loss, &correct, logits);
-		token = draw(logits, m->classes, (double)philox_uniform(seed, STREAM_SAMPLE, 0, i));
+		token = draw(logits, m->classes, how->temperature,
+			(double)philox_uniform(how->seed, STREAM_SAMPLE, 0, i));
 		memmove(window, window + 1, (m->context - 1) * sizeof(*window));
 		window[m->context - 1] = token;
 		text[utf8_encode(text, l->recipe.data.vocabulary[token])] = '\0';
@@ -149,7 +158,7 @@ static void print_tokens(const struct loaded *l, uint64_t length, uint64_t seed,
 	putchar('\n');
 }
 
-static int print_sample(const struct loaded *l, uint64_t length, uint64_t seed, struct errmsg *msg)
+static int print_sample(const struct loaded *l, const struct sampling *how, struct errmsg *msg)
 {
 	struct model_work *work = model_work_new(&l->model, 1);
 	float *logits = mem_floats(l->model.classes);
@@ -157,7 +166,7 @@ static int print_sample(const struct loaded *l, uint64_t length, uint64_t seed, 
 	int rc = TK_OK;
 
 	if (work != NULL && logits != NULL && window != NULL)
-		print_tokens(l, length, seed, work, logits, window);
+		print_tokens(l, how, work, logits, window);
 	else
 		rc = errmsg_set(msg, TK_ENOMEM, "not enough memory to sample");
 	mem_free(window);
@@ -166,32 +175,49 @@ static int print_sample(const struct loaded *l, uint64_t length, uint64_t seed, 
 	return rc;
 }
 
+static bool temperature_read(const char *text, double *out)
+{
+	char *end;
+	double v = strtod(text, &end);
+
+	if (end == text || *end != '\0' || !(v >= 0.05 && v <= 5))
+		return false;
+	*out = v;
+	return true;
+}
+
 int command_sample(const struct cli *cli)
 {
 	struct option_spec options[] = {
 		{'n', "length", true, NULL},
 		{0, "seed", true, NULL},
+		{'t', "temperature", true, NULL},
 		{0},
 	};
 	struct errmsg msg = {""};
 	struct loaded l = {0};
-	uint64_t length = 300, seed = 1;
+	struct sampling how = {300, 1, 0.7};
 	struct home home;
 	const char *name;
 	int rc;
 
 	if (!cli_arguments(cli, options, &name, 1))
 		return EXIT_USAGE;
-	if ((options[0].value != NULL && !cli_number(options[0].value, 1, 1000000, &length)) ||
-		(options[1].value != NULL && !cli_number(options[1].value, 0, UINT64_MAX, &seed))) {
+	if ((options[0].value != NULL && !cli_number(options[0].value, 1, 1000000, &how.length)) ||
+		(options[1].value != NULL &&
+			!cli_number(options[1].value, 0, UINT64_MAX, &how.seed))) {
 		fputs("talkoot sample: --length and --seed want whole numbers\n", stderr);
+		return EXIT_USAGE;
+	}
+	if (options[2].value != NULL && !temperature_read(options[2].value, &how.temperature)) {
+		fputs("talkoot sample: --temperature wants a number from 0.05 to 5\n", stderr);
 		return EXIT_USAGE;
 	}
 	if (!cli_home(cli, &home))
 		return EXIT_FAILED;
 	rc = load_model(&home, name, &l, &msg);
 	if (rc == TK_OK) {
-		rc = l.model.vocabulary != 0 ? print_sample(&l, length, seed, &msg)
+		rc = l.model.vocabulary != 0 ? print_sample(&l, &how, &msg)
 					     : errmsg_set(&msg, TK_EUNSUPPORTED,
 						       "%s is not a text model, so there is no "
 						       "text to draw from it",

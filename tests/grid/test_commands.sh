@@ -75,7 +75,8 @@ claim "the project stops at a round's end" wait_for 60 is_over second
 claim "its state is stopped" same stopped "$(field second state)"
 claim "a round is merged whole or not at all" same $(($(field second round) * 6)) "$(field second units_accepted)"
 claim "what it has so far can be exported" prints 'after' "$talkoot" -C "$home" export second -o "$work/part.safetensors"
-claim "stopping twice is no harm" prints 'already' "$talkoot" -C "$home" stop second
+claim "stopping twice is no harm" prints 'nothing to stop' "$talkoot" -C "$home" stop second
+claim "what is over is not resumed" prints 'nothing to resume' "$talkoot" -C "$home" resume second
 
 claim "the agent says what it does" prints '.' "$talkoot_peer" status --home "$work/peer-1"
 claim "the page is beside its data" test -f "$home/web/index.html"

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Three honest peers and one that misbehaves, in each way it can: the project finishes with the very model that a
 # single process trains, and whoever returned something wrong is caught.
+#   GRID_MODES="truncate silent mute"    only these; truncate takes two minutes and is not tried every day
 # shellcheck source=tests/grid/lib.sh
 . "$(dirname "$0")/lib.sh"
 
@@ -17,31 +18,39 @@ noticed() { # ID PATTERN
 	peer_object "$1" | grep -qE -- "$2"
 }
 
-text_project honest 3
-want=$(local_model "$work/honest.yaml")
+modes=${GRID_MODES:-corrupt garbage nonfinite huge silent mute}
 coordinator_start
 for i in 1 2 3; do
 	peer_start "$i"
 done
 
-try_mode() { # NUMBER MODE PATTERN CLAIM
-	sed "s/name: honest/name: $2/" "$work/honest.yaml" >"$work/$2.yaml"
-	peer_start "$1" --misbehave "$2"
-	wait_for 30 peers_connected 4 || give_up "the $2 peer connects"
-	submit "$2" "$work/$2.yaml"
-	claim "with a $2 peer the project is finished by others" finished "$2" 150
-	claim "a $2 peer does not change a bit of the model" same "$want" "$(field "$2" model_digest)"
-	claim "$4" wait_for 20 noticed "$(peer_id "$1")" "$3"
-	peer_stop "$1"
-	wait_for 30 peers_connected 3
+# What is said of the cheater afterwards.
+caught() { # MODE ID
+	case "$1" in
+	corrupt | garbage | nonfinite) noticed "$2" '"state":"retired"' ;;
+	huge | truncate | silent) noticed "$2" '"units_invalid":[1-9]|"state":"retired"' ;;
+	mute) noticed "$2" '"units_valid":0,' ;;
+	esac
 }
 
-try_mode 11 corrupt '"state":"retired"' "a peer that corrupts its results is retired"
-try_mode 12 garbage '"state":"retired"' "a peer that sends garbage is retired"
-try_mode 13 nonfinite '"state":"retired"' "a peer that claims a non-finite result is retired"
-try_mode 14 truncate '"units_invalid":[1-9]|"state":"retired"' "a peer that cuts its payload short is noticed"
-try_mode 15 huge '"units_invalid":[1-9]|"state":"retired"' "a peer that sends too much is noticed"
-try_mode 16 silent '"timeouts":[1-9]' "a peer that never answers runs out of time"
-try_mode 17 mute '"units_invalid":[1-9]|"state":"retired"' "a peer that does not open what it committed to is noticed"
-claim "honest peers are never retired" test "$(for i in 1 2 3; do peer_object "$(peer_id "$i")"; done | grep -c retired)" = 0
+# One round suffices for those whom the coordinator waits for. Each mode has a peer of its own: whoever is retired does
+# not come back.
+for mode in $modes; do
+	case "$mode" in
+	silent | truncate | mute) text_project "$mode" 1 ;;
+	*) text_project "$mode" 3 ;;
+	esac
+	peer_start "$mode" --misbehave "$mode"
+	wait_for 30 peers_connected 4 || give_up "the $mode peer connects"
+	submit "$mode" "$work/$mode.yaml"
+	claim "with a $mode peer the project is finished by others" finished "$mode" 200
+	claim "a $mode peer does not change a bit of the model" \
+		same "$(local_model "$work/$mode.yaml")" "$(field "$mode" model_digest)"
+	cheater=$(peer_id "$mode")
+	claim "a $mode peer gains nothing by it" wait_for 10 caught "$mode" "$cheater"
+	peer_stop "$mode"
+	wait_for 30 peers_connected 3 || give_up "the $mode peer leaves"
+done
+claim "no honest peer is retired" \
+	test "$(for i in 1 2 3; do peer_object "$(peer_id "$i")"; done | grep -c '"state":"retired"')" = 0
 finish

@@ -23,7 +23,7 @@ void agent_free(struct agent *a)
 {
 	if (a == NULL)
 		return;
-	for (uint32_t i = 0; i < AGENT_SLOTS; i++)
+	for (uint32_t i = 0; i < AGENT_JOBS_MAX; i++)
 		mem_free(a->jobs[i].shards);
 	fetch_close(&a->want.fetch);
 	if (a->has_recipe)

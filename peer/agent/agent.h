@@ -12,7 +12,8 @@
 #include "peer/wire/link.h"
 #include "peer/wire/session.h"
 
-#define AGENT_SLOTS	     2u	 /* leases held: one computing, one prefetched */
+#define AGENT_SLOTS	     2u	 /* leases asked for: one computing, one prefetched */
+#define AGENT_JOBS_MAX	     4u	 /* leases held: a request may cross with a lease on its way */
 #define AGENT_RESULTS_MAX    64u /* computed and not settled; then no more leases are asked for */
 #define AGENT_ABANDONED_MAX  16u /* leases of an earlier run that are given back */
 #define AGENT_TICK_MS	     200u

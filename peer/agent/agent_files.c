@@ -12,7 +12,7 @@
 
 #include "tasks/base/file.h"
 
-#define LEASES_BYTES_MAX ((AGENT_SLOTS + AGENT_RESULTS_MAX + AGENT_ABANDONED_MAX) * DIGEST_BYTES)
+#define LEASES_BYTES_MAX ((AGENT_JOBS_MAX + AGENT_RESULTS_MAX + AGENT_ABANDONED_MAX) * DIGEST_BYTES)
 
 static int under(char *out, size_t size, const char *folder, const char *name, struct errmsg *msg)
 {

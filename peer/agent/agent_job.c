@@ -13,7 +13,7 @@
 
 struct job *job_find(struct agent *a, const struct digest *nonce)
 {
-	for (uint32_t i = 0; i < AGENT_SLOTS; i++)
+	for (uint32_t i = 0; i < AGENT_JOBS_MAX; i++)
 		if (a->jobs[i].id != 0 && digest_equal(&a->jobs[i].nonce, nonce))
 			return &a->jobs[i];
 	return NULL;
@@ -23,7 +23,7 @@ uint32_t job_count(const struct agent *a)
 {
 	uint32_t count = 0;
 
-	for (uint32_t i = 0; i < AGENT_SLOTS; i++)
+	for (uint32_t i = 0; i < AGENT_JOBS_MAX; i++)
 		count += a->jobs[i].id != 0;
 	return count;
 }
@@ -33,7 +33,7 @@ static struct job *job_oldest(struct agent *a, enum job_stage from, enum job_sta
 {
 	struct job *oldest = NULL;
 
-	for (uint32_t i = 0; i < AGENT_SLOTS; i++) {
+	for (uint32_t i = 0; i < AGENT_JOBS_MAX; i++) {
 		struct job *j = &a->jobs[i];
 
 		if (j->id == 0 || j->stage < from || j->stage > to)
@@ -53,7 +53,7 @@ void job_save_leases(const struct agent *a, struct agent_effects *out)
 {
 	struct agent_effect *e = effect_push(out, AGENT_SAVE_LEASES);
 
-	for (uint32_t i = 0; i < AGENT_SLOTS; i++)
+	for (uint32_t i = 0; i < AGENT_JOBS_MAX; i++)
 		if (a->jobs[i].id != 0)
 			effect_fill(out, e, a->jobs[i].nonce.b, DIGEST_BYTES);
 	for (uint32_t i = 0; i < a->result_count; i++)
@@ -100,7 +100,7 @@ void job_abandon(
 
 static struct job *job_free_slot(struct agent *a)
 {
-	for (uint32_t i = 0; i < AGENT_SLOTS; i++)
+	for (uint32_t i = 0; i < AGENT_JOBS_MAX; i++)
 		if (a->jobs[i].id == 0)
 			return &a->jobs[i];
 	return NULL;
@@ -205,7 +205,7 @@ void job_advance(struct agent *a, uint64_t now_ms, struct agent_effects *out)
 
 void job_tick(struct agent *a, const struct agent_event *event, struct agent_effects *out)
 {
-	for (uint32_t i = 0; i < AGENT_SLOTS; i++) {
+	for (uint32_t i = 0; i < AGENT_JOBS_MAX; i++) {
 		struct job *j = &a->jobs[i];
 
 		if (j->id != 0 && j->stage < JOB_COMPUTING && event->now_ms >= j->deadline_ms)

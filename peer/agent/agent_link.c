@@ -137,7 +137,7 @@ static void retire(struct agent *a, const char *text, struct agent_effects *out)
 
 	note_foreign(a->trouble, text[0] != '\0' ? text : "the coordinator did not say why");
 	a->link_state = LINK_RETIRED;
-	for (uint32_t i = 0; i < AGENT_SLOTS; i++)
+	for (uint32_t i = 0; i < AGENT_JOBS_MAX; i++)
 		if (a->jobs[i].id != 0)
 			job_end(a, &a->jobs[i], out);
 	result_disconnected(a);
@@ -187,9 +187,9 @@ static uint32_t room(const struct agent *a, uint64_t now_ms)
 
 	if (!link_is_up(a) || now_ms < a->pause_ms || now_ms < a->rest_ms)
 		return 0;
-	if (a->result_count + AGENT_SLOTS > AGENT_RESULTS_MAX)
+	if (a->result_count + AGENT_JOBS_MAX > AGENT_RESULTS_MAX)
 		return 0;
-	return AGENT_SLOTS - jobs;
+	return jobs < AGENT_SLOTS ? AGENT_SLOTS - jobs : 0;
 }
 
 void link_ask(struct agent *a, uint64_t now_ms, struct agent_effects *out)

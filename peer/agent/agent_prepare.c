@@ -112,7 +112,7 @@ void prepare_job(struct agent *a, struct job *j, uint64_t now_ms, struct agent_e
 
 static bool needed_by_job(const struct agent *a, const struct digest *parameters)
 {
-	for (uint32_t i = 0; i < AGENT_SLOTS; i++)
+	for (uint32_t i = 0; i < AGENT_JOBS_MAX; i++)
 		if (a->jobs[i].id != 0 && digest_equal(&a->jobs[i].unit.parameters, parameters))
 			return true;
 	return false;

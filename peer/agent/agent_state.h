@@ -5,7 +5,7 @@
 #include "peer/agent/agent.h"
 #include "peer/swarm/fetch.h"
 
-#define PARAMETERS_KEPT (AGENT_SLOTS + 1u) /* sets of parameters kept on disk */
+#define PARAMETERS_KEPT (AGENT_JOBS_MAX + 1u) /* sets of parameters kept on disk */
 
 /* A job is a lease that is not computed yet. It gathers its blobs in this order. */
 enum job_stage {
@@ -73,7 +73,7 @@ struct agent {
 	uint64_t pause_ms;	/* take no lease before this */
 
 	/* leases (agent_job.c) */
-	struct job jobs[AGENT_SLOTS];
+	struct job jobs[AGENT_JOBS_MAX];
 	uint64_t next_job;
 	struct digest abandoned[AGENT_ABANDONED_MAX]; /* of an earlier run, to be given back */
 	uint32_t abandoned_count;

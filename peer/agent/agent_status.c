@@ -30,7 +30,7 @@ static const struct job *job_in(const struct agent *a, enum job_stage from, enum
 {
 	const struct job *found = NULL;
 
-	for (uint32_t i = 0; i < AGENT_SLOTS; i++) {
+	for (uint32_t i = 0; i < AGENT_JOBS_MAX; i++) {
 		const struct job *j = &a->jobs[i];
 
 		if (j->id != 0 && j->stage >= from && j->stage <= to &&
@@ -67,7 +67,7 @@ static void idle_reason(const struct agent *a, uint64_t now_ms, char *out, size_
 		snprintf(out, size, "connected; gave a lease back and asks again in %llu s%s%s",
 			(unsigned long long)seconds_until(a->pause_ms, now_ms),
 			a->trouble[0] != '\0' ? ": " : "", a->trouble);
-	else if (a->result_count + AGENT_SLOTS > AGENT_RESULTS_MAX)
+	else if (a->result_count + AGENT_JOBS_MAX > AGENT_RESULTS_MAX)
 		snprintf(out, size, "connected; takes no work while %u results wait to be settled",
 			(unsigned)a->result_count);
 	else if (a->trouble[0] != '\0')

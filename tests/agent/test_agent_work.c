@@ -177,16 +177,33 @@ static void the_next_unit_is_gathered_while_one_is_computed(void **state)
 	script_expect(s, "SAVE_RESULT 1\nCOMPUTE\nSEND WORK_REQUEST 1\nSEND COMMIT 1\n");
 }
 
-static void a_lease_beyond_the_slots_is_given_back(void **state)
+/* Our request for two crossed with a lease that answered an earlier one. */
+static void a_lease_that_crossed_with_a_request_is_kept(void **state)
 {
 	struct script *s = *state;
 
 	begin_computing(s);
-	script_lease(s, 2, 0, 1);
-	script_say(s, &s->lease);
-	script_lease(s, 3, 0, 2);
-	script_say(s, &s->lease);
-	script_expect(s, "SEND ABANDON 3\n");
+	for (uint8_t nonce = 2; nonce <= AGENT_JOBS_MAX; nonce++) {
+		script_lease(s, nonce, 0, (nonce - 1u) % 4);
+		script_say(s, &s->lease);
+		script_expect(s, "");
+	}
+	script_lease(s, 1, 0, 0);
+	script_result(s, 1000);
+	script_done(s); /* three are left: no more are asked for */
+	script_expect(s, "SAVE_RESULT 1\nCOMPUTE\nSEND COMMIT 1\n");
+}
+
+static void a_lease_that_nobody_could_hold_is_given_back(void **state)
+{
+	struct script *s = *state;
+
+	begin_computing(s);
+	for (uint8_t nonce = 2; nonce <= AGENT_JOBS_MAX + 1; nonce++) {
+		script_lease(s, nonce, 0, (nonce - 1u) % 4);
+		script_say(s, &s->lease);
+	}
+	script_expect(s, "SEND ABANDON 5\n");
 }
 
 static void a_lease_said_twice_is_taken_once(void **state)
@@ -316,13 +333,13 @@ static void parameters_of_old_rounds_leave_the_disk(void **state)
 	struct script *s = *state;
 
 	begin_computing(s);
-	for (uint8_t round = 1; round < 5; round++) {
+	for (uint8_t round = 1; round < SCRIPT_ROUNDS; round++) {
 		script_result(s, 10);
 		script_done(s);
 		script_lease(s, (uint8_t)(round + 1), round, 0);
 		script_clear(s);
 		script_say(s, &s->lease);
-		script_expect(s, round < 3 ? "STORE parameters\nCOMPUTE\n"
+		script_expect(s, round < 5 ? "STORE parameters\nCOMPUTE\n"
 					   : "STORE parameters\nREMOVE parameters\nCOMPUTE\n");
 	}
 }
@@ -441,7 +458,8 @@ int main(void)
 		TEST(a_full_disk_gives_the_lease_back_and_commits_nothing),
 		TEST(nothing_is_fetched_twice),
 		TEST(the_next_unit_is_gathered_while_one_is_computed),
-		TEST(a_lease_beyond_the_slots_is_given_back),
+		TEST(a_lease_that_crossed_with_a_request_is_kept),
+		TEST(a_lease_that_nobody_could_hold_is_given_back),
 		TEST(a_lease_said_twice_is_taken_once),
 		TEST(expired_lease_cancels_its_computation),
 		TEST(unknown_lease_cancels_its_computation),

@@ -1,0 +1,356 @@
+/* A volunteer's home on disk: joining, the lock, results and leases over restarts, status.json. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <ftw.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "peer/agent/agent_files.h"
+#include "peer/agent/status_file.h"
+#include "tasks/base/file.h"
+#include "tests/lib/agent_script.h"
+
+#define PAYLOAD_BYTES 200000u
+
+struct bench {
+	struct script script;
+	char folder[64];
+	char home[128];
+	struct agent_files files;
+	size_t logged;
+};
+
+static int setup(void **state)
+{
+	static struct bench b;
+
+	memset(&b, 0, sizeof(b));
+	script_open(&b.script);
+	strcpy(b.folder, "/tmp/talkoot-home-XXXXXX");
+	assert_non_null(mkdtemp(b.folder));
+	snprintf(b.home, sizeof(b.home), "%s/home", b.folder);
+	assert_int_equal(agent_home_join(b.home, &b.script.link, NULL), TK_OK);
+	assert_int_equal(agent_files_open(&b.files, b.home, NULL), TK_OK);
+	*state = &b;
+	return 0;
+}
+
+static int remove_one(const char *path, const struct stat *st, int type, struct FTW *at)
+{
+	(void)st;
+	(void)type;
+	(void)at;
+	return remove(path);
+}
+
+static int teardown(void **state)
+{
+	struct bench *b = *state;
+
+	script_close(&b->script);
+	return nftw(b->folder, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+}
+
+static void in_home(const struct bench *b, const char *name, char out[256])
+{
+	assert_int_equal(path_join(out, 256, b->home, name), TK_OK);
+}
+
+static void the_home_and_its_key_are_the_volunteers_alone(void **state)
+{
+	struct bench *b = *state;
+	char path[256];
+	struct stat st;
+
+	assert_int_equal(stat(b->home, &st), 0);
+	assert_int_equal(st.st_mode & 0777, 0700);
+	in_home(b, "key", path);
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_mode & 0777, 0600);
+}
+
+static void joining_again_keeps_the_key_and_takes_the_new_hosts(void **state)
+{
+	struct bench *b = *state;
+	struct agent_home before, after;
+	struct link moved = b->script.link;
+
+	assert_int_equal(agent_home_load(&before, b->home, NULL), TK_OK);
+	strcpy(moved.hosts[0], "new.example:99");
+	moved.host_count = 1;
+	assert_int_equal(agent_home_join(b->home, &moved, NULL), TK_OK);
+	assert_int_equal(agent_home_load(&after, b->home, NULL), TK_OK);
+	assert_memory_equal(before.key, after.key, sizeof(before.key));
+	assert_int_equal(after.link.host_count, 1);
+	assert_string_equal(after.link.hosts[0], "new.example:99");
+}
+
+static void another_network_in_the_same_home_is_refused_with_a_remedy(void **state)
+{
+	struct bench *b = *state;
+	struct link other = b->script.link;
+	struct agent_home home;
+	struct errmsg msg = {{0}};
+
+	other.network.b[0] ^= 1;
+	assert_int_equal(agent_home_join(b->home, &other, &msg), TK_EEXIST);
+	assert_non_null(strstr(msg.text, "--home"));
+	assert_int_equal(agent_home_load(&home, b->home, NULL), TK_OK);
+	assert_true(key_equal(&home.link.network, &b->script.link.network));
+}
+
+static void a_home_without_a_network_says_how_to_join(void **state)
+{
+	struct bench *b = *state;
+	struct agent_home home;
+	struct errmsg msg = {{0}};
+
+	assert_int_equal(agent_home_load(&home, b->folder, &msg), TK_ENOENT);
+	assert_non_null(strstr(msg.text, "talkoot-peer join"));
+}
+
+static void a_key_of_the_wrong_length_is_an_error(void **state)
+{
+	struct bench *b = *state;
+	struct agent_home home;
+	char path[256];
+
+	in_home(b, "key", path);
+	assert_int_equal(truncate(path, 63), 0);
+	assert_int_equal(agent_home_load(&home, b->home, NULL), TK_ECORRUPT);
+}
+
+static void two_processes_never_share_a_home(void **state)
+{
+	struct bench *b = *state;
+	int fd, status;
+	pid_t child;
+
+	assert_false(agent_home_is_locked(b->home));
+	assert_int_equal(agent_home_lock(b->home, &fd, NULL), TK_OK);
+	child = fork();
+	if (child == 0) {
+		struct errmsg msg = {{0}};
+		int other;
+		int rc = agent_home_lock(b->home, &other, &msg);
+
+		_exit(rc == TK_EBUSY && agent_home_is_locked(b->home) &&
+					strstr(msg.text, "--home") != NULL
+				? 0
+				: 1);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+	close(fd);
+	assert_false(agent_home_is_locked(b->home));
+}
+
+/* Computes lease 1 and saves its result as the shell would. */
+static void save_one(struct bench *b)
+{
+	struct script *s = &b->script;
+
+	script_event(s, (struct agent_event){.type = AGENT_START});
+	script_connect(s);
+	script_lease(s, 1, 0, 0);
+	script_say(s, &s->lease);
+	script_result(s, PAYLOAD_BYTES);
+	script_done(s);
+	assert_int_equal(agent_files_save_result(
+				 &b->files, &s->lease.lease.nonce, bytes_span(&s->saved), NULL),
+		TK_OK);
+}
+
+static void count_line(void *context, const char *line)
+{
+	struct bench *b = context;
+
+	assert_true(line[0] != '\0');
+	b->logged++;
+}
+
+static void load_again(struct bench *b)
+{
+	script_restart(&b->script);
+	assert_int_equal(agent_files_load(&b->files, b->script.agent, count_line, b, NULL), TK_OK);
+}
+
+static void a_saved_result_is_committed_after_a_restart(void **state)
+{
+	struct bench *b = *state;
+	struct script *s = &b->script;
+
+	save_one(b);
+	load_again(b);
+	assert_int_equal(b->logged, 0);
+	script_event(s, (struct agent_event){.type = AGENT_START});
+	script_connect(s);
+	script_expect(s, "DIAL 0\nSEND COMMIT 1\nSEND WORK_REQUEST 2\n");
+	agent_files_remove_result(&b->files, &s->lease.lease.nonce);
+	load_again(b);
+	script_event(s, (struct agent_event){.type = AGENT_START});
+	script_connect(s);
+	script_expect(s, "DIAL 0\nSEND WORK_REQUEST 2\n");
+}
+
+static void any_part_of_a_saved_payload_can_be_read(void **state)
+{
+	struct bench *b = *state;
+	struct script *s = &b->script;
+	static const uint32_t offsets[] = {0, 1, 65536, PAYLOAD_BYTES - 10};
+
+	save_one(b);
+	for (size_t i = 0; i < 4; i++) {
+		struct bytes part = {0};
+
+		assert_int_equal(agent_files_read_payload(&b->files, &s->lease.lease.nonce,
+					 PAYLOAD_BYTES, offsets[i], 10, &part, NULL),
+			TK_OK);
+		assert_int_equal(part.len, 10);
+		assert_memory_equal(part.data, s->payload.data + offsets[i], 10);
+		bytes_close(&part);
+	}
+}
+
+static void a_spoiled_result_is_told_and_left_behind(void **state)
+{
+	struct bench *b = *state;
+	struct script *s = &b->script;
+
+	save_one(b);
+	s->saved.data[s->saved.len / 2] ^= 1;
+	assert_int_equal(agent_files_save_result(
+				 &b->files, &s->lease.lease.nonce, bytes_span(&s->saved), NULL),
+		TK_OK);
+	load_again(b);
+	assert_int_equal(b->logged, 1);
+	script_event(s, (struct agent_event){.type = AGENT_START});
+	script_connect(s);
+	script_expect(s, "DIAL 0\nSEND WORK_REQUEST 2\n");
+}
+
+static void a_result_cut_anywhere_is_refused(void **state)
+{
+	struct bench *b = *state;
+	struct script *s = &b->script;
+	struct result_record record;
+
+	save_one(b);
+	for (size_t n = 0; n < s->saved.len; n += n < 600 ? 1 : 9973)
+		assert_int_not_equal(
+			result_record_decode(&record, span_of(s->saved.data, n), NULL), TK_OK);
+	assert_int_equal(result_record_decode(&record, bytes_span(&s->saved), NULL), TK_OK);
+}
+
+static void leases_held_are_given_back_after_a_restart(void **state)
+{
+	struct bench *b = *state;
+	struct script *s = &b->script;
+
+	save_one(b);
+	script_lease(s, 2, 0, 1);
+	script_say(s, &s->lease);
+	assert_int_equal(agent_files_save_leases(&b->files, bytes_span(&s->leases), NULL), TK_OK);
+	load_again(b);
+	script_event(s, (struct agent_event){.type = AGENT_START});
+	script_connect(s);
+	script_expect(s, "DIAL 0\nSEND ABANDON 2\nSEND COMMIT 1\nSEND WORK_REQUEST 2\n");
+}
+
+static void parameters_do_not_outlive_a_restart_but_shards_do(void **state)
+{
+	struct bench *b = *state;
+	struct digest digest;
+	uint64_t size;
+	static const uint8_t data[] = "a blob";
+
+	for (int kind = BLOB_RECIPE; kind <= BLOB_SHARD; kind++)
+		assert_int_equal(blob_store_put(agent_files_store(&b->files, kind), &digest,
+					 span_of(data, sizeof(data)), NULL),
+			TK_OK);
+	assert_int_equal(agent_files_open(&b->files, b->home, NULL), TK_OK);
+	assert_int_equal(
+		blob_store_size(agent_files_store(&b->files, BLOB_SHARD), &digest, &size), TK_OK);
+	assert_int_equal(
+		blob_store_size(agent_files_store(&b->files, BLOB_PARAMETERS), &digest, &size),
+		TK_ENOENT);
+}
+
+static void status_json_is_read_as_it_was_written(void **state)
+{
+	struct bench *b = *state;
+	struct status_file in = {.connected = true,
+		.round = 4,
+		.unit = 3,
+		.percent = 40,
+		.leases = 2,
+		.pending = 5,
+		.totals = {.units_valid = 10,
+			.units_invalid = 1,
+			.units_late = 2,
+			.credit_flops = UINT64_C(1) << 60},
+		.updated_s = 1234567890,
+		.state = "computing",
+		.reason = "computing \"unit\"\n3 \xff",
+		.coordinator = "[::1]:7",
+		.project = "licences",
+		.engine = "avx2"};
+	struct status_file out;
+
+	in.peer = b->script.id.key.public;
+	assert_int_equal(status_file_write(&in, b->home, NULL), TK_OK);
+	assert_int_equal(status_file_read(&out, b->home, NULL), TK_OK);
+	assert_string_equal(out.reason, "computing \"unit\"\n3 ?");
+	assert_string_equal(out.state, in.state);
+	assert_string_equal(out.project, in.project);
+	assert_string_equal(out.coordinator, in.coordinator);
+	assert_true(out.connected && out.round == 4 && out.unit == 3 && out.percent == 40);
+	assert_memory_equal(&out.totals, &in.totals, sizeof(in.totals));
+	assert_true(key_equal(&out.peer, &in.peer));
+	assert_int_equal(out.updated_s, in.updated_s);
+}
+
+static void a_status_that_is_no_json_is_an_error(void **state)
+{
+	struct bench *b = *state;
+	struct status_file out;
+	char path[256];
+
+	in_home(b, "status.json", path);
+	assert_int_equal(status_file_read(&out, b->home, NULL), TK_ENOENT);
+	assert_int_equal(file_replace_unsynced(path, span_text("{\"state\": "), 0644, NULL), TK_OK);
+	assert_int_equal(status_file_read(&out, b->home, NULL), TK_ECORRUPT);
+	assert_int_equal(file_replace_unsynced(path, span_text("[1, 2]"), 0644, NULL), TK_OK);
+	assert_int_equal(status_file_read(&out, b->home, NULL), TK_ECORRUPT);
+}
+
+int main(void)
+{
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		TEST(the_home_and_its_key_are_the_volunteers_alone),
+		TEST(joining_again_keeps_the_key_and_takes_the_new_hosts),
+		TEST(another_network_in_the_same_home_is_refused_with_a_remedy),
+		TEST(a_home_without_a_network_says_how_to_join),
+		TEST(a_key_of_the_wrong_length_is_an_error),
+		TEST(two_processes_never_share_a_home),
+		TEST(a_saved_result_is_committed_after_a_restart),
+		TEST(any_part_of_a_saved_payload_can_be_read),
+		TEST(a_spoiled_result_is_told_and_left_behind),
+		TEST(a_result_cut_anywhere_is_refused),
+		TEST(leases_held_are_given_back_after_a_restart),
+		TEST(parameters_do_not_outlive_a_restart_but_shards_do),
+		TEST(status_json_is_read_as_it_was_written),
+		TEST(a_status_that_is_no_json_is_an_error),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -14,6 +14,19 @@
 #define NUMBER_CLASSES_MAX   1000u
 #define FRACTION_CLASSES_MAX 32u
 
+/* What tables write where a number is missing. */
+static bool means_missing(const char *text)
+{
+	static const char *const marks[] = {
+		"?", "-", "NA", "N/A", "n/a", "na", "NaN", "nan", "NAN", "null", "NULL", "None"};
+
+	for (size_t i = 0; i < sizeof(marks) / sizeof(marks[0]); i++) {
+		if (strcmp(text, marks[i]) == 0)
+			return true;
+	}
+	return false;
+}
+
 int column_note(struct column *c, const struct cell *cell, struct place at, struct errmsg *msg)
 {
 	if (cell->missing) {
@@ -23,6 +36,7 @@ int column_note(struct column *c, const struct cell *cell, struct place at, stru
 				at.path, (unsigned long long)at.line, c->title);
 		c->missing++;
 	} else if (!cell->number) {
+		c->words_apart |= !means_missing(cell->text);
 		if (c->texts++ == 0) {
 			utf8_quote(c->text, cell->text);
 			c->text_line = at.line;
@@ -52,6 +66,11 @@ int column_settle(struct column *c, const char *path, struct errmsg *msg)
 {
 	if (c->kind == COLUMN_LABEL)
 		return TK_OK;
+	if (c->texts != 0 && c->numbers != 0 && !c->words_apart)
+		return errmsg_set(msg, TK_EINVAL,
+			"%s:%llu: %s holds %s among numbers, which usually means a missing one: "
+			"say data.missing: %s (an empty field always means missing)",
+			path, (unsigned long long)c->text_line, c->title, c->text, c->text);
 	if (c->texts != 0)
 		c->kind = COLUMN_CATEGORIES;
 	else if (c->numbers != 0)

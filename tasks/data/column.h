@@ -4,6 +4,8 @@
  * over the training values that are not missing (population deviation, in double, in the order of the
  * rows); a missing value gives 0. Columns that miss values in training get a second feature: 1 where
  * the value is missing, else 0. A constant column gives zeros.
+ * Refused: numbers, and no text but the usual marks of a missing number (NA, nan, ?, -), which
+ * data.missing does not name: each number would become a category.
  * Categories: everything else. One feature for each category of the training part, ascending by bytes,
  * 1 for the value's own and 0 for the others; missing and unknown values give zeros only.
  * Nothing: no training value at all. No feature. */
@@ -27,7 +29,8 @@ struct column {
 	uint64_t numbers, texts, missing; /* training values of each sort */
 	char text[UTF8_QUOTED];		  /* the first that is not a number, and its line */
 	uint64_t text_line;
-	bool fractions; /* some number is not an integer */
+	bool words_apart; /* some text is none of the marks that tables use for a missing number */
+	bool fractions;	  /* some number is not an integer */
 	double sum, least, largest;
 	double mean, squares, deviation;
 	struct words words; /* categories or classes */

@@ -150,6 +150,21 @@ static bool guess_header(
 	return number_below || (s->rows != 0 && !again);
 }
 
+/* Whether half of the first row or more are names that the training table's header has somewhere. */
+static bool names_columns(const struct source *s, const struct source *like)
+{
+	uint32_t names = 0;
+
+	for (uint32_t i = 0; i < s->columns; i++) {
+		uint32_t j = 0;
+
+		while (j < like->columns && strcmp(source_first(s, i), source_first(like, j)) != 0)
+			j++;
+		names += j < like->columns;
+	}
+	return names >= s->columns - names;
+}
+
 /* Whether the first row of a validation table repeats the header of the training table. */
 static int compare_header(struct source *s, const struct data_spec *spec, const struct source *like,
 	struct errmsg *msg)
@@ -160,7 +175,7 @@ static int compare_header(struct source *s, const struct data_spec *spec, const 
 	for (uint32_t i = 0; like->header && i < s->columns; i++) {
 		if (strcmp(source_first(s, i), source_first(like, i)) == 0)
 			continue;
-		if (spec->header == HEADER_YES)
+		if (spec->header == HEADER_YES || names_columns(s, like))
 			return errmsg_set(msg, TK_EINVAL,
 				"%s: column %u is called %s here and %s in %s; both files need the "
 				"same columns in the same order",

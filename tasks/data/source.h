@@ -37,7 +37,8 @@ struct cell cell_read(const char *text, const char *missing, locale_t c);
  * otherwise yes if no field of the first row is a number or missing, and either some column below it
  * holds only numbers, or no column does and none of the row's fields occurs again in its column.
  * A validation table has a header if the training table does; under auto only if its first row is
- * the same.
+ * the same. A first row of which half are names of the training table's columns, in other places or
+ * among other names, is refused.
  *
  * s is closed by the caller, also after a failure. Errors carry file and line. */
 int source_open(struct source *s, const char *path, const struct data_spec *spec, locale_t c,

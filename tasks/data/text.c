@@ -64,7 +64,7 @@ static int corpus_read(struct corpus *c, const char *path, uint32_t *seen, struc
 }
 
 /* Makes the vocabulary of what was seen; seen[code point] becomes its rank. */
-static int vocabulary_make(struct dataset *d, uint32_t *seen, struct errmsg *msg)
+static int vocabulary_make(struct dataset *d, uint32_t *seen, const char *path, struct errmsg *msg)
 {
 	uint32_t classes = 0;
 
@@ -72,12 +72,14 @@ static int vocabulary_make(struct dataset *d, uint32_t *seen, struct errmsg *msg
 		classes += seen[c];
 	if (classes > CLASSES_MAX)
 		return errmsg_set(msg, TK_ELIMIT,
-			"the text has %u different characters; at most %u are possible", classes,
-			CLASSES_MAX);
+			"%s: the text has %u different characters; at most %u are possible", path,
+			classes, CLASSES_MAX);
 	if (classes < 2)
 		return errmsg_set(msg, TK_EINVAL,
-			"the text has %u different characters; there is nothing to predict",
-			classes);
+			classes == 0 ? "%s is empty; it must hold a text to learn from"
+				     : "%s: the text is one character, repeated; there is nothing "
+				       "to predict in it",
+			path);
 	d->vocabulary = mem_calloc(classes, sizeof(*d->vocabulary));
 	if (d->vocabulary == NULL)
 		return errmsg_set(msg, TK_ENOMEM, "not enough memory for the vocabulary");
@@ -183,7 +185,7 @@ int text_prepare(struct dataset *d, const struct data_spec *spec, const struct s
 	if (rc == TK_OK && spec->validation_path[0] != '\0')
 		rc = corpus_read(&validation, spec->validation_path, ranks, msg);
 	if (rc == TK_OK)
-		rc = vocabulary_make(d, ranks, msg);
+		rc = vocabulary_make(d, ranks, spec->path, msg);
 	if (rc == TK_OK)
 		rc = corpus_tokenize(&train, ranks, msg);
 	if (rc == TK_OK && validation.path != NULL)

@@ -209,6 +209,36 @@ static void the_header_of_a_validation_file_must_be_the_same(void **state)
 	fixture_refuse(f, TK_EINVAL, "a header and no rows", "data.header: false");
 }
 
+static void a_validation_file_with_other_columns_is_refused(void **state)
+{
+	struct fixture *f = *state;
+
+	table(f, "a,b,who\n1,2,x\n3,4,y\n");
+	validation(f, "b,a,who\n3,4,x\n");
+	fixture_refuse(f, TK_EINVAL, "column 0 is called \"b\" here and \"a\" in", "same order");
+	validation(f, "a,renamed,who\n3,4,x\n");
+	fixture_refuse(f, TK_EINVAL, "column 1 is called \"renamed\" here", "same columns");
+}
+
+static void a_mark_of_missing_numbers_is_not_a_category(void **state)
+{
+	struct fixture *f = *state;
+
+	table(f, "1,x\n2,y\nnan,x\n4,y\n");
+	fixture_refuse(f, TK_EINVAL, "a:3: column 0 holds \"nan\" among numbers",
+		"say data.missing: \"nan\"");
+	strcpy(f->spec.missing, "nan");
+	fixture_accept(f);
+	assert_int_equal(f->d.features, 2); /* the number, and whether it is missing */
+	f->spec.missing[0] = '\0';
+	table(f, "1,x\n2,y\nNA,x\n3+,y\n"); /* categories that look like numbers */
+	fixture_accept(f);
+	assert_int_equal(f->d.features, 4);
+	table(f, "a,x\nb,y\n?,x\n"); /* no number at all */
+	fixture_accept(f);
+	assert_int_equal(f->d.features, 3);
+}
+
 static void a_full_stop_after_every_validation_label_is_dropped(void **state)
 {
 	struct fixture *f = *state;
@@ -392,6 +422,8 @@ int main(void)
 		FIXTURE_TEST(the_label_is_a_name_last_or_an_index),
 		FIXTURE_TEST(a_label_that_is_no_column_is_refused_with_the_choice),
 		FIXTURE_TEST(the_header_of_a_validation_file_must_be_the_same),
+		FIXTURE_TEST(a_validation_file_with_other_columns_is_refused),
+		FIXTURE_TEST(a_mark_of_missing_numbers_is_not_a_category),
 		FIXTURE_TEST(a_full_stop_after_every_validation_label_is_dropped),
 		FIXTURE_TEST(a_fraction_is_drawn_by_row_and_keeps_the_order),
 		FIXTURE_TEST(every_fraction_leaves_both_parts_something),

@@ -208,9 +208,9 @@ static void texts_that_cannot_be_learnt_are_refused(void **state)
 
 	assert_non_null(many);
 	text(f, "aaaaaaa", 2);
-	fixture_refuse(f, TK_EINVAL, "has 1 different characters", "nothing to predict");
+	fixture_refuse(f, TK_EINVAL, "a: the text is one character", "nothing to predict");
 	text(f, "", 2);
-	fixture_refuse(f, TK_EINVAL, "has 0 different characters", "nothing to predict");
+	fixture_refuse(f, TK_EINVAL, "a is empty", "text to learn from");
 	text(f, "abc", 0);
 	fixture_refuse(f, TK_EINVAL, "model.context is 0", "1 to 4096");
 	text(f, "abc", CONTEXT_MAX + 1);
@@ -223,7 +223,7 @@ static void texts_that_cannot_be_learnt_are_refused(void **state)
 	}
 	f->spec.context = 1;
 	fixture_bytes(f, f->spec.path, "a", many, used);
-	fixture_refuse(f, TK_ELIMIT, "has 65537 different characters", "at most 65536");
+	fixture_refuse(f, TK_ELIMIT, "a: the text has 65537 different characters", "at most 65536");
 	fixture_bytes(f, f->spec.path, "a", many, used - 4);
 	fixture_accept(f);
 	assert_int_equal(f->d.classes, CLASSES_MAX);

@@ -268,12 +268,13 @@ static void write_status(struct shell *s)
 	struct agent_status now;
 	uint64_t now_ms = shell_now_ms(s);
 	struct errmsg msg = {{0}};
-	bool turned;
+	bool turned, news;
 
 	agent_status(s->core, now_ms, &now);
 	turned = now.state != s->told.state || now.connected != s->told.connected;
-	if (!turned &&
-		(now_ms < s->told_ms + STATUS_MS || memcmp(&now, &s->told, sizeof(now)) == 0))
+	/* Padding that differs costs a needless write. NOLINTNEXTLINE(*-memory-comparison,cert-*) */
+	news = turned || memcmp(&now, &s->told, sizeof(now)) != 0;
+	if (!turned && (!news || now_ms < s->told_ms + STATUS_MS))
 		return;
 	s->told = now;
 	s->told_ms = now_ms;

@@ -190,8 +190,8 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 
 static int spawn(struct worker_uv *w, struct process *p)
 {
-	char role[] = "worker";
-	char *argv[] = {(char *)(uintptr_t)w->program, role, NULL};
+	char name[] = "talkoot-peer", role[] = "worker";
+	char *argv[] = {name, role, NULL};
 	uv_stdio_container_t stdio[3] = {
 		{.flags = UV_CREATE_PIPE | UV_READABLE_PIPE, .data.stream = (uv_stream_t *)&p->to},
 		{.flags = UV_CREATE_PIPE | UV_WRITABLE_PIPE,

@@ -9,32 +9,32 @@
 
 #include "peer/wire/session.h"
 
-#define NODE_HANDSHAKE_MS       10000u /* from connection to open session */
-#define NODE_HALF_OPEN_MAX      256u
-#define NODE_CONNECTIONS_MAX    4096u
-#define NODE_PING_MS            15000u /* silence after which we ask */
-#define NODE_SILENCE_MS         45000u /* silence after which a session is dead */
-#define NODE_OUTPUT_MAX         (8u << 20) /* bytes waiting for a slow reader; beyond: closed */
-#define NODE_OUTPUT_LOW         (256u << 10) /* below: NODE_WRITABLE, a good time to send more */
-#define NODE_TICK_MS            1000u
+#define NODE_HANDSHAKE_MS    10000u /* from connection to open session */
+#define NODE_HALF_OPEN_MAX   256u
+#define NODE_CONNECTIONS_MAX 4096u
+#define NODE_PING_MS	     15000u	  /* silence after which we ask */
+#define NODE_SILENCE_MS	     45000u	  /* silence after which a session is dead */
+#define NODE_OUTPUT_MAX	     (8u << 20)	  /* bytes waiting for a slow reader; beyond: closed */
+#define NODE_OUTPUT_LOW	     (256u << 10) /* below: NODE_WRITABLE, a good time to send more */
+#define NODE_TICK_MS	     1000u
 
 typedef uint64_t conn_id; /* given by the shell, never reused, ≠ 0 */
 
 enum node_event_type {
 	NODE_CONNECTED = 1, /* we dialled and the transport is up; random, expect */
 	NODE_ACCEPTED = 2,  /* somebody dialled us; random */
-	NODE_BYTES = 3,     /* bytes arrived */
+	NODE_BYTES = 3,	    /* bytes arrived */
 	NODE_WRITTEN = 4,   /* the transport took `count` bytes of what we sent */
-	NODE_LOST = 5,      /* the transport is gone; text may say why */
-	NODE_TICK = 6,      /* every NODE_TICK_MS */
-	NODE_SEND = 7,      /* the application: send message on conn */
-	NODE_DROP = 8,      /* the application: say goodbye (reason, text) and close */
+	NODE_LOST = 5,	    /* the transport is gone; text may say why */
+	NODE_TICK = 6,	    /* every NODE_TICK_MS */
+	NODE_SEND = 7,	    /* the application: send message on conn */
+	NODE_DROP = 8,	    /* the application: say goodbye (reason, text) and close */
 };
 
 struct node_event {
 	enum node_event_type type;
 	uint64_t now_ms; /* monotonic */
-	uint64_t now_s;  /* wall clock */
+	uint64_t now_s;	 /* wall clock */
 	conn_id conn;
 	struct span bytes;
 	size_t count;
@@ -46,25 +46,26 @@ struct node_event {
 };
 
 enum node_effect_type {
-	NODE_WRITE = 1,      /* write bytes to conn (owned by the effect list) */
-	NODE_CLOSE = 2,      /* close conn after what was written; text says why. The node has forgotten it:
+	NODE_WRITE = 1, /* write bytes to conn (owned by the effect list) */
+	NODE_CLOSE =
+		2,   /* close conn after what was written; text says why. The node has forgotten it:
 	                      * later events about it are ignored. Comes once for each connection, unless
 	                      * it was LOST */
-	NODE_UP = 3,         /* session open: key, role */
-	NODE_DOWN = 4,       /* session over (only after UP): text says why, reason what GOODBYE said */
-	NODE_MESSAGE = 5,    /* a message for the application */
-	NODE_LOG = 6,        /* a line for the log: text */
-	NODE_WRITABLE = 7,   /* what waited has gone out, down to NODE_OUTPUT_LOW: send more */
+	NODE_UP = 3, /* session open: key, role */
+	NODE_DOWN = 4, /* session over (only after UP): text says why, reason what GOODBYE said */
+	NODE_MESSAGE = 5,  /* a message for the application */
+	NODE_LOG = 6,	   /* a line for the log: text */
+	NODE_WRITABLE = 7, /* what waited has gone out, down to NODE_OUTPUT_LOW: send more */
 };
 
 struct node_effect {
 	enum node_effect_type type;
 	conn_id conn;
-	struct bytes bytes;      /* WRITE: bytes. MESSAGE: the bytes that message borrows from */
-	struct public_key key;   /* UP, DOWN */
+	struct bytes bytes;    /* WRITE: bytes. MESSAGE: the bytes that message borrows from */
+	struct public_key key; /* UP, DOWN */
 	enum role role;
-	uint32_t reason;         /* DOWN: enum goodbye_reason of the other side; 0: it said none */
-	struct message message;  /* MESSAGE */
+	uint32_t reason;	/* DOWN: enum goodbye_reason of the other side; 0: it said none */
+	struct message message; /* MESSAGE */
 	char text[TEXT_MAX];
 };
 

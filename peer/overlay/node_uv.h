@@ -24,13 +24,13 @@ struct node_handler {
 
 /* Borrows loop, id and handler; they must outlive the node. Ignores SIGPIPE from here on, in the whole
  * process: libuv does not. NULL: out of memory. */
-struct node_uv *node_uv_new(struct uv_loop_s *loop, const struct identity *id,
-	const struct node_handler *handler);
+struct node_uv *node_uv_new(
+	struct uv_loop_s *loop, const struct identity *id, const struct node_handler *handler);
 
 /* Listens on "ADDR:PORT" (IPv6 in brackets; port 0: any). *port gets the real one. Errors with a
  * sentence: TK_EINVAL, TK_EBUSY (address in use), TK_EIO, TK_ENOMEM. */
-int node_uv_listen(struct node_uv *n, const char *address, uint16_t *port,
-	struct errmsg *msg) TK_CHECKED;
+int node_uv_listen(
+	struct node_uv *n, const char *address, uint16_t *port, struct errmsg *msg) TK_CHECKED;
 
 /* Dials "HOST:PORT": names are resolved and every address is tried in turn. up or dial_failed follows,
  * never from within this call. Errors with a sentence: TK_EINVAL, TK_ELIMIT (too many connections),

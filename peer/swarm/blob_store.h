@@ -26,7 +26,8 @@ int blob_store_get(const struct blob_store *s, const struct digest *digest, size
 	struct bytes *out, struct errmsg *msg) TK_CHECKED;
 
 /* Its length when there (not checked), or TK_ENOENT. */
-int blob_store_size(const struct blob_store *s, const struct digest *digest, uint64_t *size) TK_CHECKED;
+int blob_store_size(
+	const struct blob_store *s, const struct digest *digest, uint64_t *size) TK_CHECKED;
 
 /* Reads length bytes from offset for another node (who checks the whole). *total: the blob's length.
  * Errors: TK_ENOENT, TK_EINVAL (beyond the end), TK_EIO. */

@@ -9,9 +9,9 @@
 
 struct fetch {
 	struct digest digest;
-	uint64_t max;     /* the most we accept */
-	uint64_t total;   /* 0: not known yet */
-	uint64_t asked;   /* bytes asked for */
+	uint64_t max;	  /* the most we accept */
+	uint64_t total;	  /* 0: not known yet */
+	uint64_t asked;	  /* bytes asked for */
 	struct bytes got; /* grows as bytes arrive, never by what a header claims */
 };
 
@@ -28,6 +28,7 @@ void fetch_restart(struct fetch *f);
 /* Takes a part. TK_OK: more is needed; 1: complete and its digest is right (got has it).
  * Errors: TK_EPROTO (not what was asked), TK_ELIMIT and TK_ENOMEM leave f as it was; after TK_ECORRUPT
  * (digest differs) f has forgotten all bytes and can ask anew. */
-int fetch_part(struct fetch *f, const struct message_blob_part *part, struct errmsg *msg) TK_CHECKED;
+int fetch_part(
+	struct fetch *f, const struct message_blob_part *part, struct errmsg *msg) TK_CHECKED;
 
 #endif

@@ -9,7 +9,7 @@
 enum verify_policy { VERIFY_FULL = 1 };
 
 #define QUORUM_MIN	 2u
-#define QUORUM_MAX 8u /* REPLICAS_PER_UNIT of the coordinator */
+#define QUORUM_MAX	 8u /* REPLICAS_PER_UNIT of the coordinator */
 #define PROJECT_FILE_MAX (1u << 20)
 
 struct project {

@@ -74,7 +74,8 @@ static bool replica_tick(struct core *c, struct core_replica *r)
 				c, r, REPLICA_UNOPENED, "the commitment was not opened in time");
 		break;
 	case REPLICA_UPLOADING:
-		if (now >= r->row.deadline_ms)
+		if (now >= r->row.deadline_ms ||
+			(peer->conn != 0 && now >= r->heard_ms + UPLOAD_IDLE_MS))
 			upload_fail(c, r->unit, "the payload did not come in time");
 		else if (peer_gone(c, peer, LEASE_AWAY_MS))
 			upload_release(c, r->unit);

@@ -39,6 +39,7 @@ struct core_replica {
 	struct core_replica *unit_next;
 	struct core_replica *peer_before, *peer_after;
 	uint64_t asked_ms; /* first REVEAL_REQUEST that this process knows of; 0: none */
+	uint64_t heard_ms; /* when a part of its payload came, or was asked for, last */
 	conn_id told;	   /* the session on which its LEASE or UPLOAD_REQUEST was sent last */
 	conn_id forgotten; /* the session on which the peer was told to forget it, uncommitted */
 	bool changed;

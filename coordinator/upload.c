@@ -41,6 +41,7 @@ static void request(struct core *c, struct core_replica *r)
 	m->nonce = r->row.nonce;
 	m->offset = r->unit->payload.len;
 	r->told = r->peer->conn;
+	r->heard_ms = c->now_ms;
 }
 
 void upload_seek(struct core *c, struct core_unit *u)
@@ -117,7 +118,7 @@ static void upload_judge(struct core *c, struct core_unit *u)
 	}
 	if (result_check(&u->project->recipe, &claim, bytes_span(&u->payload), &msg) != TK_OK) {
 		/* Everybody claims it and it can't be: only recomputing tells what is right. */
-		core_log(c, "unit %u of round %u of %s: %.150s", u->row.index, u->row.round,
+		core_log(c, "unit %u of round %u of %s: %.150s", u->row.index + 1, u->row.round + 1,
 			u->project->row.name, msg.text);
 		audit_open(c, u);
 		return;
@@ -138,6 +139,7 @@ void upload_take(struct core *c, struct core_peer *peer, const struct message_up
 	if (r == NULL || r->peer != peer || r->row.state != REPLICA_UPLOADING)
 		return; /* parts on their way when we had turned to another holder */
 	u = r->unit;
+	r->heard_ms = c->now_ms;
 	REQUIRE(u->uploader == r);
 	if (m->offset != u->payload.len || m->bytes.len == 0 ||
 		m->bytes.len > u->project->payload_bytes - u->payload.len) {

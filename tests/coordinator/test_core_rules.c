@@ -69,7 +69,7 @@ static void dissent_waits_for_the_referee_and_retires_the_wrong_one(void **state
 	assert_int_equal(state_of(b), REPLICA_INVALID);
 	assert_true(sim_peer_row(&sim, 1)->retired);
 	assert_string_equal(sim_peer_row(&sim, 1)->reason,
-		"unit 0 of round 0 of sim: its result differs from the recomputed one");
+		"unit 1 of round 1 of sim: its result differs from the recomputed one");
 	assert_true(sim.peers[1].over);
 	assert_int_equal(sim.project.units_rejected, 1);
 }
@@ -326,6 +326,28 @@ static void an_upload_that_does_not_come_is_asked_of_another(void **state)
 	assert_int_equal(state_of(t[up]), REPLICA_VALID);
 }
 
+static void an_upload_that_stalls_counts_as_unopened_long_before_its_deadline(void **state)
+{
+	struct message part = {.type = MESSAGE_UPLOAD};
+	struct sim_task *t[2];
+	uint32_t up;
+
+	(void)state;
+	begin(1, 2, 2, 2);
+	for (uint32_t i = 0; i < 2; i++)
+		t[i] = lease_and_commit(i, 0, 0);
+	for (uint32_t i = 0; i < 2; i++)
+		sim_reveal(&sim, i, t[i]);
+	up = state_of(t[0]) == REPLICA_UPLOADING ? 0 : 1;
+	sim_wait(&sim, UPLOAD_IDLE_MS - 2000);
+	part.upload = (struct message_upload){t[up]->nonce, 0, span_of(t[up]->payload.data, 20)};
+	sim_send(&sim, up, &part);
+	sim_wait(&sim, UPLOAD_IDLE_MS - 2000);
+	assert_int_equal(state_of(t[up]), REPLICA_UPLOADING);
+	sim_wait(&sim, 4000);
+	assert_int_equal(state_of(t[up]), REPLICA_UNOPENED);
+}
+
 static void two_commitments_for_one_lease_retire_the_key(void **state)
 {
 	struct sim_task *a;
@@ -391,6 +413,7 @@ int main(void)
 		RULE(an_upload_goes_on_where_a_lost_session_ended),
 		RULE(an_upload_out_of_order_or_too_long_ends_the_session),
 		RULE(an_upload_that_does_not_come_is_asked_of_another),
+		RULE(an_upload_that_stalls_counts_as_unopened_long_before_its_deadline),
 		RULE(two_commitments_for_one_lease_retire_the_key),
 		RULE(a_commit_with_a_wrong_signature_or_of_another_identity_changes_nothing),
 		RULE(what_a_peer_may_not_say_ends_its_session),

@@ -94,8 +94,8 @@ static void equivocation(struct core *c, struct core_replica *r)
 	char why[TEXT_MAX];
 
 	snprintf(why, sizeof(why),
-		"unit %u of round %u of %s: two different commitments were signed", r->row.unit,
-		r->row.round, r->unit->project->row.name);
+		"unit %u of round %u of %s: two different commitments were signed", r->row.unit + 1,
+		r->row.round + 1, r->unit->project->row.name);
 	if (r->unit->uploader == r)
 		upload_release(c, r->unit);
 	if (r->row.state == REPLICA_VALID || r->row.state == REPLICA_LATE ||
@@ -219,7 +219,7 @@ static void reveal_judge(struct core *c, struct core_replica *r, const struct me
 	if (claim_fits(r, &claim))
 		return;
 	snprintf(why, sizeof(why), "unit %u of round %u of %s: its claim does not fit the unit",
-		r->row.unit, r->row.round, r->unit->project->row.name);
+		r->row.unit + 1, r->row.round + 1, r->unit->project->row.name);
 	replica_reject(c, r, REPLICA_INVALID, why);
 	peer_retire(c, r->peer, why);
 }

@@ -45,7 +45,7 @@ static void dispute_log(struct core *c, const struct core_unit *u)
 	peer_label(a->peer, x);
 	peer_label(b->peer, y);
 	core_log(c, "unit %u of round %u of %s is disputed: peers %s and %s differ; recomputing it",
-		u->row.index, u->row.round, u->project->row.name, x, y);
+		u->row.index + 1, u->row.round + 1, u->project->row.name, x, y);
 }
 
 void dispute_open(struct core *c, struct core_unit *u)
@@ -63,8 +63,8 @@ void audit_open(struct core *c, struct core_unit *u)
 {
 	uint32_t n = unit_live(c, u);
 
-	core_log(c, "unit %u of round %u of %s has lost its quorum; recomputing it", u->row.index,
-		u->row.round, u->project->row.name);
+	core_log(c, "unit %u of round %u of %s has lost its quorum; recomputing it",
+		u->row.index + 1, u->row.round + 1, u->project->row.name);
 	reopen(c, u);
 	u->row.wanted = n > 0 ? n : 1; /* the referee needs one that matches */
 }
@@ -75,7 +75,7 @@ void dispute_convict(struct core *c, struct core_replica *r)
 
 	snprintf(why, sizeof(why),
 		"unit %u of round %u of %s: its result differs from the recomputed one",
-		r->row.unit, r->row.round, r->unit->project->row.name);
+		r->row.unit + 1, r->row.round + 1, r->unit->project->row.name);
 	replica_reject(c, r, REPLICA_INVALID, why);
 	peer_retire(c, r->peer, why);
 }
@@ -88,7 +88,7 @@ static void nobody_matches(struct core *c, struct core_unit *u, uint32_t differi
 		snprintf(why, sizeof(why),
 			"unit %u of round %u: %u results, and none equals the one recomputed here; "
 			"check this machine's memory and build, then resume",
-			u->row.index, u->row.round, differing);
+			u->row.index + 1, u->row.round + 1, differing);
 		project_pause(c, u->project, why);
 	} else if (u->row.wanted <= differing) {
 		u->row.wanted = differing + 1;
@@ -190,8 +190,8 @@ void referee_answer(struct core *c, const struct core_event *event)
 		rc = referee_claim(u, event->claim, &msg);
 	if (rc != TK_OK) {
 		u->referee = REFEREE_WAITING;
-		errmsg_prefix(&msg, rc, "unit %u of round %u could not be recomputed", u->row.index,
-			u->row.round);
+		errmsg_prefix(&msg, rc, "unit %u of round %u could not be recomputed",
+			u->row.index + 1, u->row.round + 1);
 		project_pause(c, p, msg.text);
 		return;
 	}

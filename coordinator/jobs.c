@@ -90,7 +90,7 @@ static int merge_units(const struct blob_store *blobs, const struct recipe *reci
 			rc = merge_add(merge, recipe, &claim, bytes_span(&payload), msg);
 		bytes_close(&payload);
 		if (rc != TK_OK)
-			return errmsg_prefix(msg, rc, "unit %u", i);
+			return errmsg_prefix(msg, rc, "unit %u", i + 1);
 	}
 	return TK_OK;
 }

@@ -7,7 +7,7 @@
 
 kills=${GRID_KILLS:-5}
 seed=${GRID_SEED:-1337}
-rounds=$((8 * kills)) units=6
+rounds=$((12 * kills)) units=6
 echo "# replay with GRID_KILLS=$kills GRID_SEED=$seed"
 RANDOM=$seed
 

@@ -1,8 +1,6 @@
 /* Rebuilding the core from its rows. The rows were ours, but disks err: what does not fit together
  * is refused with a sentence, not trusted. Rows of ended projects and of earlier rounds are passed
  * over. */
-#include <stdio.h>
-
 #include "coordinator/core_state.h"
 #include "tasks/base/mem.h"
 #include "tasks/base/require.h"
@@ -35,31 +33,6 @@ int core_load_project(
 	if (row->state == PROJECT_QUEUED)
 		return TK_OK; /* its first round is made when it starts */
 	return round_build(c, p);
-}
-
-int core_load_unreadable(struct core *c, const struct project_row *row, const char *why)
-{
-	struct core_project *p;
-
-	REQUIRE(!c->started && (row->state == PROJECT_RUNNING || row->state == PROJECT_PAUSED));
-	p = mem_calloc(1, sizeof(*p));
-	if (p == NULL)
-		return TK_ENOMEM;
-	p->row = *row;
-	p->row.state = PROJECT_PAUSED;
-	snprintf(p->row.reason, sizeof(p->row.reason), "its recipe can't be read: %.200s", why);
-	p->unreadable = true;
-	c->unreadable++;
-	project_link(c, p);
-	project_changed(c, p); /* saved with the first step */
-	return TK_OK;
-}
-
-bool core_project_unreadable(const struct core *c, uint64_t project)
-{
-	const struct core_project *p = project_find(c, project);
-
-	return p != NULL && p->unreadable;
 }
 
 int core_load_peer(struct core *c, const struct peer_row *row)

@@ -68,7 +68,7 @@ PAGE_FILES := index.html talkoot.css curve.js talkoot.js
 $(BUILD)/page_files.o: $(PAGE_FILES:%=web/%)
 	mkdir -p $(@D)
 	$(call tell,LD,web)
-	cd web && ld -r -b binary -z noexecstack -o $(abspath $@) $(PAGE_FILES)
+	cd web && ld -r -b binary -z noexecstack -o "$(abspath $@)" $(PAGE_FILES)
 
 $(LIB_TASKS): $(call obj,$(TASKS)) $(KERNEL_OBJS)
 $(LIB_PEER): $(call obj,$(PEER))

@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 int cli_failed(const struct errmsg *msg)
@@ -34,7 +35,9 @@ static bool take_option(const struct cli *cli, struct option_spec *options, int 
 	struct option_spec *o = find_option(options, arg, length);
 
 	if (o == NULL) {
-		fprintf(stderr, "talkoot %s: there is no option %s\n", cli->argv[0], arg);
+		fprintf(stderr,
+			"talkoot %s: there is no option %s; `talkoot %s --help` shows which are\n",
+			cli->argv[0], arg, cli->argv[0]);
 		return false;
 	}
 	if (!o->takes_value) {
@@ -79,8 +82,8 @@ bool cli_arguments(
 	}
 	if (found == wanted)
 		return true;
-	fprintf(stderr, "talkoot %s: an argument is missing; `talkoot --help` shows which\n",
-		cli->argv[0]);
+	fprintf(stderr, "talkoot %s: an argument is missing; `talkoot %s --help` shows which\n",
+		cli->argv[0], cli->argv[0]);
 	return false;
 }
 
@@ -99,23 +102,34 @@ bool cli_number(const char *text, uint64_t min, uint64_t max, uint64_t *out)
 	return true;
 }
 
+/* The terminal's columns; what nobody knows is 80. */
+static size_t columns(FILE *out)
+{
+	struct winsize size;
+
+	if (ioctl(fileno(out), TIOCGWINSZ, &size) != 0 || size.ws_col == 0)
+		return 80;
+	return size.ws_col;
+}
+
 void cli_progress(FILE *out, uint64_t key, const char *format, ...)
 {
 	static uint64_t printed = UINT64_MAX; /* one program has one progress line */
 	va_list args;
 	bool terminal = isatty(fileno(out)) != 0;
+	char line[512];
 
 	if (!terminal && key == printed)
 		return;
 	printed = key;
 	va_start(args, format);
-	if (terminal)
-		fputs("\r\033[K", out);
-	vfprintf(out, format, args);
-	if (!terminal)
-		fputc('\n', out);
-	fflush(out);
+	vsnprintf(line, sizeof(line), format, args);
 	va_end(args);
+	/* A line that wraps could not be written over. */
+	if (terminal && columns(out) <= strlen(line))
+		line[columns(out) - 1] = '\0';
+	fprintf(out, terminal ? "\r\033[K%s" : "%s\n", line);
+	fflush(out);
 }
 
 void cli_progress_end(FILE *out)

@@ -57,8 +57,8 @@ bool cli_home(const struct cli *cli, struct home *home);
 /* A whole number from text. False: not one, or outside [min, max]. */
 bool cli_number(const char *text, uint64_t min, uint64_t max, uint64_t *out);
 
-/* A line that is rewritten on a terminal, and printed once per `key` otherwise (each new key is a new
- * line). cli_progress_end leaves the terminal on a fresh line. */
+/* A line of ASCII that is rewritten on a terminal, cut to its width, and printed once per `key`
+ * otherwise (each new key is a new line). cli_progress_end leaves the terminal on a fresh line. */
 void cli_progress(FILE *out, uint64_t key, const char *format, ...) TK_PRINTF(3, 4);
 void cli_progress_end(FILE *out);
 

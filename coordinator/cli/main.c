@@ -5,14 +5,15 @@
 
 #include "coordinator/cli/cli.h"
 #include "tasks/base/key.h"
+#include "tasks/project/project.h"
 
 #define VERSION "0.1.0"
 
 static const struct command commands[] = {
 	{"init", "HOME [--name NAME]", "make a coordinator's home: keys and an empty store",
 		command_init},
-	{"serve", "HOME --listen ADDR:PORT",
-		"run the coordinator (--web DIR: status page, --quiet)", command_serve},
+	{"serve", "HOME --listen ADDR:PORT [--web DIR] [--quiet]",
+		"run the coordinator; its status page goes to HOME/web", command_serve},
 	{"invite", "HOME [--host HOST:PORT]", "print the link with which volunteers join",
 		command_invite},
 	{"check", "FILE", "read a project and its data, say what it will cost", command_check},
@@ -42,17 +43,55 @@ static void usage(FILE *out)
 			commands[i].summary);
 	fputs("\nOptions:\n"
 	      "  -C, --home HOME   the coordinator's home\n"
-	      "  -h, --help        this text; `talkoot check --help` lists the keys of "
-	      "project.yaml\n"
+	      "  -h, --help        this text; `talkoot COMMAND --help`: that of one command; "
+	      "`talkoot\n"
+	      "                    check --help` lists the keys of project.yaml\n"
 	      "      --version     the version\n",
 		out);
+}
+
+static bool asks_for_help(const struct cli *cli)
+{
+	for (int i = 1; i < cli->argc && strcmp(cli->argv[i], "--") != 0; i++) {
+		if (strcmp(cli->argv[i], "--help") == 0 || strcmp(cli->argv[i], "-h") == 0)
+			return true;
+	}
+	return false;
+}
+
+static int help_command(const struct command *c)
+{
+	bool needs_home = strstr(c->summary, "(-C HOME)") != NULL;
+
+	printf("Usage: talkoot %s%s%s%s\n\n%s\n", needs_home ? "-C HOME " : "", c->name,
+		c->arguments[0] != '\0' ? " " : "", c->arguments, c->summary);
+	if (c->run == command_check || c->run == command_submit || c->run == command_train) {
+		puts("\nThe keys of FILE, a project.yaml:\n");
+		project_help(stdout);
+	}
+	return EXIT_OK;
+}
+
+/* What was written, is it written? Nobody should take half a status for the whole. */
+static int finish_output(int code)
+{
+	if (fflush(stdout) == 0 && ferror(stdout) == 0)
+		return code;
+	fputs("talkoot: the output could not be written\n", stderr);
+	return code == EXIT_OK ? EXIT_FAILED : code;
 }
 
 static int run_command(struct cli *cli)
 {
 	for (size_t i = 0; i < COMMAND_COUNT; i++) {
-		if (strcmp(commands[i].name, cli->argv[0]) == 0)
-			return commands[i].run(cli);
+		const struct command *c = &commands[i];
+
+		if (strcmp(c->name, cli->argv[0]) == 0)
+			return finish_output(asks_for_help(cli) ? help_command(c) : c->run(cli));
+	}
+	if (strcmp(cli->argv[0], "help") == 0) {
+		usage(stdout);
+		return finish_output(EXIT_OK);
 	}
 	fprintf(stderr, "talkoot: there is no command \"%s\"; `talkoot --help` lists them\n",
 		cli->argv[0]);

@@ -25,19 +25,13 @@ static bool read_project(const char *file, struct project *project)
 
 int command_check(const struct cli *cli)
 {
-	struct option_spec options[] = {{'h', "help", false, NULL}, {0}};
+	struct option_spec none[] = {{0}};
 	struct errmsg msg = {""};
 	struct project project;
 	struct recipe recipe;
 	const char *file;
 
-	for (int i = 1; i < cli->argc; i++) {
-		if (strcmp(cli->argv[i], "--help") == 0 || strcmp(cli->argv[i], "-h") == 0) {
-			project_help(stdout);
-			return EXIT_OK;
-		}
-	}
-	if (!cli_arguments(cli, options, &file, 1))
+	if (!cli_arguments(cli, none, &file, 1))
 		return EXIT_USAGE;
 	if (!read_project(file, &project))
 		return EXIT_FAILED;

@@ -163,8 +163,10 @@ static int follow_once(
 {
 	struct project_numbers n;
 	struct status_live live;
-	char text[160], left[48] = "";
+	char text[256], left[48] = "", units[40] = "";
 	bool served = home_is_served(home);
+	bool held;
+	uint64_t key; /* without a terminal, every change of these is a line */
 	int rc = store_find_project(home->store, name, row, msg);
 
 	if (rc == TK_OK)
@@ -173,20 +175,30 @@ static int follow_once(
 		rc = project_numbers(home->store, row, &n, msg);
 	if (rc != TK_OK)
 		return rc;
-	losses(text, sizeof(text), &n);
+	/* Too few peers stop everything, so why comes before how well. */
+	held = !is_over(row->state) && row->reason[0] != '\0' &&
+	       (row->state != PROJECT_RUNNING || live.peers_connected < row->quorum);
+	if (held)
+		snprintf(text, sizeof(text), "%s", row->reason);
+	else
+		losses(text, sizeof(text), &n);
 	if (n.has_eta) {
 		char duration[32];
 
 		cli_duration(duration, sizeof(duration), n.eta_s);
 		snprintf(left, sizeof(left), " | %s left", duration);
 	}
-	cli_progress(stdout, row->round,
-		"%s %s | round %" PRIu32 "/%" PRIu32 " | units %" PRIu32 "/%" PRIu32 " | %" PRIu64
-		" peers%s%s%s%s",
-		row->name, served ? project_state_name(row->state) : "(nothing serves it)",
-		row->round, row->rounds, n.units_done, row->units_per_round, live.peers_connected,
-		text[0] != '\0' ? " | " : "", text, left,
-		row->state == PROJECT_RUNNING && row->reason[0] != '\0' ? " | waiting" : "");
+	if (!is_over(row->state))
+		snprintf(units, sizeof(units), " | units %" PRIu32 "/%" PRIu32, n.units_done,
+			row->units_per_round);
+	key = row->round | (uint64_t)row->state << 32 | (uint64_t)held << 40 |
+	      (uint64_t)served << 41;
+	cli_progress(stdout, key,
+		"%s %s | round %" PRIu32 "/%" PRIu32 "%s | %" PRIu64 " peer%s%s%s%s", row->name,
+		served || is_over(row->state) ? project_state_name(row->state)
+					      : "(nothing serves it)",
+		row->round, row->rounds, units, live.peers_connected,
+		live.peers_connected == 1 ? "" : "s", left, text[0] != '\0' ? " | " : "", text);
 	return rc;
 }
 

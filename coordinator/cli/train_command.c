@@ -1,7 +1,9 @@
 /* talkoot train: the whole project in this one process; the reference for the grid. It uses neither
  * sockets nor a store. */
+#include <errno.h>
 #include <inttypes.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -47,6 +49,25 @@ static int show_round(void *context, const struct train_round *r)
 	return 0;
 }
 
+/* Whether a file can be written there: asked before the training, not after hours of it. */
+static int output_check(const char *path, struct errmsg *msg)
+{
+	const char *slash = strrchr(path, '/');
+	char folder[4096] = ".";
+	struct stat st;
+
+	if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
+		return errmsg_set(msg, TK_EINVAL, "-o %s is a folder; name a file in it", path);
+	if (slash != NULL && (size_t)(slash - path) + 2 > sizeof(folder))
+		return errmsg_set(msg, TK_ELIMIT, "-o: the path is too long");
+	if (slash != NULL)
+		snprintf(folder, sizeof(folder), "%.*s", (int)(slash - path) + 1, path);
+	if (access(folder, W_OK | X_OK) != 0)
+		return errmsg_set(msg, TK_EIO, "-o %s: cannot write into the folder %s: %s", path,
+			folder, strerror(errno));
+	return TK_OK;
+}
+
 static int save_model(const struct recipe *recipe, const float *parameters,
 	const struct digest *digest, const char *path, struct errmsg *msg)
 {
@@ -79,19 +100,20 @@ static int train(const struct project *p, uint32_t threads, const char *output, 
 	struct recipe recipe;
 	struct digest model;
 	char hex[DIGEST_HEX];
-	int rc = project_recipe(&recipe, p, &sink, msg);
+	int rc = output != NULL ? output_check(output, msg) : TK_OK;
 
+	if (rc == TK_OK)
+		rc = project_recipe(&recipe, p, &sink, msg);
 	if (rc == TK_OK) {
 		rc = train_run(
 			&recipe, engine_best(), &source, threads, &watch, &parameters, &model, msg);
 		cli_progress_end(stdout);
 		if (rc == TK_OK) {
 			digest_hex(hex, &model);
+			printf("%s\nmodel  %s\n", view.last, hex);
 			if (output != NULL)
 				rc = save_model(&recipe, parameters, &model, output, msg);
 		}
-		if (rc == TK_OK)
-			printf("%s\nmodel  %s\n", view.last, hex);
 		mem_free(parameters);
 		recipe_close(&recipe);
 	}

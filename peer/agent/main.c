@@ -62,6 +62,22 @@ static void usage(FILE *out)
 		out);
 }
 
+static int run_command(const struct command *c, int argc, char **argv)
+{
+	static char title[32]; /* what getopt puts before its complaints */
+
+	for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
+		if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
+			usage(stdout);
+			return PEER_OK;
+		}
+	}
+	snprintf(title, sizeof(title), "talkoot-peer %s", c->name);
+	argv[0] = title;
+	optind = 0; /* the subcommand reads its options from the start (GNU getopt) */
+	return c->run(argc, argv);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {
@@ -72,6 +88,7 @@ int main(int argc, char **argv)
 	int c;
 
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN); /* a file at its limit is an error like a full disk */
 	if (crypto_start() != TK_OK) {
 		fputs("talkoot-peer: the cryptography library does not start\n", stderr);
 		return PEER_FAILED;
@@ -93,9 +110,12 @@ int main(int argc, char **argv)
 	}
 	argc -= optind;
 	argv += optind;
-	optind = 0; /* the subcommand reads its options from the start (GNU getopt) */
 	for (size_t i = 0; i < COMMAND_COUNT; i++)
 		if (strcmp(commands[i].name, argv[0]) == 0)
-			return commands[i].run(argc, argv);
+			return run_command(&commands[i], argc, argv);
+	if (strcmp(argv[0], "help") == 0) {
+		usage(stdout);
+		return PEER_OK;
+	}
 	return peer_misused("there is no command \"%s\"", argv[0]);
 }

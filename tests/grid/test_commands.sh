@@ -41,6 +41,15 @@ claim "without projects list says how to submit one" prints 'submit' "$talkoot" 
 claim "a link that is none is refused" refuses 'link' "$talkoot_peer" join talkoot://nonsense --yes --home "$work/peer-x"
 claim "an unknown command is a mistake in use" is_usage_error "$talkoot" trian
 claim "an unknown option is a mistake in use" is_usage_error "$talkoot" -C "$home" status --jsn
+for command in init serve invite check submit list status watch stop resume export sample train; do
+	claim "talkoot $command --help explains $command" prints "^Usage: talkoot .*$command" "$talkoot" "$command" --help
+done
+for command in join run status; do
+	claim "talkoot-peer $command --help explains" prints "^Usage: talkoot-peer" "$talkoot_peer" "$command" --help
+done
+claim "train refuses a folder that is not there before it trains" refuses 'nowhere' \
+	"$talkoot" train "$work/first.yaml" -o "$work/nowhere/model"
+claim "it has not trained" bash -c "! grep -q round '$work/refused.log'"
 claim "a missing home is said" refuses '.' "$talkoot" -C "$work/nowhere" list
 claim "a project that is not there is said" refuses 'none' "$talkoot" -C "$home" status none
 

@@ -129,8 +129,6 @@ static void message_take(struct core *c, struct core_peer *peer, const struct me
 	case MESSAGE_PONG:
 	case MESSAGE_GOODBYE:
 	case MESSAGE_BLOB_GET: /* the shell's */
-	case MESSAGE_BLOB_PART:
-	case MESSAGE_BLOB_MISSING:
 		break;
 	default:
 		peer_protocol(
@@ -205,6 +203,9 @@ static void event_take(struct core *c, const struct core_event *event)
 		break;
 	case CORE_REFEREED:
 		referee_answer(c, event);
+		break;
+	case CORE_BLOB_BAD:
+		blob_bad(c, &event->blob, event->text);
 		break;
 	}
 }

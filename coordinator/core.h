@@ -39,6 +39,7 @@ enum core_event_type {
 	CORE_MERGED = 7,	 /* the shell's answer to CORE_MERGE */
 	CORE_REFEREED = 8,	 /* the shell's answer to CORE_REFEREE */
 	CORE_PROJECT_RESUME = 9, /* project id: what paused it has been put right; try again */
+	CORE_BLOB_BAD = 10,	 /* blob: it is missing or corrupt here; text says which file */
 };
 
 struct core_event {
@@ -49,7 +50,8 @@ struct core_event {
 	const struct public_key *key;
 	const struct message *message;
 	const struct project_row *project_row;
-	struct span recipe; /* PROJECT_NEW: encoded */
+	struct span recipe; /* PROJECT_NEW: encoded; empty when it can't be read: text says why */
+	struct digest blob; /* BLOB_BAD */
 	uint64_t project;
 	uint32_t round, unit;
 	int code; /* MERGED, REFEREED: 0 or why it failed (TK_EDIVERGED fails the project,
@@ -112,6 +114,10 @@ void core_free(struct core *c);
  * of the rounds in progress, then replicas of those rounds. Errors: TK_ECORRUPT, TK_ENOMEM. */
 int core_load_project(struct core *c, const struct project_row *row, struct span recipe,
 	struct errmsg *msg) TK_CHECKED;
+/* In place of core_load_project, for one in progress whose recipe can't be read: it pauses with this
+ * reason and can be stopped. Until it is loaded again nobody is told to forget a lease that we do
+ * not know, because it may be one of this project's. Errors: TK_ENOMEM. */
+int core_load_unreadable(struct core *c, const struct project_row *row, const char *why) TK_CHECKED;
 int core_load_peer(struct core *c, const struct peer_row *row) TK_CHECKED;
 int core_load_unit(struct core *c, const struct unit_row *row, struct errmsg *msg) TK_CHECKED;
 int core_load_replica(struct core *c, const struct replica_row *row, struct errmsg *msg) TK_CHECKED;
@@ -123,6 +129,10 @@ int core_step(struct core *c, const struct core_event *event, struct core_effect
 /* For status: how many peers are connected, and what each is computing. */
 size_t core_peers_connected(const struct core *c);
 size_t core_identities(const struct core *c); /* kept in memory, connected or not */
+/* True for one that core_load_unreadable took: going on with it needs another load. */
+bool core_project_unreadable(const struct core *c, uint64_t project);
+/* True when a running project needs this blob: its recipe, parameters or one of its shards. */
+bool core_needs_blob(const struct core *c, const struct digest *blob);
 size_t core_peer_leases(const struct core *c, const struct public_key *key, bool *connected);
 
 #endif

@@ -78,6 +78,7 @@ struct core_project {
 	uint32_t wanting, settled;	    /* units */
 	uint32_t referees;		    /* units whose recomputation is waiting or running */
 	uint32_t stragglers;		    /* units that want a backup, as of the last tick */
+	bool unreadable;		    /* its recipe is: units is NULL, the row paused */
 	bool merging;			    /* the shell was asked to merge: the round is closed */
 	uint64_t durations[DURATIONS_KEPT]; /* lease to commit, ms; a ring */
 	size_t durations_count;
@@ -93,6 +94,7 @@ struct core {
 	struct core_peer *hungry_first, *hungry_last;
 	size_t connected;
 	uint32_t referees_running;
+	uint32_t unreadable; /* projects */
 	uint64_t uploading_bytes;
 	bool started;  /* the first step after loading has been made */
 	bool dispatch; /* there may be work for the hungry */
@@ -159,6 +161,7 @@ struct core_replica *replica_find(const struct core *c, const struct digest *non
 struct core_project *project_find(const struct core *c, uint64_t id);
 int project_attach(struct core *c, const struct project_row *row, struct span recipe,
 	struct core_project **out, struct errmsg *msg) TK_CHECKED;
+void project_link(struct core *c, struct core_project *p); /* into the list, by id */
 void project_free(struct core *c, struct core_project *p);
 int round_build(struct core *c, struct core_project *p) TK_CHECKED; /* all units UNSENT */
 void project_new(struct core *c, const struct core_event *event);
@@ -170,6 +173,9 @@ void project_merged(struct core *c, const struct core_event *event);
 void projects_explain(struct core *c);
 void rounds_close(struct core *c);
 uint64_t unit_credit(const struct core_project *p); /* flops for one valid replica */
+
+/* blobs.c */
+void blob_bad(struct core *c, const struct digest *blob, const char *why);
 
 /* lease.c */
 void work_request(struct core *c, struct core_peer *peer, const struct message_work_request *m);

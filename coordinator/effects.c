@@ -159,8 +159,11 @@ void say_settled(struct core *c, struct core_replica *r, enum verdict verdict, c
 
 void say_unknown(struct core *c, struct core_peer *peer, const struct digest *nonce)
 {
-	struct message_settled *m = &say(c, peer, MESSAGE_SETTLED, NULL)->settled;
+	struct message_settled *m;
 
+	if (c->unreadable != 0)
+		return; /* it may be a lease of a project that we cannot load now */
+	m = &say(c, peer, MESSAGE_SETTLED, NULL)->settled;
 	m->nonce = *nonce;
 	m->verdict = VERDICT_UNKNOWN;
 	snprintf(m->text, sizeof(m->text), "%s",

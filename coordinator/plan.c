@@ -25,11 +25,21 @@ uint64_t unit_credit(const struct core_project *p)
 	return flops > 0 && flops < 0x1p63 ? (uint64_t)flops : 0;
 }
 
+void project_link(struct core *c, struct core_project *p)
+{
+	struct core_project **at = &c->projects;
+
+	while (*at != NULL && (*at)->row.id < p->row.id)
+		at = &(*at)->next;
+	REQUIRE(*at == NULL || (*at)->row.id != p->row.id);
+	p->next = *at;
+	*at = p;
+}
+
 /* Checks that a row and a recipe belong together, and makes the project of them. */
 int project_attach(struct core *c, const struct project_row *row, struct span recipe,
 	struct core_project **out, struct errmsg *msg)
 {
-	struct core_project **at = &c->projects;
 	struct core_project *p = mem_calloc(1, sizeof(*p));
 	int rc;
 
@@ -54,11 +64,7 @@ int project_attach(struct core *c, const struct project_row *row, struct span re
 		project_free(c, p);
 		return rc;
 	}
-	while (*at != NULL && (*at)->row.id < row->id)
-		at = &(*at)->next;
-	REQUIRE(*at == NULL || (*at)->row.id != row->id);
-	p->next = *at;
-	*at = p;
+	project_link(c, p);
 	*out = p;
 	return TK_OK;
 }
@@ -89,6 +95,7 @@ static void round_free(struct core *c, struct core_project *p)
 void project_free(struct core *c, struct core_project *p)
 {
 	round_free(c, p);
+	c->unreadable -= p->unreadable;
 	recipe_close(&p->recipe);
 	mem_free(p);
 }
@@ -217,7 +224,10 @@ void project_new(struct core *c, const struct core_event *event)
 	int rc;
 
 	row.state = PROJECT_QUEUED;
-	rc = project_attach(c, &row, event->recipe, &p, &msg);
+	if (event->recipe.len == 0)
+		rc = errmsg_set(&msg, TK_ECORRUPT, "its recipe can't be read: %.200s", event->text);
+	else
+		rc = project_attach(c, &row, event->recipe, &p, &msg);
 	if (rc == TK_ENOMEM) {
 		c->error = rc;
 	} else if (rc != TK_OK) {
@@ -257,7 +267,7 @@ void project_stop(struct core *c, uint64_t id)
 		return;
 	}
 	project_changed(c, p);
-	core_log(c, "project %s will stop after round %u", p->row.name, p->row.round);
+	core_log(c, "project %s will stop after round %u", p->row.name, p->row.round + 1);
 }
 
 void project_pause(struct core *c, struct core_project *p, const char *why)
@@ -273,7 +283,7 @@ void project_resume(struct core *c, uint64_t id)
 {
 	struct core_project *p = project_find(c, id);
 
-	if (p == NULL || p->row.state != PROJECT_PAUSED)
+	if (p == NULL || p->row.state != PROJECT_PAUSED || p->unreadable)
 		return;
 	p->row.reason[0] = '\0';
 	project_move(c, p, PROJECT_RUNNING);

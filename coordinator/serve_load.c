@@ -37,7 +37,14 @@ static bool in_progress(const struct project_row *p)
 	return p->state == PROJECT_RUNNING || p->state == PROJECT_PAUSED;
 }
 
-/* Projects that nobody has begun come as new ones, later. */
+static bool ended(const struct project_row *p)
+{
+	return p->state == PROJECT_DONE || p->state == PROJECT_FAILED ||
+	       p->state == PROJECT_STOPPED;
+}
+
+/* Projects that nobody has begun come as new ones, later; those that have ended are not needed. One
+ * whose recipe can't be read must not keep the others from going on. */
 static int load_project(void *context, const void *row)
 {
 	const struct project_row *p = row;
@@ -47,11 +54,15 @@ static int load_project(void *context, const void *row)
 
 	if (p->state == PROJECT_QUEUED)
 		return TK_OK;
+	l->newest = p->id;
+	if (ended(p))
+		return TK_OK;
 	rc = job_recipe(&l->home->blobs, &p->recipe, NULL, &recipe, l->msg);
 	if (rc == TK_OK)
 		rc = core_load_project(l->core, p, bytes_span(&recipe), l->msg);
+	else if (rc != TK_ENOMEM && in_progress(p))
+		rc = core_load_unreadable(l->core, p, l->msg->text);
 	bytes_close(&recipe);
-	l->newest = p->id;
 	return rc == TK_OK ? rc : errmsg_prefix(l->msg, rc, "project %s", p->name);
 }
 

@@ -4,6 +4,7 @@
 #include "coordinator/serve_uv.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -36,6 +37,7 @@ struct serve {
 	struct node_uv *node; /* NULL while stalled */
 	struct core *core;    /* NULL while stalled */
 	struct core_effects effects;
+	struct blob_checks checks;
 	uint64_t generation; /* of the core */
 	uint64_t newest_project;
 	uint64_t store_version;
@@ -61,6 +63,16 @@ const struct home *serve_home(const struct serve *s)
 uint64_t serve_generation(const struct serve *s)
 {
 	return s->generation;
+}
+
+struct blob_checks *serve_blob_checks(struct serve *s)
+{
+	return &s->checks;
+}
+
+bool serve_needs_blob(const struct serve *s, const struct digest *blob)
+{
+	return s->core != NULL && core_needs_blob(s->core, blob);
 }
 
 void serve_job_count(struct serve *s, int change)
@@ -122,35 +134,14 @@ static void on_down(void *context, conn_id conn, const char *why)
 	s->changed = true;
 }
 
-/* Answers a request for part of a blob straight from disk; the asker checks the whole. */
 static void send_blob_part(struct serve *s, conn_id conn, const struct message_blob_get *get)
 {
-	static uint8_t buffer[BLOB_PART_MAX]; /* one thread, used within this call only */
-	struct message answer = {.type = MESSAGE_BLOB_PART};
-	struct errmsg msg = {""};
-	uint64_t total = 0;
-	size_t length = get->length;
-	int rc = blob_store_size(&s->home.blobs, &get->digest, &total);
+	struct message answer;
 
-	if (rc == TK_OK && get->offset >= total && total != 0)
-		rc = TK_EINVAL;
-	if (rc == TK_OK && total - get->offset < length)
-		length = (size_t)(total - get->offset);
-	if (rc == TK_OK)
-		rc = blob_store_read(
-			&s->home.blobs, &get->digest, get->offset, buffer, length, &total, &msg);
-	if (rc == TK_EINVAL) {
+	if (serve_blob_part(s, get, &answer) == TK_EINVAL)
 		node_uv_drop(s->node, conn, GOODBYE_PROTOCOL, "asked beyond the end of a blob");
-		return;
-	}
-	if (rc == TK_OK) {
-		answer.blob_part = (struct message_blob_part){
-			get->digest, total, get->offset, {buffer, length}};
-	} else {
-		answer.type = MESSAGE_BLOB_MISSING;
-		answer.blob_missing.digest = get->digest;
-	}
-	(void)!node_uv_send(s->node, conn, &answer);
+	else
+		(void)!node_uv_send(s->node, conn, &answer);
 }
 
 static void on_message(void *context, conn_id conn, const struct message *m)
@@ -291,7 +282,9 @@ static int start(struct serve *s, struct errmsg *msg)
 
 	s->store_version = 0;
 	s->generation++;
-	rc = serve_load_core(&s->home, &s->identity.key, &s->core, &s->newest_project, msg);
+	rc = home_write_page(s->web, msg);
+	if (rc == TK_OK)
+		rc = serve_load_core(&s->home, &s->identity.key, &s->core, &s->newest_project, msg);
 
 	if (rc != TK_OK)
 		return rc;
@@ -354,18 +347,24 @@ static void close_node(struct serve *s, const char *why)
 		uv_timer_start(&s->retry, try_again, RETRY_MS, 0);
 }
 
+/* Forgets everything in memory, and loads it from disk after a moment. */
+static void begin_again(struct serve *s, const char *line)
+{
+	if (s->ending || s->closing)
+		return;
+	serve_log(s, line);
+	forget_core(s);
+	close_node(s, "the coordinator is in trouble and comes back");
+}
+
 void serve_stall(struct serve *s, const char *why)
 {
 	char line[900];
 
-	if (s->ending || s->closing)
-		return;
 	snprintf(line, sizeof(line),
 		"cannot go on: %s. Nothing that was acknowledged is lost; trying again every %u s",
 		why, RETRY_MS / 1000);
-	serve_log(s, line);
-	forget_core(s);
-	close_node(s, "the coordinator is in trouble and comes back");
+	begin_again(s, line);
 }
 
 /* Looking for what the command line wrote. */
@@ -378,56 +377,98 @@ static bool project_can_stop(const struct project_row *p)
 
 struct noticing {
 	struct serve *serve;
+	uint64_t resumed; /* project to go on with, once all have been looked at; 0: none */
 	struct errmsg *msg;
 };
+
+static int notice_new(struct serve *s, const struct project_row *p, struct errmsg *msg)
+{
+	struct core_event event = {.type = CORE_PROJECT_NEW, .project_row = p};
+	struct bytes recipe = {0};
+	int rc = job_recipe(&s->home.blobs, &p->recipe, NULL, &recipe, msg);
+
+	if (rc == TK_ENOMEM)
+		return rc;
+	event.text = msg->text; /* the core fails this project and goes on with the others */
+	event.recipe = bytes_span(&recipe);
+	serve_step(s, &event);
+	s->newest_project = p->id;
+	bytes_close(&recipe);
+	return TK_OK;
+}
 
 static int notice_project(void *context, const void *row)
 {
 	const struct project_row *p = row;
 	struct noticing *l = context;
 	struct serve *s = l->serve;
-	struct core_event event = {.project = p->id, .project_row = p};
-	struct bytes recipe = {0};
+	struct core_event stop = {.type = CORE_PROJECT_STOP, .project = p->id};
 	bool asked = false;
 	int rc = TK_OK;
 
-	if (p->id > s->newest_project && p->state == PROJECT_QUEUED) {
-		rc = job_recipe(&s->home.blobs, &p->recipe, NULL, &recipe, l->msg);
-		if (rc == TK_OK) {
-			event.type = CORE_PROJECT_NEW;
-			event.recipe = bytes_span(&recipe);
-			serve_step(s, &event);
-			s->newest_project = p->id;
-		}
-		bytes_close(&recipe);
-	}
+	if (p->id > s->newest_project && p->state == PROJECT_QUEUED)
+		rc = notice_new(s, p, l->msg);
 	if (rc == TK_OK && !p->stop_asked && project_can_stop(p))
 		rc = store_asked(s->home.store, p->id, WISH_STOP, &asked, l->msg);
 	if (rc == TK_OK && asked) {
-		event.type = CORE_PROJECT_STOP;
-		serve_step(s, &event);
+		serve_step(s, &stop);
 		return rc;
 	}
 	if (rc == TK_OK && p->state == PROJECT_PAUSED)
 		rc = store_asked(s->home.store, p->id, WISH_RESUME, &asked, l->msg);
-	if (rc == TK_OK && asked) {
-		event.type = CORE_PROJECT_RESUME;
-		serve_step(s, &event);
-		rc = store_heard(s->home.store, p->id, WISH_RESUME, l->msg);
-	}
+	if (rc == TK_OK && asked)
+		l->resumed = p->id;
 	return rc;
+}
+
+/* True when the project's recipe can be read now. */
+static int recipe_again(void *context, const void *row)
+{
+	const struct project_row *p = row;
+	struct noticing *l = context;
+
+	if (p->id != l->resumed)
+		return TK_OK;
+	return job_recipe(&l->serve->home.blobs, &p->recipe, NULL, NULL, l->msg);
+}
+
+/* What is asked for is forgotten only when what follows from it is on disk. */
+static int resume(struct noticing *l)
+{
+	struct serve *s = l->serve;
+	struct core_event event = {.type = CORE_PROJECT_RESUME, .project = l->resumed};
+
+	if (s->core != NULL && core_project_unreadable(s->core, l->resumed)) {
+		if (store_projects(s->home.store, recipe_again, l, l->msg) == TK_OK) {
+			begin_again(s, "a recipe can be read again: loading everything anew");
+			return TK_OK; /* and then the wish is seen again */
+		}
+		serve_log(s, l->msg->text);
+	} else {
+		serve_check_again(s);
+		serve_step(s, &event);
+		flush(s);
+	}
+	if (s->core == NULL)
+		return TK_OK;
+	s->store_version = 0; /* there may be more to go on with */
+	return store_heard(s->home.store, l->resumed, WISH_RESUME, l->msg);
 }
 
 static void notice_changes(struct serve *s)
 {
 	uint64_t version = store_version(s->home.store);
 	struct errmsg msg = {""};
-	struct noticing l = {s, &msg};
+	struct noticing l = {.serve = s, .msg = &msg};
+	int rc;
 
 	if (version == s->store_version)
 		return;
 	s->store_version = version;
-	if (store_projects(s->home.store, notice_project, &l, &msg) != TK_OK)
+	rc = store_projects(s->home.store, notice_project, &l, &msg);
+	if (rc == TK_OK && l.resumed != 0)
+		rc = resume(&l);
+	if (rc != TK_OK)
 		serve_stall(s, msg.text);
 }
 
@@ -515,6 +556,9 @@ static int serve_loop_run(struct serve *s, struct errmsg *msg)
 			"serving %s on port %u; status page: %s/web/index.html", s->home.path,
 			s->port, s->home.path);
 		serve_log(s, line);
+	} else if (rc == TK_ENOSPC) {
+		serve_stall(s, msg->text); /* as it would be while serving */
+		rc = TK_OK;
 	} else {
 		s->ending = true;
 		forget_core(s);
@@ -538,6 +582,7 @@ int serve_run(const struct serve_options *options, struct errmsg *msg)
 	s = mem_calloc(1, sizeof(*s));
 	if (s == NULL)
 		return errmsg_set(msg, TK_ENOMEM, "not enough memory");
+	signal(SIGXFSZ, SIG_IGN); /* a file at its limit is an error like a full disk */
 	s->options = options;
 	s->live_saved = UINT64_MAX;
 	s->handler = (struct node_handler){
@@ -556,8 +601,6 @@ int serve_run(const struct serve_options *options, struct errmsg *msg)
 		rc = home_lock(&s->home, &lock, msg);
 	if (rc == TK_OK)
 		rc = home_identity(&s->home, &s->identity, msg);
-	if (rc == TK_OK)
-		rc = home_write_page(s->web, msg);
 	if (rc == TK_OK) {
 		rc = serve_loop_run(s, msg);
 		forget_core(s);

@@ -44,6 +44,7 @@ void worker_confine(void)
 	(void)setrlimit(RLIMIT_CORE, &none);
 	signal(SIGINT, SIG_IGN); /* Ctrl-C reaches the whole group; the agent decides */
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN); /* a file at its limit is an error like a full disk */
 #ifdef __linux__
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 	(void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);

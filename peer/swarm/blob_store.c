@@ -162,6 +162,20 @@ int blob_store_size(const struct blob_store *s, const struct digest *digest, uin
 	return TK_OK;
 }
 
+int blob_store_version(const struct blob_store *s, const struct digest *digest, uint64_t *version)
+{
+	char folder[PATH_MAX];
+	char path[PATH_MAX];
+	struct stat st;
+
+	blob_paths(s, digest, folder, path);
+	if (stat(path, &st) != 0 || !S_ISREG(st.st_mode))
+		return TK_ENOENT;
+	*version = (uint64_t)st.st_ino * 0x9e3779b97f4a7c15u ^ (uint64_t)st.st_size << 40 ^
+		   (uint64_t)st.st_mtim.tv_sec * 1000000000u ^ (uint64_t)st.st_mtim.tv_nsec;
+	return TK_OK;
+}
+
 int blob_store_read(const struct blob_store *s, const struct digest *digest, uint64_t offset,
 	uint8_t *out, size_t length, uint64_t *total, struct errmsg *msg)
 {

@@ -29,6 +29,10 @@ int blob_store_get(const struct blob_store *s, const struct digest *digest, size
 int blob_store_size(
 	const struct blob_store *s, const struct digest *digest, uint64_t *size) TK_CHECKED;
 
+/* A number that changes when its file does (not what a failing disk does to it), or TK_ENOENT. */
+int blob_store_version(
+	const struct blob_store *s, const struct digest *digest, uint64_t *version) TK_CHECKED;
+
 /* Reads length bytes from offset for another node (who checks the whole). *total: the blob's length.
  * Errors: TK_ENOENT, TK_EINVAL (beyond the end), TK_EIO. */
 int blob_store_read(const struct blob_store *s, const struct digest *digest, uint64_t offset,

@@ -185,7 +185,8 @@ function progressShow(view, project, state) {
 	textSet(view.slots.rounds, active ? 'Round ' + countText(round + 1) + ' of ' + countText(rounds)
 		: countText(round) + ' of ' + plural(rounds, 'round'));
 	const eta = count(project.eta_s);
-	textSet(view.slots.eta, active && eta !== null ? 'about ' + durationText(eta) + ' left' : '');
+	const moving = active && page.data.serving !== false;
+	textSet(view.slots.eta, moving && eta !== null ? 'about ' + durationText(eta) + ' left' : '');
 	view.slots['this-round'].hidden = !active;
 	textSet(view.slots.units, countText(done) + ' of ' + plural(units, 'unit') + ' in this round');
 }

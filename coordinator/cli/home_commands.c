@@ -3,6 +3,7 @@
 #include <ifaddrs.h>
 #include <net/if.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "coordinator/cli/cli.h"
 #include "coordinator/serve_uv.h"
@@ -119,6 +120,12 @@ static bool public_host(
 	return true;
 }
 
+static bool is_loopback(const char *host)
+{
+	return strncmp(host, "127.", 4) == 0 || strncmp(host, "[::1]:", 6) == 0 ||
+	       strncmp(host, "localhost:", 10) == 0;
+}
+
 int command_invite(const struct cli *cli)
 {
 	struct option_spec options[] = {{0, "host", true, NULL}, {0}};
@@ -147,6 +154,11 @@ int command_invite(const struct cli *cli)
 	home_close(&home);
 	if (rc == TK_OK)
 		printf("%.*s\n", (int)text.len, (const char *)text.data);
+	if (rc == TK_OK && isatty(STDOUT_FILENO) && is_loopback(link.hosts[0]))
+		fputs("This link works on this computer alone: its coordinator listens on "
+		      "loopback. "
+		      "For others, serve\non 0.0.0.0:PORT, or say --host HOST:PORT.\n",
+			stderr);
 	bytes_close(&text);
 	return rc == TK_OK ? EXIT_OK : cli_failed(&msg);
 }

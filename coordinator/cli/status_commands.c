@@ -71,8 +71,11 @@ static void print_project(const struct project_row *p, const struct project_numb
 {
 	char text[160], hex[DIGEST_HEX];
 
-	printf("%s: %s%s%s\n", p->name, project_state_name(p->state),
-		p->reason[0] != '\0' ? ", " : "", p->reason);
+	if (p->state == PROJECT_STOPPED && p->reason[0] != '\0')
+		printf("%s: %s\n", p->name, p->reason); /* begins with the state */
+	else
+		printf("%s: %s%s%s\n", p->name, project_state_name(p->state),
+			p->reason[0] != '\0' ? ", " : "", p->reason);
 	printf("  %" PRIu32 " of %" PRIu32 " rounds merged", p->round, p->rounds);
 	if (!is_over(p->state))
 		printf(", %" PRIu32 " of %" PRIu32 " units of the next one done", n->units_done,

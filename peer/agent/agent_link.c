@@ -89,8 +89,13 @@ void link_lost(struct agent *a, const struct agent_event *event, const char *why
 	if (a->replaced)
 		note(text, a->trouble);
 	wait_then_dial(a, event, text);
-	effect_log(out, "%s %s: %s; trying again in %.1f s", was_up ? "lost" : "cannot reach",
-		host_name(a), text, (double)(a->at_ms - event->now_ms) / 1000);
+	if (strstr(text, host_name(a)) != NULL) /* it says itself where */
+		effect_log(out, "%s; trying again in %.1f s", text,
+			(double)(a->at_ms - event->now_ms) / 1000);
+	else
+		effect_log(out, "%s %s: %s; trying again in %.1f s",
+			was_up ? "lost" : "cannot reach", host_name(a), text,
+			(double)(a->at_ms - event->now_ms) / 1000);
 }
 
 void link_drop(struct agent *a, const struct agent_event *event, enum goodbye_reason reason,

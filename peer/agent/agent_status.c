@@ -2,6 +2,7 @@
 #include "peer/agent/agent_state.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "tasks/base/require.h"
 
@@ -85,14 +86,24 @@ static void computing_reason(const struct agent *a, struct agent_status *s)
 			: " (not connected; the result is kept until the coordinator is back)");
 }
 
+static void waiting_reason(const struct agent *a, uint64_t now_ms, struct agent_status *s)
+{
+	unsigned long long seconds = seconds_until(a->at_ms, now_ms);
+
+	if (strstr(a->trouble, s->coordinator) != NULL) /* it says itself where */
+		snprintf(s->reason, sizeof(s->reason), "%s; trying again in %llu s", a->trouble,
+			seconds);
+	else
+		snprintf(s->reason, sizeof(s->reason),
+			"cannot reach %s: %s; trying again in %llu s", s->coordinator,
+			a->trouble[0] != '\0' ? a->trouble : "not tried yet", seconds);
+}
+
 static void reason(const struct agent *a, uint64_t now_ms, struct agent_status *s)
 {
 	switch (s->state) {
 	case AGENT_WAITING:
-		snprintf(s->reason, sizeof(s->reason),
-			"cannot reach %s: %s; trying again in %llu s", s->coordinator,
-			a->trouble[0] != '\0' ? a->trouble : "not tried yet",
-			(unsigned long long)seconds_until(a->at_ms, now_ms));
+		waiting_reason(a, now_ms, s);
 		break;
 	case AGENT_CONNECTING:
 		snprintf(s->reason, sizeof(s->reason), "connecting to %s%s%s", s->coordinator,

@@ -1,5 +1,6 @@
 /* agent_probe (agent_uv.h): is the network there? One handshake, then a goodbye. */
 #include <stdio.h>
+#include <string.h>
 #include <uv.h>
 
 #include "peer/agent/agent_uv.h"
@@ -36,7 +37,11 @@ static void note(struct probe *p, const char *host, const char *why)
 
 	while (p->why[at] != '\0')
 		at++;
-	snprintf(p->why + at, sizeof(p->why) - at, "%s%s: %s", at != 0 ? "; " : "", host, why);
+	if (strstr(why, host) != NULL) /* it says itself where */
+		snprintf(p->why + at, sizeof(p->why) - at, "%s%s", at != 0 ? "; " : "", why);
+	else
+		snprintf(p->why + at, sizeof(p->why) - at, "%s%s: %s", at != 0 ? "; " : "", host,
+			why);
 }
 
 /* Dials the next host; with none left the probe is over. */

@@ -8,6 +8,7 @@
 #include "tasks/model/model.h"
 #include "tasks/project/keys.h"
 #include "tasks/unit/compress.h"
+#include "tasks/unit/merge.h"
 
 #define AMOUNT_MAX 32u
 #define SHOWN_MAX  5u /* names of classes, before "…" */
@@ -49,9 +50,12 @@ static void describe_model(const struct project *p, const struct model *m, FILE 
 
 static void describe_data(const struct dataset *d, FILE *out)
 {
-	fprintf(out, "samples     %llu to train on (%u shard%s), %llu to validate\n",
+	fprintf(out, "samples     %llu to train on (%u shard%s), %llu to validate",
 		(unsigned long long)d->train.samples, d->train.shards,
 		d->train.shards == 1 ? "" : "s", (unsigned long long)d->validation.samples);
+	if (d->validation.samples > EVALUATE_MAX)
+		fprintf(out, ", the same %u of them after every round", EVALUATE_MAX);
+	fputc('\n', out);
 	if (d->kind == SAMPLE_TEXT) {
 		fprintf(out, "vocabulary  %u characters\n", d->classes);
 		return;

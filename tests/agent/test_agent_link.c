@@ -248,6 +248,19 @@ static void status_says_what_cannot_be_reached_and_when_it_is_tried_again(void *
 		status.reason, "cannot reach one.example:4321: refused; trying again in 1 s");
 }
 
+static void a_reason_that_names_the_host_is_not_prefixed_with_it(void **state)
+{
+	struct script *s = *state;
+	struct agent_status status;
+
+	script_event(s, (struct agent_event){.type = AGENT_START});
+	script_event(s, (struct agent_event){.type = AGENT_DIAL_FAILED,
+				.text = "cannot connect to one.example:4321: refused"});
+	script_status(s, &status);
+	assert_string_equal(
+		status.reason, "cannot connect to one.example:4321: refused; trying again in 1 s");
+}
+
 static void reconnection_repeats_the_commit_of_every_unsettled_result(void **state)
 {
 	struct script *s = *state;
@@ -441,6 +454,7 @@ int main(void)
 		TEST(hosts_are_tried_in_turn),
 		TEST(a_dial_without_an_answer_is_given_up),
 		TEST(status_says_what_cannot_be_reached_and_when_it_is_tried_again),
+		TEST(a_reason_that_names_the_host_is_not_prefixed_with_it),
 		TEST(reconnection_repeats_the_commit_of_every_unsettled_result),
 		TEST(a_computation_survives_the_loss_of_the_connection),
 		TEST(a_restart_commits_what_was_saved_and_gives_the_rest_back),

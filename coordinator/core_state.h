@@ -207,7 +207,7 @@ void unit_settle(struct core *c, struct core_unit *u);
 
 /* dispute.c */
 void dispute_open(struct core *c, struct core_unit *u);
-void audit_open(struct core *c, struct core_unit *u);
+void audit_open(struct core *c, struct core_unit *u, const char *why);
 void dispute_decide(struct core *c, struct core_unit *u);
 void dispute_convict(struct core *c, struct core_replica *r);
 void dispute_again(struct core *c, struct core_unit *u); /* the referee's word is put aside */

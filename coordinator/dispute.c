@@ -59,12 +59,12 @@ void dispute_open(struct core *c, struct core_unit *u)
 	project_changed(c, u->project);
 }
 
-void audit_open(struct core *c, struct core_unit *u)
+void audit_open(struct core *c, struct core_unit *u, const char *why)
 {
 	uint32_t n = unit_live(c, u);
 
-	core_log(c, "unit %u of round %u of %s has lost its quorum; recomputing it",
-		u->row.index + 1, u->row.round + 1, u->project->row.name);
+	core_log(c, "unit %u of round %u of %s %s; recomputing it", u->row.index + 1,
+		u->row.round + 1, u->project->row.name, why);
 	reopen(c, u);
 	u->row.wanted = n > 0 ? n : 1; /* the referee needs one that matches */
 }

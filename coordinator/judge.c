@@ -11,6 +11,9 @@
  * ones can contradict but not confirm. When they alone could make up the quorum, because somebody
  * withheld his reveal and nobody else is there, the referee recomputes instead.
  *
+ * Results that are not finite are recomputed before they count: no payload has to fit them, so that
+ * is the lie which costs nothing and on which strangers agree.
+ *
  * A round that has been closed for its merge is not reopened: what comes then is compared and
  * counted, and retires nobody. */
 #include <stdio.h>
@@ -210,8 +213,7 @@ static void agreement(struct core *c, struct core_unit *u, const struct tally *t
 			&claim, span_of(t->sample->row.claim, t->sample->row.claim_bytes), NULL);
 		REQUIRE(rc == TK_OK); /* reveal_take and core_load_replica let no other in */
 		if (claim.outcome == OUTCOME_NONFINITE) {
-			canonical_set(c, u, t->sample);
-			unit_settle(c, u);
+			audit_open(c, u, "is said to leave the finite numbers");
 			return;
 		}
 		if (upload_holder(c, u) == NULL) {
@@ -240,7 +242,7 @@ static void judge_open(struct core *c, struct core_unit *u, const struct tally *
 		upload_release(c, u);
 		unit_move(c, u, UNIT_UNSENT);
 	} else if (t->late > 0 && t->pending == 0 && t->agreeing + t->late >= quorum) {
-		audit_open(c, u);
+		audit_open(c, u, "has lost its quorum");
 	}
 }
 
@@ -268,7 +270,7 @@ static void judge_settled(struct core *c, struct core_unit *u)
 	if (dissent)
 		dispute_open(c, u);
 	else if (!refereed && !p->merging && valid < p->row.quorum)
-		audit_open(c, u);
+		audit_open(c, u, "has lost its quorum");
 }
 
 static void unit_judge(struct core *c, struct core_unit *u)

@@ -120,7 +120,7 @@ static void upload_judge(struct core *c, struct core_unit *u)
 		/* Everybody claims it and it can't be: only recomputing tells what is right. */
 		core_log(c, "unit %u of round %u of %s: %.150s", u->row.index + 1, u->row.round + 1,
 			u->project->row.name, msg.text);
-		audit_open(c, u);
+		audit_open(c, u, "has an impossible payload");
 		return;
 	}
 	payload = u->payload;

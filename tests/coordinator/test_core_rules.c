@@ -90,6 +90,27 @@ static void a_majority_never_decides(void **state)
 	assert_verdict(2, t[2], VERDICT_VALID);
 }
 
+static void liars_who_agree_that_nothing_is_finite_settle_nothing(void **state)
+{
+	struct sim_task *t[3];
+
+	(void)state;
+	begin(1, 1, 2, 3);
+	for (uint32_t i = 0; i < 2; i++)
+		t[i] = lease_and_commit(i, 0, SIM_SAYS_NONFINITE);
+	for (uint32_t i = 0; i < 2; i++)
+		sim_reveal(&sim, i, t[i]);
+	assert_int_equal(sim_unit(&sim, 0, 0)->state, UNIT_DISPUTED);
+	sim_wait(&sim, 4000);
+	assert_int_equal(sim.project.units_accepted, 0);
+	t[2] = lease_and_commit(2, 0, 0);
+	sim_reveal(&sim, 2, t[2]);
+	sim_wait(&sim, 4000);
+	assert_verdict(2, t[2], VERDICT_VALID);
+	assert_true(sim_peer_row(&sim, 0)->retired && sim_peer_row(&sim, 1)->retired);
+	assert_int_equal(sim.project.units_accepted, 1);
+}
+
 static void nobody_is_convicted_on_the_referees_word_alone(void **state)
 {
 	struct sim_task *t[8];
@@ -402,6 +423,7 @@ int main(void)
 		RULE(reveals_are_asked_for_when_the_quorum_has_committed),
 		RULE(dissent_waits_for_the_referee_and_retires_the_wrong_one),
 		RULE(a_majority_never_decides),
+		RULE(liars_who_agree_that_nothing_is_finite_settle_nothing),
 		RULE(nobody_is_convicted_on_the_referees_word_alone),
 		RULE(a_retired_peers_other_units_are_audited),
 		RULE(a_reveal_that_was_not_asked_for_ends_the_session_and_changes_nothing),

@@ -137,7 +137,9 @@ const struct message *sim_last(const struct sim *s, uint32_t peer, enum message_
 size_t sim_count(const struct sim *s, uint32_t peer, enum message_type type);
 struct sim_task *sim_task_of(struct sim *s, uint32_t peer, uint32_t unit);
 void sim_request(struct sim *s, uint32_t peer, uint32_t slots);
-/* variant 0 is the honest result; equal variants are equal results. */
+#define SIM_SAYS_NONFINITE 1000u
+/* variant 0 is the honest result; equal variants are equal results; SIM_SAYS_NONFINITE claims that there
+ * are no finite numbers. */
 void sim_compute(struct sim *s, uint32_t peer, struct sim_task *t, uint64_t variant);
 void sim_commit(struct sim *s, uint32_t peer, struct sim_task *t);
 void sim_reveal(struct sim *s, uint32_t peer, struct sim_task *t);

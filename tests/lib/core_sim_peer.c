@@ -17,7 +17,8 @@ void sim_result(const struct sim *s, const struct digest *unit, uint32_t index, 
 	int rc = TK_OK;
 
 	digest_fields(&c.trace, "sim trace", fields, 2);
-	if (s->nonfinite_units && index % 3 == 0 && variant == 0) {
+	if (variant == SIM_SAYS_NONFINITE ||
+		(s->nonfinite_units && index % 3 == 0 && variant == 0)) {
 		c.outcome = OUTCOME_NONFINITE;
 		c.failing_step = 1;
 		c.loss = 0;

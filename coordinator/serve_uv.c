@@ -22,6 +22,7 @@
 #define STATUS_EVERY	4u   /* the page, when something changed */
 #define HEARTBEAT_EVERY 40u  /* the page, anyway */
 #define RETRY_MS	3000u
+#define EFFECTS_MAX	1024u /* of one turn, then they are carried out: floods fill no memory */
 
 struct serve {
 	const struct serve_options *options;
@@ -144,6 +145,8 @@ static void send_blob_part(struct serve *s, conn_id conn, const struct message_b
 		(void)!node_uv_send(s->node, conn, &answer);
 }
 
+static void flush(struct serve *s);
+
 static void on_message(void *context, conn_id conn, const struct message *m)
 {
 	struct serve *s = context;
@@ -153,6 +156,8 @@ static void on_message(void *context, conn_id conn, const struct message *m)
 		send_blob_part(s, conn, &m->blob_get);
 	else
 		serve_step(s, &event);
+	if (s->effects.count >= EFFECTS_MAX)
+		flush(s);
 }
 
 static void on_dial_failed(void *context, conn_id conn, const char *why)

@@ -24,8 +24,11 @@ struct node {
 	struct connections table;
 	size_t up;	  /* sessions */
 	size_t half_open; /* accepted and not up */
-	size_t refused;	  /* accepted over a limit since the last tick */
-	uint64_t pings;	  /* the token of the last ping */
+	size_t waiting;	  /* bytes that the transports have not taken yet, of all connections */
+	size_t waiting_max;
+	size_t refused; /* accepted over a limit since the last tick */
+	size_t crowded; /* half open and closed to make room since the last tick */
+	uint64_t pings; /* the token of the last ping */
 };
 
 struct node *node_new(const struct identity *id)
@@ -35,6 +38,7 @@ struct node *node_new(const struct identity *id)
 	if (n == NULL)
 		return NULL;
 	n->id = id;
+	n->waiting_max = NODE_OUTPUT_ALL_MAX;
 	if (connections_init(&n->table) != TK_OK) {
 		mem_free(n);
 		return NULL;
@@ -48,6 +52,11 @@ void node_free(struct node *n)
 		return;
 	connections_close(&n->table);
 	mem_free(n);
+}
+
+void node_limit_output(struct node *n, size_t bytes)
+{
+	n->waiting_max = bytes;
 }
 
 size_t node_session_count(const struct node *n)
@@ -70,7 +79,8 @@ static uint64_t elapsed(uint64_t now_ms, uint64_t then_ms)
 /* Output */
 
 /* Hands what the session wants written to the transport. Errors: TK_ELIMIT, TK_ENOMEM. */
-static int connection_flush(struct connection *c, struct node_effects *out, struct errmsg *msg)
+static int connection_flush(
+	struct node *n, struct connection *c, struct node_effects *out, struct errmsg *msg)
 {
 	struct span bytes = session_output(c->session);
 	struct node_effect *write;
@@ -81,6 +91,11 @@ static int connection_flush(struct connection *c, struct node_effects *out, stru
 		return errmsg_set(msg, TK_ELIMIT,
 			"the other side reads too slowly: more than %u MiB wait for it",
 			NODE_OUTPUT_MAX >> 20);
+	if (n->waiting + bytes.len > n->waiting_max && c->waiting > n->waiting_max / n->table.count)
+		return errmsg_set(msg, TK_ELIMIT,
+			"the other side reads too slowly: more than %zu MiB wait for all, and for "
+			"it more than its share",
+			n->waiting_max >> 20);
 	write = node_effects_push(out, NODE_WRITE, c->id);
 	if (write == NULL)
 		return errmsg_set(msg, TK_ENOMEM, "out of memory");
@@ -90,6 +105,7 @@ static int connection_flush(struct connection *c, struct node_effects *out, stru
 	}
 	session_consume(c->session, bytes.len);
 	c->waiting += bytes.len;
+	n->waiting += bytes.len;
 	return TK_OK;
 }
 
@@ -110,6 +126,7 @@ static void connection_forget(
 	} else if (!c->dialled) {
 		n->half_open--;
 	}
+	n->waiting -= c->waiting;
 	connections_remove(&n->table, c);
 }
 
@@ -128,7 +145,7 @@ static void connection_fail(
 	char hex[2 * KEY_SHORT_BYTES + 1];
 	char from[48] = "";
 
-	if (connection_flush(c, out, NULL) != TK_OK)
+	if (connection_flush(n, c, out, NULL) != TK_OK)
 		session_consume(c->session, session_output(c->session).len);
 	if (c->up) {
 		hex_encode(hex, c->key.b, KEY_SHORT_BYTES);
@@ -147,7 +164,7 @@ static void connection_goodbye(struct node *n, struct connection *c, struct node
 
 	snprintf(m.goodbye.text, sizeof(m.goodbye.text), "%s", text);
 	if (c->up && session_send(c->session, &m, NULL) == TK_OK &&
-		connection_flush(c, out, NULL) != TK_OK)
+		connection_flush(n, c, out, NULL) != TK_OK)
 		session_consume(c->session, session_output(c->session).len);
 	connection_end(n, c, out, text);
 }
@@ -267,10 +284,22 @@ static int connection_receive(struct node *n, struct connection *c, const struct
 		if (rc == TK_OK)
 			rc = message_handle(c, &m, out, msg);
 	}
-	return rc == TK_OK || rc == TK_ENOENT ? connection_flush(c, out, msg) : rc;
+	return rc == TK_OK || rc == TK_ENOENT ? connection_flush(n, c, out, msg) : rc;
 }
 
 /* Steps, one per event */
+
+/* The half-open connection that has had the most time makes room for a new one: an honest handshake is
+ * done in a moment, so a crowd that stays silent does not keep others out. */
+static void make_room(struct node *n, struct node_effects *out)
+{
+	struct connection *c = n->table.first;
+
+	while (c->up || c->dialled)
+		c = c->next;
+	n->crowded++;
+	connection_end(n, c, out, "its handshake was slow, and others wait to begin theirs");
+}
 
 /* CONNECTED, ACCEPTED. What is over a limit is closed before it costs us a Diffie-Hellman. */
 static int step_begin(struct node *n, const struct node_event *event, struct node_effects *out)
@@ -278,10 +307,11 @@ static int step_begin(struct node *n, const struct node_event *event, struct nod
 	bool dialled = event->type == NODE_CONNECTED;
 	struct connection *c;
 
-	if (node_effects_reserve(out, 1 + EFFECTS_TO_END) != TK_OK)
+	if (node_effects_reserve(out, 1 + 2 * EFFECTS_TO_END) != TK_OK)
 		return TK_ENOMEM;
-	if (n->table.count >= NODE_CONNECTIONS_MAX ||
-		(!dialled && n->half_open >= NODE_HALF_OPEN_MAX)) {
+	if (!dialled && n->half_open >= NODE_HALF_OPEN_MAX)
+		make_room(n, out);
+	if (n->table.count >= NODE_CONNECTIONS_MAX) {
 		n->refused++;
 		node_effects_take_text(
 			out, NODE_CLOSE, event->conn, "too many connections are open");
@@ -293,7 +323,7 @@ static int step_begin(struct node *n, const struct node_event *event, struct nod
 	c->dialled = dialled;
 	c->since_ms = c->heard_ms = c->asked_ms = event->now_ms;
 	c->session = session_new(n->id, dialled, event->random, event->now_s, event->expect);
-	if (c->session == NULL || connection_flush(c, out, NULL) != TK_OK) {
+	if (c->session == NULL || connection_flush(n, c, out, NULL) != TK_OK) {
 		connections_remove(&n->table, c);
 		return TK_ENOMEM;
 	}
@@ -317,12 +347,14 @@ static int step_bytes(struct node *n, struct connection *c, const struct node_ev
 
 /* A slow reader that makes progress is alive, although our ping waits behind what it reads and its
  * answer is long in coming. Small writes prove nothing: the kernel takes them for a dead host too. */
-static void step_written(
-	struct connection *c, const struct node_event *event, struct node_effects *out)
+static void step_written(struct node *n, struct connection *c, const struct node_event *event,
+	struct node_effects *out)
 {
 	size_t before = c->waiting;
+	size_t gone = event->count < before ? event->count : before;
 
-	c->waiting -= event->count < before ? event->count : before;
+	c->waiting -= gone;
+	n->waiting -= gone;
 	if (c->waiting > NODE_OUTPUT_LOW)
 		c->heard_ms = event->now_ms;
 	else if (before > NODE_OUTPUT_LOW && c->up)
@@ -338,7 +370,7 @@ static int step_send(struct node *n, struct connection *c, const struct node_eve
 	if (rc == TK_ENOENT || rc == TK_EINVAL || rc == TK_ELIMIT)
 		return rc;
 	if (rc == TK_OK)
-		rc = connection_flush(c, out, &msg);
+		rc = connection_flush(n, c, out, &msg);
 	if (rc != TK_OK)
 		connection_fail(n, c, out, msg.text);
 	return rc == TK_ENOMEM ? rc : TK_OK;
@@ -352,7 +384,7 @@ static int connection_ping(struct node *n, struct connection *c, const struct no
 	int rc = session_send(c->session, &m, msg);
 
 	c->asked_ms = event->now_ms;
-	return rc == TK_OK ? connection_flush(c, out, msg) : rc;
+	return rc == TK_OK ? connection_flush(n, c, out, msg) : rc;
 }
 
 static int tick_connection(struct node *n, struct connection *c, const struct node_event *event,
@@ -388,6 +420,11 @@ static int step_tick(struct node *n, const struct node_event *event, struct node
 			"%zu connections were refused: too many are open", n->refused);
 		n->refused = 0;
 	}
+	if (n->crowded != 0 && node_effects_reserve(out, 1) == TK_OK) {
+		node_effects_take_text(out, NODE_LOG, 0,
+			"%zu handshakes were closed to make room for others", n->crowded);
+		n->crowded = 0;
+	}
 	for (struct connection *c = n->table.first; c != NULL; c = next) {
 		int rc = node_effects_reserve(out, EFFECTS_TO_END);
 
@@ -412,7 +449,7 @@ static int step_connection(struct node *n, struct connection *c, const struct no
 	case NODE_BYTES:
 		return step_bytes(n, c, event, out);
 	case NODE_WRITTEN:
-		step_written(c, event, out);
+		step_written(n, c, event, out);
 		return TK_OK;
 	case NODE_LOST:
 		connection_forget(

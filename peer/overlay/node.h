@@ -10,11 +10,12 @@
 #include "peer/wire/session.h"
 
 #define NODE_HANDSHAKE_MS    10000u /* from connection to open session */
-#define NODE_HALF_OPEN_MAX   256u
+#define NODE_HALF_OPEN_MAX   256u   /* accepted; one more closes the oldest of them */
 #define NODE_CONNECTIONS_MAX 4096u
 #define NODE_PING_MS	     15000u	  /* silence after which we ask */
 #define NODE_SILENCE_MS	     45000u	  /* silence after which a session is dead */
 #define NODE_OUTPUT_MAX	     (8u << 20)	  /* bytes waiting for a slow reader; beyond: closed */
+#define NODE_OUTPUT_ALL_MAX  (512u << 20) /* for all readers together: node_limit_output */
 #define NODE_OUTPUT_LOW	     (256u << 10) /* below: NODE_WRITABLE, a good time to send more */
 #define NODE_TICK_MS	     1000u
 
@@ -81,6 +82,10 @@ struct node;
 /* Borrows id. */
 struct node *node_new(const struct identity *id);
 void node_free(struct node *n);
+
+/* How many bytes may wait for all readers together; NODE_OUTPUT_ALL_MAX unless said. Beyond, a
+ * session for which more waits than an equal share is closed, when it is sent something. */
+void node_limit_output(struct node *n, size_t bytes);
 
 /* One step; appends to out. What the other side does wrong is no error here: it ends the connection,
  * with a LOG. Errors:

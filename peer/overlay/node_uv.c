@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <uv.h>
 
@@ -19,6 +20,7 @@
 
 #define CHANNELS_MAX   (2 * NODE_CONNECTIONS_MAX) /* those that linger included */
 #define LISTEN_BACKLOG 128
+#define FILES_KEPT     64u /* descriptors that connections leave to the rest of the program */
 
 struct listener {
 	uv_tcp_t handle;
@@ -40,7 +42,8 @@ struct node_uv {
 	bool draining;
 
 	conn_id last;
-	size_t alive; /* channels that were not freed */
+	size_t alive;	  /* channels that were not freed */
+	size_t alive_max; /* as many as the system's limit of open files allows */
 	struct channel *channels[CHANNELS_MAX];
 	struct channel_host host;
 	int accept_error; /* libuv's, since the last tick */
@@ -58,9 +61,11 @@ static struct channel *channel_find(const struct node_uv *n, conn_id conn)
 	return c != NULL && c->conn == conn ? c : NULL;
 }
 
-/* A number for a new connection, never used before; 0: all places are taken. */
+/* A number for a new connection, never used before; 0: all places or descriptors are taken. */
 static conn_id conn_new(struct node_uv *n)
 {
+	if (n->alive >= n->alive_max)
+		return 0;
 	for (size_t i = 0; i < CHANNELS_MAX; i++) {
 		if (n->channels[++n->last % CHANNELS_MAX] == NULL)
 			return n->last;
@@ -371,6 +376,28 @@ static void on_tick(uv_timer_t *timer)
 
 /* Life */
 
+/* Takes as many descriptors as the system gives, and keeps some for files: connections of strangers
+ * must never be the reason why the store cannot write. */
+static size_t channels_allowed(void)
+{
+	struct rlimit files;
+	size_t kept;
+
+	if (getrlimit(RLIMIT_NOFILE, &files) != 0)
+		return CHANNELS_MAX / 8;
+	if (files.rlim_cur < files.rlim_max && files.rlim_cur < CHANNELS_MAX + FILES_KEPT) {
+		files.rlim_cur = files.rlim_max < CHANNELS_MAX + FILES_KEPT
+					 ? files.rlim_max
+					 : CHANNELS_MAX + FILES_KEPT;
+		if (setrlimit(RLIMIT_NOFILE, &files) != 0)
+			(void)getrlimit(RLIMIT_NOFILE, &files);
+	}
+	if (files.rlim_cur >= CHANNELS_MAX + FILES_KEPT)
+		return CHANNELS_MAX;
+	kept = files.rlim_cur > 2 * FILES_KEPT ? FILES_KEPT : files.rlim_cur / 2;
+	return files.rlim_cur - kept;
+}
+
 struct node_uv *node_uv_new(
 	struct uv_loop_s *loop, const struct identity *id, const struct node_handler *handler)
 {
@@ -385,6 +412,7 @@ struct node_uv *node_uv_new(
 	}
 	/* A write to a connection that was reset fails, and that is all. */
 	signal(SIGPIPE, SIG_IGN);
+	n->alive_max = channels_allowed();
 	n->loop = loop;
 	n->handler = handler;
 	n->host.loop = loop;

@@ -224,10 +224,11 @@ static void handshake_that_takes_too_long_is_closed(void **state)
 	assert_int_equal(net_count(&b->net, 0, NODE_DOWN, 0), 0); /* was never UP */
 }
 
-static void half_open_connections_are_capped_until_they_time_out(void **state)
+static void one_half_open_connection_too_many_costs_the_oldest_its_place(void **state)
 {
 	struct bench *b = *state;
 	conn_id mine = session_up(b, 1, 0);
+	conn_id ours = net_dial(&b->net, 0, NET_NOBODY, NULL);
 	conn_id first = 0;
 	conn_id over;
 
@@ -238,13 +239,18 @@ static void half_open_connections_are_capped_until_they_time_out(void **state)
 	}
 	assert_int_equal(net_count(&b->net, 0, NODE_CLOSE, 0), 0);
 	over = net_dial(&b->net, NET_NOBODY, 0, NULL);
-	assert_int_equal(net_count(&b->net, 0, NODE_CLOSE, over + 1), 1);
-	assert_int_equal(net_count(&b->net, 0, NODE_WRITE, over + 1), 0); /* it cost us nothing */
-	assert_alive(b, mine);
-	net_pass(&b->net, NODE_HANDSHAKE_MS);
+	assert_int_equal(net_count(&b->net, 0, NODE_CLOSE, 0), 1);
 	assert_int_equal(net_count(&b->net, 0, NODE_CLOSE, first + 1), 1);
-	session_up(b, 2, 0);
+	assert_int_equal(net_count(&b->net, 0, NODE_CLOSE, over + 1), 0);
+	assert_int_equal(net_count(&b->net, 0, NODE_CLOSE, ours), 0); /* we dialled that one */
 	assert_alive(b, mine);
+	session_up(b, 2, 0); /* the crowd keeps nobody out */
+	assert_alive(b, mine);
+	net_pass(&b->net, NODE_TICK_MS);
+	assert_non_null(
+		strstr(net_last(&b->net, 0, NODE_LOG, 0)->text, "2 handshakes were closed"));
+	net_pass(&b->net, NODE_HANDSHAKE_MS);
+	assert_int_equal(net_count(&b->net, 0, NODE_CLOSE, over + 1), 1);
 }
 
 static void connections_are_capped_in_all(void **state)
@@ -360,6 +366,33 @@ static void slow_reader_is_closed_at_the_output_limit(void **state)
 	assert_true(sent > NODE_OUTPUT_MAX / sizeof(data) / 2);
 	assert_ended(b, 0, conn + 1, "too slowly");
 	assert_alive(b, other);
+}
+
+/* Two that read nothing stay within their own limits, but not within what is left for all; the third
+ * has asked for little and is served all the same. */
+static void slow_readers_are_closed_at_the_limit_of_all(void **state)
+{
+	static uint8_t data[BLOB_PART_MAX];
+	struct bench *b = *state;
+	conn_id slow = session_up(b, 1, 0);
+	conn_id other = session_up(b, 2, 0);
+	conn_id modest =
+		session_up(b, net_add(&b->net, ROLE_PEER, &b->net.nodes[0].id.key.public), 0);
+	struct message m = upload_of(data, sizeof(data), 1);
+
+	node_limit_output(b->net.nodes[0].node, 48 * sizeof(data));
+	net_wire_of(&b->net, slow)->stalled = true;
+	net_wire_of(&b->net, other)->stalled = true;
+	for (int i = 0; i < 30; i++) {
+		(void)!net_send(&b->net, slow + 1, &m);
+		(void)!net_send(&b->net, other + 1, &m);
+		assert_true(node_waiting(b->net.nodes[0].node, slow + 1) +
+				    node_waiting(b->net.nodes[0].node, other + 1) <=
+			    49 * sizeof(data));
+	}
+	assert_int_equal(net_count(&b->net, 0, NODE_DOWN, 0), 1); /* then there was room again */
+	assert_alive(b, modest);
+	assert_int_equal(net_count(&b->net, 0, NODE_DOWN, modest + 1), 0);
 }
 
 static void sender_hears_when_it_may_go_on(void **state)
@@ -507,7 +540,7 @@ int main(void)
 		CLAIM(silent_sessions_are_kept_alive_unseen),
 		CLAIM(dead_session_is_dropped_and_others_stay),
 		CLAIM(handshake_that_takes_too_long_is_closed),
-		CLAIM(half_open_connections_are_capped_until_they_time_out),
+		CLAIM(one_half_open_connection_too_many_costs_the_oldest_its_place),
 		CLAIM(connections_are_capped_in_all),
 		CLAIM(newest_session_of_an_identity_replaces_the_older),
 		CLAIM(garbage_closes_only_its_own_connection),
@@ -515,6 +548,7 @@ int main(void)
 		CLAIM(farewell_text_arrives_and_forges_no_log_line),
 		CLAIM(lost_transport_is_down_without_a_close),
 		CLAIM(slow_reader_is_closed_at_the_output_limit),
+		CLAIM(slow_readers_are_closed_at_the_limit_of_all),
 		CLAIM(sender_hears_when_it_may_go_on),
 		CLAIM(wrong_network_and_wrong_identity_never_come_up),
 		CLAIM(equal_events_give_equal_effects),

@@ -70,8 +70,11 @@ static void done(uv_work_t *w, int status)
 
 	(void)status;
 	serve_job_count(j->serve, -1);
-	/* A core that was forgotten meanwhile asks again by itself. */
-	if (j->generation == serve_generation(j->serve))
+	/* A core that was forgotten meanwhile asks again by itself, so a full disk is waited out here as
+	 * everywhere: nobody has to resume anything when there is room again. */
+	if (j->generation == serve_generation(j->serve) && j->rc == TK_ENOSPC)
+		serve_stall(j->serve, j->msg.text);
+	else if (j->generation == serve_generation(j->serve))
 		answer(j);
 	job_free(j);
 }

@@ -33,6 +33,8 @@ void replica_reject(struct core *c, struct core_replica *r, enum replica_state t
 		peer->invalid++;
 		p->row.units_rejected++;
 	}
+	if (to == REPLICA_UNOPENED)
+		peer_hold(c, r->peer);
 	r->row.deadline_ms = 0;
 	replica_move(c, r, to);
 	peer_changed(c, r->peer);

@@ -26,7 +26,9 @@
 #define BACKUP_MIN_MS	  2000u	  /* no backup replica before */
 #define UPLOAD_RATE_MIN	  32768u  /* bytes per second: the time for a payload grows with it */
 #define UPLOAD_BUFFER_MAX (256u << 20) /* bytes of payloads arriving at once, or one payload */
-#define REFEREES_MAX	  2u	       /* recomputations asked for and not answered */
+#define HOLD_FIRST_MS	  30000u       /* no leases for so long after an unopened result; doubles */
+#define HOLD_MAX_MS	  3600000u
+#define REFEREES_MAX	  2u /* recomputations asked for and not answered */
 #define DURATIONS_KEPT	  64u
 
 enum core_event_type {

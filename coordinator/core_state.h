@@ -25,7 +25,9 @@ struct core_peer {
 	struct core_peer *dropped_next;
 	uint32_t leases; /* replicas LEASED */
 	struct core_replica *replicas;
-	uint32_t wants; /* leases it could take; > 0 on the list of the hungry */
+	uint32_t wants;		/* leases it could take; > 0 on the list of the hungry */
+	uint32_t unopened;	/* results in a row that were committed and not opened */
+	uint64_t held_until_ms; /* it gets no leases before */
 	struct core_peer *hungry_before, *hungry_after;
 	bool changed;
 	struct core_peer *changed_next;
@@ -147,6 +149,8 @@ void peer_down(struct core *c, conn_id conn);
 void peer_drop(struct core *c, struct core_peer *peer, uint32_t reason, const char *text);
 void peer_protocol(struct core *c, struct core_peer *peer, const char *format, ...) TK_PRINTF(3, 4);
 void peer_retire(struct core *c, struct core_peer *peer, const char *why);
+bool peer_held(const struct core *c, const struct core_peer *peer);
+void peer_hold(struct core *c, struct core_peer *peer); /* after an unopened result */
 void peer_hungry(struct core *c, struct core_peer *peer, uint32_t wants); /* 0: not any more */
 bool peer_gone(const struct core *c, const struct core_peer *peer, uint64_t patience_ms);
 void peers_forget(struct core *c); /* strangers that were dropped in this step */

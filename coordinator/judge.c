@@ -143,6 +143,7 @@ static void credit_give(struct core *c, struct core_replica *r)
 
 	replica_move(c, r, REPLICA_VALID);
 	r->peer->row.valid++;
+	r->peer->unopened = 0;
 	r->peer->row.credit_flops += credit;
 	peer_changed(c, r->peer);
 	say_settled(c, r, VERDICT_VALID, "equal to the canonical result");

@@ -277,7 +277,8 @@ static uint32_t feed(struct core *c, struct core_peer *peer)
 {
 	uint32_t given = 0;
 
-	while (peer->wants > 0 && peer->leases < LEASES_PER_PEER && c->error == TK_OK) {
+	while (peer->wants > 0 && peer->leases < LEASES_PER_PEER && !peer_held(c, peer) &&
+		c->error == TK_OK) {
 		struct core_unit *u = choose_anywhere(c, peer);
 
 		if (u == NULL)
@@ -322,7 +323,13 @@ static void no_work(struct core *c, struct core_peer *peer)
 	for (const struct core_project *p = c->projects; p != NULL; p = p->next)
 		running |= p->row.state == PROJECT_RUNNING;
 	m->retry_ms = RETRY_MS + load_le32(c->random) % (RETRY_MS / 2); /* no herds */
-	if (peer->leases >= LEASES_PER_PEER) {
+	if (peer_held(c, peer)) {
+		m->reason = NO_WORK_LIMIT;
+		snprintf(m->text, sizeof(m->text),
+			"the last result of this identity was promised and not shown; it gets work "
+			"again in %u s",
+			(unsigned)((peer->held_until_ms - c->now_ms + 999) / 1000));
+	} else if (peer->leases >= LEASES_PER_PEER) {
 		m->reason = NO_WORK_LIMIT;
 		snprintf(m->text, sizeof(m->text),
 			"this identity holds %u leases, as many as it may", peer->leases);

@@ -228,3 +228,21 @@ struct core_replica *replica_find(const struct core *c, const struct digest *non
 {
 	return lookup_find(&c->replicas, nonce->b);
 }
+
+bool peer_held(const struct core *c, const struct core_peer *peer)
+{
+	return c->now_ms < peer->held_until_ms;
+}
+
+/* Who commits and does not open costs a unit REVEAL_MS each time, which no fault of hardware is likely
+ * to do twice; so each further one costs its author twice the pause. A valid result wipes the slate. A
+ * restart of the coordinator forgets pauses: they save time and decide nothing. */
+void peer_hold(struct core *c, struct core_peer *peer)
+{
+	uint64_t pause_ms = HOLD_FIRST_MS;
+
+	for (uint32_t i = 0; i < peer->unopened && pause_ms < HOLD_MAX_MS; i++)
+		pause_ms *= 2;
+	peer->unopened++;
+	peer->held_until_ms = c->now_ms + (pause_ms < HOLD_MAX_MS ? pause_ms : HOLD_MAX_MS);
+}

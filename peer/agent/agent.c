@@ -14,6 +14,7 @@ struct agent *agent_new(const struct identity *id, const struct link *hosts, con
 		return NULL;
 	a->id = id;
 	a->link = hosts;
+	a->memory_max = UINT64_MAX;
 	a->link_state = LINK_DOWN;
 	snprintf(a->engine, sizeof(a->engine), "%s", engine);
 	return a;
@@ -40,6 +41,11 @@ int agent_load_lease(struct agent *a, const struct digest *nonce)
 		return TK_ELIMIT;
 	a->abandoned[a->abandoned_count++] = *nonce;
 	return TK_OK;
+}
+
+void agent_limit_memory(struct agent *a, uint64_t bytes)
+{
+	a->memory_max = bytes;
 }
 
 void agent_load_totals(struct agent *a, const struct agent_totals *totals)

@@ -137,6 +137,10 @@ int agent_load_result(
 int agent_load_lease(struct agent *a, const struct digest *nonce) TK_CHECKED;
 void agent_load_totals(struct agent *a, const struct agent_totals *totals);
 
+/* Units that need more memory than this are given back before anything of them is fetched; without a
+ * call there is no limit. */
+void agent_limit_memory(struct agent *a, uint64_t bytes);
+
 /* One step; appends to out. Errors: TK_ENOMEM: the agent must be freed and begun again (what is on
  * disk suffices). */
 int agent_step(

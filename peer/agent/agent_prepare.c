@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "peer/agent/worker_protocol.h"
 #include "tasks/base/mem.h"
 #include "tasks/model/model.h"
 #include "tasks/unit/run.h"
@@ -49,8 +50,30 @@ static int unit_check(const struct job *j, const struct recipe *recipe, struct e
 	return TK_OK;
 }
 
+/* Will this computer bear it? Asked before anything large is fetched. */
+static int size_check(const struct agent *a, const struct recipe *recipe, const uint32_t *shards,
+	uint32_t count, struct errmsg *msg)
+{
+	uint64_t needed = unit_memory(recipe);
+	uint64_t data = 0;
+
+	for (uint32_t i = 0; i < count; i++)
+		data += dataset_shard_bytes(&recipe->data, &recipe->data.train, shards[i]);
+	if (data > WORKER_SHARDS_MAX)
+		return errmsg_set(msg, TK_ELIMIT,
+			"the unit reads %llu MB of data at once; a worker keeps %u MB",
+			(unsigned long long)(data >> 20), WORKER_SHARDS_MAX >> 20);
+	if (needed + data > a->memory_max)
+		return errmsg_set(msg, TK_ELIMIT,
+			"the unit needs about %llu MB of memory; %llu MB may be used here",
+			(unsigned long long)((needed + data) >> 20),
+			(unsigned long long)(a->memory_max >> 20));
+	return TK_OK;
+}
+
 /* With the recipe at hand: what else does the job need? */
-static int job_plan(struct job *j, const struct recipe *recipe, struct errmsg *msg)
+static int job_plan(
+	const struct agent *a, struct job *j, const struct recipe *recipe, struct errmsg *msg)
 {
 	struct digest *digests;
 	uint32_t *shards = NULL;
@@ -65,6 +88,11 @@ static int job_plan(struct job *j, const struct recipe *recipe, struct errmsg *m
 	rc = unit_shards(recipe, &j->unit, &shards, &count);
 	if (rc != TK_OK)
 		return errmsg_set(msg, rc, "not enough memory to plan the unit");
+	rc = size_check(a, recipe, shards, count, msg);
+	if (rc != TK_OK) {
+		mem_free(shards);
+		return rc;
+	}
 	digests = mem_calloc(count, sizeof(*digests));
 	if (digests == NULL) {
 		mem_free(shards);
@@ -92,7 +120,7 @@ void prepare_job(struct agent *a, struct job *j, uint64_t now_ms, struct agent_e
 	struct errmsg msg = {{0}};
 
 	if (j->stage == JOB_RECIPE && j->lacks == 0 && has_recipe_of(a, j)) {
-		if (job_plan(j, &a->recipe, &msg) != TK_OK) {
+		if (job_plan(a, j, &a->recipe, &msg) != TK_OK) {
 			job_abandon(a, j, now_ms, msg.text, out);
 			return;
 		}
@@ -159,7 +187,7 @@ static void take_recipe(
 	a->recipe = recipe;
 	a->recipe_digest = j->unit.recipe;
 	a->has_recipe = true;
-	if (job_plan(j, &a->recipe, &msg) != TK_OK)
+	if (job_plan(a, j, &a->recipe, &msg) != TK_OK)
 		job_abandon(a, j, event->now_ms, msg.text, out);
 	else
 		j->stage = JOB_PARAMETERS;

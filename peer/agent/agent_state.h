@@ -60,6 +60,7 @@ struct agent {
 	const struct identity *id;
 	const struct link *link;
 	char engine[16];
+	uint64_t memory_max; /* bytes that a unit may take */
 
 	/* the connection (agent_link.c) */
 	enum { LINK_DOWN = 1, LINK_DIALLING = 2, LINK_UP = 3, LINK_RETIRED = 4 } link_state;

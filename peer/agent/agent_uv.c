@@ -233,6 +233,15 @@ static int load(struct shell *s, struct errmsg *msg)
 	return rc;
 }
 
+/* Half of what this computer, or the container around us, has. */
+static uint64_t memory_lent(void)
+{
+	uint64_t all = uv_get_total_memory();
+	uint64_t allowed = uv_get_constrained_memory(); /* 0: nobody says */
+
+	return (allowed != 0 && allowed < all ? allowed : all) / 2;
+}
+
 static int prepare(struct runner *r, const struct agent_options *options, struct errmsg *msg)
 {
 	struct shell *s = &r->shell;
@@ -254,6 +263,8 @@ static int prepare(struct runner *r, const struct agent_options *options, struct
 	snprintf(s->status.engine, sizeof(s->status.engine), "%s", engine);
 	s->status.peer = s->id.key.public;
 	s->core = agent_new(&s->id, &s->home->link, engine);
+	if (s->core != NULL)
+		agent_limit_memory(s->core, memory_lent());
 	s->worker = worker_uv_new(&r->loop, r->program, &s->files, &r->worker_handler);
 	if (s->core == NULL || s->worker == NULL)
 		return errmsg_set(msg, TK_ENOMEM, "not enough memory to start the agent");

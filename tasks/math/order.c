@@ -2,6 +2,8 @@
  * domains", 2002) permutes [0, 2^bits) ⊇ [0, n); values that land outside walk on along their cycle. */
 #include "tasks/math/order.h"
 
+#include <stdbool.h>
+
 #include "tasks/base/require.h"
 #include "tasks/math/philox.h"
 
@@ -102,21 +104,53 @@ static uint64_t slot_of(const struct epoch *e, uint64_t offset)
 	return (offset + e->missing) / e->size;
 }
 
+/* The offsets [begin, end) of the epoch that the window of an offset covers. */
+struct extent {
+	uint64_t window, begin, end;
+};
+
+static struct extent extent_of(const struct order *o, const struct epoch *e, uint64_t offset)
+{
+	uint64_t window = slot_of(e, offset) / ORDER_WINDOW;
+	bool last = e->shards - window * ORDER_WINDOW <= ORDER_WINDOW;
+
+	return (struct extent){window, slot_begin(e, window * ORDER_WINDOW),
+		last ? o->samples : slot_begin(e, (window + 1) * ORDER_WINDOW)};
+}
+
+static void order_require(const struct order *o)
+{
+	REQUIRE(o->samples > 0 && o->samples <= ORDER_SAMPLES_MAX && o->shard_samples > 0);
+}
+
 struct sample_place order_sample(const struct order *o, uint64_t position)
 {
 	struct epoch e;
-	uint64_t offset, window, begin, end, slot;
+	struct extent x;
+	uint64_t offset, slot;
 
-	REQUIRE(o->samples > 0 && o->samples <= ORDER_SAMPLES_MAX && o->shard_samples > 0);
+	order_require(o);
 	e = epoch_for(o, position / o->samples);
 	offset = position % o->samples;
-	window = slot_of(&e, offset) / ORDER_WINDOW;
-	begin = slot_begin(&e, window * ORDER_WINDOW);
-	end = e.shards - window * ORDER_WINDOW <= ORDER_WINDOW
-		      ? o->samples
-		      : slot_begin(&e, (window + 1) * ORDER_WINDOW);
-	offset = begin + bijection(end - begin, e.key, 1 + (uint32_t)window, offset - begin);
+	x = extent_of(o, &e, offset);
+	offset = x.begin +
+		 bijection(x.end - x.begin, e.key, 1 + (uint32_t)x.window, offset - x.begin);
 	slot = slot_of(&e, offset);
 	return (struct sample_place){
 		bijection(e.shards, e.key, 0, slot), offset - slot_begin(&e, slot)};
+}
+
+struct order_window order_window(const struct order *o, uint64_t position)
+{
+	struct epoch e;
+	struct extent x;
+	uint64_t offset, left;
+
+	order_require(o);
+	e = epoch_for(o, position / o->samples);
+	offset = position % o->samples;
+	x = extent_of(o, &e, offset);
+	left = e.shards - x.window * ORDER_WINDOW;
+	return (struct order_window){
+		position - offset + x.end, left < ORDER_WINDOW ? (uint32_t)left : ORDER_WINDOW};
 }

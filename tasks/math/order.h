@@ -30,4 +30,12 @@ struct sample_place {
  * bijection over the shards, then one within each window of ORDER_WINDOW permuted shards. */
 struct sample_place order_sample(const struct order *o, uint64_t position);
 
+/* The window that a position lies in: where it ends (a position, never beyond its epoch) and how many
+ * shards it mixes. */
+struct order_window {
+	uint64_t end;
+	uint32_t shards;
+};
+struct order_window order_window(const struct order *o, uint64_t position);
+
 #endif

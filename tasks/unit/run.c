@@ -11,6 +11,11 @@
 #include "tasks/unit/merge.h"
 #include "tasks/unit/sampler.h"
 
+/* θ_r as it came (a buffer that grew), as floats, θ, gradient, two moments, payload, its frame. */
+#define MEMORY_PER_PARAMETER 40u
+/* A layer's output and two upstream gradients as wide as the widest layer, the batch itself. */
+#define MEMORY_PER_ACTIVATION 16u
+
 /* Everything that one run holds. */
 struct run {
 	const struct recipe *recipe;
@@ -42,13 +47,36 @@ static uint64_t first_position(const struct recipe *recipe, const struct unit *u
 	       t->batch_size;
 }
 
+/* Marks the shards that positions [at, end) of one window read; stops once they are all that it has. */
+static uint32_t window_shards(
+	const struct order *order, uint64_t at, uint64_t end, uint32_t shards, uint8_t *used)
+{
+	uint64_t seen[ORDER_WINDOW];
+	uint32_t distinct = 0;
+	uint32_t found = 0;
+
+	for (; at < end && distinct < shards; at++) {
+		uint64_t shard = order_sample(order, at).shard;
+		uint32_t i = 0;
+
+		while (i < distinct && seen[i] != shard)
+			i++;
+		if (i < distinct)
+			continue;
+		seen[distinct++] = shard;
+		found += used[shard] == 0;
+		used[shard] = 1;
+	}
+	return found;
+}
+
 int unit_shards(
 	const struct recipe *recipe, const struct unit *unit, uint32_t **shards, uint32_t *count)
 {
 	const struct dataset_part *part = &recipe->data.train;
 	struct order order = part_order(part, recipe->seed);
 	uint64_t at = first_position(recipe, unit);
-	uint64_t samples = (uint64_t)recipe->train.inner_steps * recipe->train.batch_size;
+	uint64_t end = at + (uint64_t)recipe->train.inner_steps * recipe->train.batch_size;
 	uint8_t *used = mem_calloc(part->shards, 1);
 	uint32_t *list = mem_calloc(part->shards, sizeof(*list));
 	uint32_t found = 0;
@@ -58,11 +86,11 @@ int unit_shards(
 		mem_free(list);
 		return TK_ENOMEM;
 	}
-	for (uint64_t i = 0; i < samples && found < part->shards; i++) {
-		uint64_t shard = order_sample(&order, at + i).shard;
+	while (at < end && found < part->shards) {
+		struct order_window w = order_window(&order, at);
 
-		found += used[shard] == 0;
-		used[shard] = 1;
+		found += window_shards(&order, at, w.end < end ? w.end : end, w.shards, used);
+		at = w.end;
 	}
 	found = 0;
 	for (uint32_t i = 0; i < part->shards; i++) {
@@ -73,6 +101,20 @@ int unit_shards(
 	*shards = list;
 	*count = found;
 	return TK_OK;
+}
+
+uint64_t unit_memory(const struct recipe *recipe)
+{
+	const struct model_spec *m = &recipe->model;
+	uint64_t parameters = recipe_parameters(m, &recipe->data);
+	uint64_t widths = m->type == MODEL_CHAR_MLP ? (uint64_t)recipe->data.context * m->embedding
+						    : recipe->data.features;
+
+	for (uint32_t i = 0; i < m->hidden_count; i++)
+		widths += m->hidden[i];
+	widths += recipe->data.classes;
+	return parameters * MEMORY_PER_PARAMETER +
+	       widths * recipe->train.batch_size * MEMORY_PER_ACTIVATION;
 }
 
 static int run_check(const struct recipe *recipe, const struct unit *unit, struct errmsg *msg)

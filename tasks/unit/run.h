@@ -27,9 +27,14 @@ struct unit_result {
 void unit_result_close(struct unit_result *r);
 
 /* The shards that the unit reads: indices into recipe->data.train.digests, ascending, without
- * repetition. Gives *shards (mem_free). Errors: TK_ENOMEM. */
+ * repetition. Gives *shards (mem_free). Takes time for each shard, not for each sample, so that a
+ * recipe cannot keep its reader busy. Errors: TK_ENOMEM. */
 int unit_shards(const struct recipe *recipe, const struct unit *unit, uint32_t **shards,
 	uint32_t *count) TK_CHECKED;
+
+/* About how many bytes of memory it takes to compute a unit of this recipe and to hand its result on,
+ * without the shards; rather too many than too few. */
+uint64_t unit_memory(const struct recipe *recipe);
 
 /* Runs it. parameters is θ_r as float32 LE bytes (recipe's model->parameters × 4); it is checked
  * against the unit's digest. progress may be NULL. Gives *out only on success.

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 #include <string.h>
 
+#include "tasks/unit/run.h"
 #include "tests/lib/agent_script.h"
 
 static int setup(void **state)
@@ -90,6 +91,29 @@ static void a_unit_goes_from_lease_to_settlement_in_order(void **state)
 	assert_int_equal(status.totals.units_valid, 1);
 	assert_int_equal(status.totals.credit_flops, 7);
 	assert_int_equal(status.pending, 0);
+}
+
+static void unit_that_needs_more_memory_than_is_lent_is_given_back_unfetched(void **state)
+{
+	struct script *s = *state;
+	struct agent_status status;
+
+	agent_limit_memory(s->agent, unit_memory(&s->tiny.recipe));
+	script_event(s, (struct agent_event){.type = AGENT_START});
+	script_connect(s);
+	script_clear(s);
+	script_lease(s, 1, 0, 0);
+	script_say(s, &s->lease);
+	script_expect(s, "STORE recipe\nSEND ABANDON 1\n");
+	assert_non_null(strstr(s->sent.abandon.text, "MB may be used here"));
+	script_status(s, &status);
+	assert_int_equal(status.leases, 0);
+	agent_limit_memory(s->agent, 64u << 20);
+	script_pass(s, AGENT_PAUSE_MS);
+	script_clear(s);
+	script_lease(s, 2, 0, 1);
+	script_say(s, &s->lease);
+	script_expect(s, "STORE parameters\nCOMPUTE\n");
 }
 
 static void commit_waits_until_the_result_is_on_disk(void **state)
@@ -453,6 +477,7 @@ int main(void)
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(a_unit_goes_from_lease_to_settlement_in_order),
+		TEST(unit_that_needs_more_memory_than_is_lent_is_given_back_unfetched),
 		TEST(commit_waits_until_the_result_is_on_disk),
 		TEST(the_commitment_opens_to_the_saved_claim_and_salt),
 		TEST(a_full_disk_gives_the_lease_back_and_commits_nothing),

@@ -135,6 +135,35 @@ static void epoch_check(const struct order *o, uint64_t epoch)
 	mem_free(touched);
 }
 
+/* The windows lie end to end, and each mixes exactly the shards that it says. */
+static void windows_check(const struct order *o, uint64_t epoch)
+{
+	uint64_t shards = (o->samples + o->shard_samples - 1) / o->shard_samples;
+	uint32_t *in = mem_calloc(shards, sizeof(*in));
+	uint64_t at = epoch * o->samples;
+	uint32_t number = 0;
+	uint64_t all = 0;
+
+	while (at < (epoch + 1) * o->samples) {
+		struct order_window w = order_window(o, at);
+		uint32_t mixed = 0;
+
+		number++;
+		assert_true(w.end > at && w.end <= (epoch + 1) * o->samples);
+		assert_int_equal(order_window(o, w.end - 1).end, w.end);
+		for (; at < w.end; at++) {
+			uint64_t shard = order_sample(o, at).shard;
+
+			mixed += in[shard] != number;
+			in[shard] = number;
+		}
+		assert_int_equal(mixed, w.shards);
+		all += mixed;
+	}
+	assert_int_equal(all, shards);
+	mem_free(in);
+}
+
 static void every_epoch_visits_every_sample_once(void **state)
 {
 	static const uint64_t sizes[] = {1, 2, 15, 16, 17, 100, 321, 1000, 1601};
@@ -147,6 +176,7 @@ static void every_epoch_visits_every_sample_once(void **state)
 				struct order o = {seed, sizes[i], shards[j]};
 
 				epoch_check(&o, seed * 3);
+				windows_check(&o, seed * 3);
 			}
 		}
 	}

@@ -491,6 +491,48 @@ static void every_failing_allocation_of_a_run_is_survived(void **state)
 	tiny_close(&t);
 }
 
+/* A unit of billions of samples, from more shards than there is disk for: planned in a moment. Sample by
+ * sample it would take hours. */
+static void planning_a_huge_unit_takes_no_time(void **state)
+{
+	struct recipe recipe = {.train = {.inner_steps = INNER_STEPS_MAX,
+					.batch_size = BATCH_MAX,
+					.units_per_round = 1,
+					.rounds = 1}};
+	struct dataset_part *part = &recipe.data.train;
+	struct digest zero = {0};
+	uint32_t *shards;
+	struct unit u;
+	uint32_t count;
+
+	(void)state;
+	part->shards = SHARDS_MAX;
+	part->shard_samples = 1u << 20;
+	part->samples = (uint64_t)SHARDS_MAX << 20;
+	unit_describe(&u, &zero, 0, 0, &zero);
+	assert_int_equal(unit_shards(&recipe, &u, &shards, &count), TK_OK);
+	/* 6,553,600,000 positions of windows of 2^24: 390 whole ones and part of one more */
+	assert_int_equal(count, 391 * 16);
+	mem_free(shards);
+}
+
+static void memory_of_a_unit_follows_its_model_and_batch(void **state)
+{
+	struct tiny t;
+	uint64_t small;
+
+	(void)state;
+	assert_true(tiny_init(&t, MODEL_MLP));
+	small = unit_memory(&t.recipe);
+	assert_true(small > 0 && small < 1u << 20);
+	t.recipe.model.hidden[0] = HIDDEN_WIDTH_MAX;
+	assert_true(unit_memory(&t.recipe) > HIDDEN_WIDTH_MAX * 9ull * 20);
+	t.recipe.model.hidden[0] = 7;
+	t.recipe.train.batch_size = BATCH_MAX;
+	assert_true(unit_memory(&t.recipe) > BATCH_MAX * 15ull * 4);
+	tiny_close(&t);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -511,6 +553,8 @@ int main(void)
 		cmocka_unit_test(diverging_training_says_so),
 		cmocka_unit_test(one_unit_without_compression_is_plain_training),
 		cmocka_unit_test(every_failing_allocation_of_a_run_is_survived),
+		cmocka_unit_test(planning_a_huge_unit_takes_no_time),
+		cmocka_unit_test(memory_of_a_unit_follows_its_model_and_batch),
 	};
 
 	if (crypto_start() != TK_OK)

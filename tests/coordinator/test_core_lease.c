@@ -236,6 +236,33 @@ static void an_overtaken_backup_is_needed_again_when_a_reveal_is_withheld(void *
 	assert_verdict(2, c, VERDICT_VALID);
 }
 
+static void who_does_not_open_pauses_longer_each_time(void **state)
+{
+	uint64_t pause_ms = HOLD_FIRST_MS;
+
+	(void)state;
+	begin(1, 4, 2, 2);
+	for (uint32_t u = 0; u < 3; u++) {
+		struct sim_task *b = u == 0 ? lease(1, u) : sim_task_of(&sim, 1, u);
+		struct sim_task *a = lease(0, u);
+
+		sim_compute(&sim, 0, a, 0);
+		sim_compute(&sim, 1, b, 0);
+		sim_commit(&sim, 0, a);
+		sim_commit(&sim, 1, b);
+		sim_reveal(&sim, 0, a);
+		sim_wait(&sim, REVEAL_MS + 2000);
+		assert_int_equal(state_of(b), REPLICA_UNOPENED);
+		sim_request(&sim, 1, 1);
+		assert_int_equal(sim_last(&sim, 1, MESSAGE_NO_WORK)->no_work.reason, NO_WORK_LIMIT);
+		sim_wait(&sim, pause_ms - 5000);
+		assert_null(sim_task_of(&sim, 1, u + 1));
+		sim_wait(&sim, 8000);
+		assert_non_null(sim_task_of(&sim, 1, u + 1));
+		pause_ms *= 2;
+	}
+}
+
 static void stop_acts_at_the_round_boundary(void **state)
 {
 	struct sim_task *t[2];
@@ -390,6 +417,7 @@ int main(void)
 		RULE(what_comes_after_the_merge_was_asked_for_retires_nobody),
 		RULE(a_straggler_gets_a_backup_when_a_peer_is_idle),
 		RULE(an_overtaken_backup_is_needed_again_when_a_reveal_is_withheld),
+		RULE(who_does_not_open_pauses_longer_each_time),
 		RULE(stop_acts_at_the_round_boundary),
 		RULE(stop_acts_at_once_when_the_round_has_no_result),
 		RULE(a_merge_that_fails_pauses_and_one_that_diverges_fails_the_project),

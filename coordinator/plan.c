@@ -220,7 +220,7 @@ void project_new(struct core *c, const struct core_event *event)
 {
 	struct project_row row = *event->project_row;
 	struct errmsg msg = {""};
-	struct core_project *p;
+	struct core_project *p = NULL;
 	int rc;
 
 	row.state = PROJECT_QUEUED;
@@ -239,6 +239,7 @@ void project_new(struct core *c, const struct core_event *event)
 		core_log(c, "project %s failed: %.180s", row.name, msg.text);
 		changes_flush(c);
 	} else {
+		REQUIRE(p != NULL);
 		core_log(c, "project %s starts: %u rounds of %u units, quorum %u", row.name,
 			row.rounds, row.units_per_round, row.quorum);
 		project_start(c, p);

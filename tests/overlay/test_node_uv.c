@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include <netdb.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -358,8 +359,12 @@ static void closed_port_fails_the_dial_with_its_name(void **state)
 static void name_is_resolved_and_each_address_tried(void **state)
 {
 	struct bench *b = *state;
+	struct addrinfo *found;
 	char address[40];
 
+	if (getaddrinfo("localhost", NULL, NULL, &found) != 0)
+		skip(); /* a bare system may have no /etc/hosts */
+	freeaddrinfo(found);
 	/* Where localhost is ::1 first, that refuses and 127.0.0.1 answers. */
 	snprintf(address, sizeof(address), "localhost:%u", b->port);
 	client_dials(b, address, NULL);

@@ -14,6 +14,7 @@
 #include "coordinator/jobs.h"
 #include "coordinator/serve_load.h"
 #include "coordinator/serve_page.h"
+#include "coordinator/serve_persist.h"
 #include "coordinator/serve_state.h"
 #include "tasks/base/mem.h"
 
@@ -174,62 +175,6 @@ static void on_log(void *context, const char *line)
 
 /* Effects. */
 
-static int save(struct serve *s, const struct core_effect *e, struct errmsg *msg)
-{
-	switch (e->type) {
-	case CORE_SAVE_PROJECT:
-		return store_save_project(s->home.store, &e->project, msg);
-	case CORE_SAVE_ROUND:
-		return store_save_round(s->home.store, &e->round, msg);
-	case CORE_SAVE_UNIT:
-		return store_save_unit(s->home.store, &e->unit, msg);
-	case CORE_SAVE_REPLICA:
-		return store_save_replica(s->home.store, &e->replica, msg);
-	case CORE_SAVE_PEER:
-		return store_save_peer(s->home.store, &e->peer, msg);
-	default:
-		return TK_OK;
-	}
-}
-
-static int store_blobs(struct serve *s, const struct core_effects *effects, struct errmsg *msg)
-{
-	for (size_t i = 0; i < effects->count; i++) {
-		const struct core_effect *e = &effects->items[i];
-		struct digest digest;
-		int rc;
-
-		if (e->type != CORE_STORE_BLOB)
-			continue;
-		rc = blob_store_put(&s->home.blobs, &digest, bytes_span(&e->bytes), msg);
-		if (rc != TK_OK)
-			return rc;
-	}
-	return TK_OK;
-}
-
-/* Blobs first, then all rows in one transaction. */
-static int persist(struct serve *s, const struct core_effects *effects, struct errmsg *msg)
-{
-	size_t rows = 0;
-	int rc;
-
-	for (size_t i = 0; i < effects->count; i++)
-		rows += effects->items[i].type <= CORE_SAVE_PEER;
-	rc = store_blobs(s, effects, msg);
-	if (rc != TK_OK || rows == 0)
-		return rc;
-	rc = store_begin(s->home.store, msg);
-	for (size_t i = 0; i < effects->count && rc == TK_OK; i++)
-		rc = save(s, &effects->items[i], msg);
-	if (rc == TK_OK)
-		rc = store_commit(s->home.store, msg);
-	else
-		store_rollback(s->home.store);
-	s->changed = true;
-	return rc;
-}
-
 static void speak(struct serve *s, const struct core_effect *e)
 {
 	switch (e->type) {
@@ -260,10 +205,13 @@ static void flush(struct serve *s)
 		struct errmsg msg = {""};
 
 		s->effects = (struct core_effects){0};
-		if (persist(s, &now, &msg) != TK_OK)
+		s->changed = true;
+		if (serve_persist(&s->home, &now, &msg) != TK_OK)
 			serve_stall(s, msg.text);
 		for (size_t i = 0; i < now.count && s->core != NULL; i++)
 			speak(s, &now.items[i]);
+		if (s->core != NULL && serve_sweep(&s->home, &now, &msg) != TK_OK)
+			serve_log(s, msg.text); /* room is wasted, nothing is lost */
 		core_effects_close(&now);
 	}
 }

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "coordinator/home.h"
+#include "coordinator/sweep.h"
 
 static int begin(void **state)
 {
@@ -244,6 +245,48 @@ static void home_keeps_its_identity_and_one_server(void **state)
 	home_close(&h);
 }
 
+/* One settled unit whose payload is stored; its blob's digest. */
+static void settled_unit(struct home *h, uint64_t project, const char *payload, struct digest *blob)
+{
+	struct claim claim = {.outcome = OUTCOME_UPDATE, .payload_bytes = strlen(payload)};
+	struct unit_row u = {.project = project, .round = 3, .state = UNIT_SETTLED};
+	struct bytes encoded = {0};
+
+	assert_int_equal(blob_store_put(&h->blobs, blob, span_text(payload), NULL), TK_OK);
+	claim.payload = *blob;
+	assert_int_equal(claim_encode(&claim, &encoded), TK_OK);
+	memcpy(u.claim, encoded.data, encoded.len);
+	u.claim_bytes = (uint32_t)encoded.len;
+	assert_int_equal(store_save_unit(h->store, &u, NULL), TK_OK);
+	bytes_close(&encoded);
+}
+
+static void past_payloads_go_unless_another_project_may_need_them(void **state)
+{
+	struct project_row a = some_project("a"), twin = some_project("twin");
+	struct digest blob;
+	struct home h;
+	char path[128];
+	uint64_t size;
+
+	snprintf(path, sizeof(path), "%s/home", (char *)*state);
+	assert_int_equal(home_create(path, "", NULL), TK_OK);
+	assert_int_equal(home_open(&h, path, NULL), TK_OK);
+	assert_int_equal(store_add_project(h.store, &a, NULL), TK_OK);
+	assert_int_equal(store_add_project(h.store, &twin, NULL), TK_OK);
+	settled_unit(&h, a.id, "payload", &blob);
+	assert_int_equal(sweep_payloads(&h, a.id, 3, NULL), TK_OK);
+	assert_int_equal(blob_store_size(&h.blobs, &blob, &size), TK_OK);
+	twin.state = PROJECT_DONE;
+	assert_int_equal(store_save_project(h.store, &twin, NULL), TK_OK);
+	assert_int_equal(sweep_payloads(&h, a.id, 2, NULL), TK_OK); /* another round */
+	assert_int_equal(blob_store_size(&h.blobs, &blob, &size), TK_OK);
+	assert_int_equal(sweep_payloads(&h, a.id, 3, NULL), TK_OK);
+	assert_int_equal(blob_store_size(&h.blobs, &blob, &size), TK_ENOENT);
+	assert_int_equal(sweep_payloads(&h, a.id, 3, NULL), TK_OK);
+	home_close(&h);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -258,6 +301,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(
 			missing_and_broken_homes_are_told_apart, begin, end),
 		cmocka_unit_test_setup_teardown(home_keeps_its_identity_and_one_server, begin, end),
+		cmocka_unit_test_setup_teardown(
+			past_payloads_go_unless_another_project_may_need_them, begin, end),
 	};
 
 	return cmocka_run_group_tests_name("coordinator: store", tests, NULL, NULL);

@@ -1,0 +1,72 @@
+/* See serve_persist.h. */
+#include "coordinator/serve_persist.h"
+
+#include "coordinator/sweep.h"
+
+static int save(const struct home *home, const struct core_effect *e, struct errmsg *msg)
+{
+	switch (e->type) {
+	case CORE_SAVE_PROJECT:
+		return store_save_project(home->store, &e->project, msg);
+	case CORE_SAVE_ROUND:
+		return store_save_round(home->store, &e->round, msg);
+	case CORE_SAVE_UNIT:
+		return store_save_unit(home->store, &e->unit, msg);
+	case CORE_SAVE_REPLICA:
+		return store_save_replica(home->store, &e->replica, msg);
+	case CORE_SAVE_PEER:
+		return store_save_peer(home->store, &e->peer, msg);
+	default:
+		return TK_OK;
+	}
+}
+
+static int store_blobs(
+	const struct home *home, const struct core_effects *effects, struct errmsg *msg)
+{
+	for (size_t i = 0; i < effects->count; i++) {
+		const struct core_effect *e = &effects->items[i];
+		struct digest digest;
+		int rc;
+
+		if (e->type != CORE_STORE_BLOB)
+			continue;
+		rc = blob_store_put(&home->blobs, &digest, bytes_span(&e->bytes), msg);
+		if (rc != TK_OK)
+			return rc;
+	}
+	return TK_OK;
+}
+
+int serve_persist(const struct home *home, const struct core_effects *effects, struct errmsg *msg)
+{
+	size_t rows = 0;
+	int rc;
+
+	for (size_t i = 0; i < effects->count; i++)
+		rows += effects->items[i].type <= CORE_SAVE_PEER;
+	rc = store_blobs(home, effects, msg);
+	if (rc != TK_OK || rows == 0)
+		return rc;
+	rc = store_begin(home->store, msg);
+	for (size_t i = 0; i < effects->count && rc == TK_OK; i++)
+		rc = save(home, &effects->items[i], msg);
+	if (rc == TK_OK)
+		rc = store_commit(home->store, msg);
+	else
+		store_rollback(home->store);
+	return rc;
+}
+
+int serve_sweep(const struct home *home, const struct core_effects *done, struct errmsg *msg)
+{
+	int rc = TK_OK;
+
+	for (size_t i = 0; i < done->count && rc == TK_OK; i++) {
+		const struct round_row *r = &done->items[i].round;
+
+		if (done->items[i].type == CORE_SAVE_ROUND && r->round > 0)
+			rc = sweep_payloads(home, r->project, r->round - 1, msg);
+	}
+	return rc;
+}

@@ -2,6 +2,7 @@
  * sockets nor a store. */
 #include <errno.h>
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -99,14 +100,16 @@ static int train(const struct project *p, uint32_t threads, const char *output, 
 	float *parameters = NULL;
 	struct recipe recipe;
 	struct digest model;
+	const struct engine *engine;
 	char hex[DIGEST_HEX];
 	int rc = output != NULL ? output_check(output, msg) : TK_OK;
 
 	if (rc == TK_OK)
+		rc = engine_choose(&engine, getenv("TALKOOT_ENGINE"), msg);
+	if (rc == TK_OK)
 		rc = project_recipe(&recipe, p, &sink, msg);
 	if (rc == TK_OK) {
-		rc = train_run(
-			&recipe, engine_best(), &source, threads, &watch, &parameters, &model, msg);
+		rc = train_run(&recipe, engine, &source, threads, &watch, &parameters, &model, msg);
 		cli_progress_end(stdout);
 		if (rc == TK_OK) {
 			digest_hex(hex, &model);

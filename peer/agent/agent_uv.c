@@ -245,7 +245,7 @@ static uint64_t memory_lent(void)
 static int prepare(struct runner *r, const struct agent_options *options, struct errmsg *msg)
 {
 	struct shell *s = &r->shell;
-	const char *engine = engine_best()->name;
+	const char *engine = options->engine->name;
 	int rc = find_program(r, options->worker, msg);
 
 	if (rc != TK_OK)

@@ -6,9 +6,11 @@
 
 #include "peer/agent/agent_home.h"
 #include "peer/agent/misbehave.h"
+#include "tasks/math/engine.h"
 
 struct agent_options {
-	const char *worker; /* the program that has `worker`; NULL: this one */
+	const char *worker;	     /* the program that has `worker`; NULL: this one */
+	const struct engine *engine; /* that the worker will choose, too */
 	enum misbehave misbehave;
 	FILE *log; /* one line for each event, with its time */
 };

@@ -3,6 +3,7 @@
 
 #include <getopt.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "peer/agent/agent_uv.h"
@@ -17,6 +18,8 @@ static int run(const char *home, const char *mode)
 
 	if (mode != NULL && misbehave_parse(&options.misbehave, mode, &msg) != TK_OK)
 		return peer_misused("%s", msg.text);
+	if (engine_choose(&options.engine, getenv("TALKOOT_ENGINE"), &msg) != TK_OK)
+		return peer_failed(&msg);
 	if (peer_home(home, path, &msg) != TK_OK || agent_home_load(&loaded, path, &msg) != TK_OK)
 		return peer_failed(&msg);
 	rc = agent_run(&loaded, &options, &msg);

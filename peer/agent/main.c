@@ -2,6 +2,7 @@
 #include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -12,10 +13,15 @@
 
 static int peer_worker(int argc, char **argv)
 {
+	const struct engine *engine;
+	struct errmsg msg = {{0}};
+
 	if (argc != 1 || isatty(STDIN_FILENO))
 		return peer_misused("\"%s\" is started by the agent itself", argv[0]);
+	if (engine_choose(&engine, getenv("TALKOOT_ENGINE"), &msg) != TK_OK)
+		return peer_failed(&msg);
 	worker_confine();
-	return worker_serve(STDIN_FILENO, STDOUT_FILENO);
+	return worker_serve(STDIN_FILENO, STDOUT_FILENO, engine);
 }
 
 static const struct command {
@@ -58,6 +64,8 @@ static void usage(FILE *out)
 	      "                    silent     commits, but never reveals\n"
 	      "                    mute       takes leases and never answers\n"
 	      "  --help, --version\n"
+	      "\nTALKOOT_ENGINE=baseline, avx2 or avx512 in the environment computes with these\n"
+	      "instructions instead of the fastest ones; the results are the same, bit for bit.\n"
 	      "\nExit codes: 0 success, 1 failure, 2 wrong usage.\n",
 		out);
 }

@@ -2,6 +2,7 @@
 #include "peer/agent/worker.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -34,6 +35,19 @@ struct worker {
 	uint32_t percent; /* last told */
 };
 
+/* Should memory run out, the kernel ends this process before anything of the volunteer's. */
+static void go_first(void)
+{
+#ifdef __linux__
+	int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return;
+	(void)!write(fd, "1000", 4);
+	close(fd);
+#endif
+}
+
 void worker_confine(void)
 {
 	struct rlimit none = {0, 0};
@@ -41,6 +55,7 @@ void worker_confine(void)
 	/* Each only makes the worker a better guest: it works as well where one is refused. */
 	errno = 0;
 	(void)!nice(19);
+	go_first();
 	(void)setrlimit(RLIMIT_CORE, &none);
 	signal(SIGINT, SIG_IGN); /* Ctrl-C reaches the whole group; the agent decides */
 	signal(SIGPIPE, SIG_IGN);
@@ -273,9 +288,9 @@ static bool worker_take(struct worker *w)
 	return true;
 }
 
-int worker_serve(int in, int out)
+int worker_serve(int in, int out, const struct engine *engine)
 {
-	struct worker w = {.in = in, .out = out, .engine = engine_best()};
+	struct worker w = {.in = in, .out = out, .engine = engine};
 	struct errmsg msg = {{0}};
 
 	if (engine_enter_thread(&msg) != TK_OK) {

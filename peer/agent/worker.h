@@ -4,11 +4,14 @@
 #ifndef PEER_AGENT_WORKER_H
 #define PEER_AGENT_WORKER_H
 
-/* Serves until `in` ends. Returns the process's exit code: 0 at the end of input, 1 when the agent
- * broke the protocol, memory ran out between units, or this machine's arithmetic is not canonical. */
-int worker_serve(int in, int out);
+#include "tasks/math/engine.h"
 
-/* Lowest priority, no privileges to gain, no core dumps, and killed when the agent goes. */
+/* Serves until `in` ends, computing with this engine. Returns the process's exit code: 0 at the end of input, 1 when the agent
+ * broke the protocol, memory ran out between units, or this machine's arithmetic is not canonical. */
+int worker_serve(int in, int out, const struct engine *engine);
+
+/* Lowest priority, no privileges to gain, no core dumps, killed when the agent goes, and the first to go
+ * when the computer runs out of memory. */
 void worker_confine(void);
 
 #endif

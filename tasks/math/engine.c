@@ -3,6 +3,7 @@
 #include "tasks/math/engine.h"
 
 #include <fenv.h>
+#include <stdio.h>
 #include <string.h>
 
 #if defined(__x86_64__)
@@ -76,6 +77,26 @@ const struct engine *engine_find(const char *name)
 			return *e;
 	}
 	return NULL;
+}
+
+int engine_choose(const struct engine **out, const char *name, struct errmsg *msg)
+{
+	const struct engine *e =
+		name == NULL || name[0] == '\0' ? engine_best() : engine_find(name);
+	char names[64] = "";
+
+	if (e != NULL) {
+		*out = e;
+		return TK_OK;
+	}
+	for (const struct engine *const *all = engine_all(); *all != NULL; all++) {
+		size_t n = strlen(names);
+
+		snprintf(names + n, sizeof(names) - n, "%s%s", n != 0 ? ", " : "", (*all)->name);
+	}
+	return errmsg_set(msg, TK_EUNSUPPORTED,
+		"TALKOOT_ENGINE: there is no engine \"%.40s\" on this computer; choose from %s",
+		name, names);
 }
 
 static void set_canonical_mode(void)

@@ -75,6 +75,10 @@ const struct engine *engine_best(void);
 /* By name ("baseline", "avx2", "avx512"); NULL when unknown, not built, or not on this CPU. */
 const struct engine *engine_find(const char *name);
 
+/* The engine of this name; the fastest one when name is NULL or empty. What TALKOOT_ENGINE names goes
+ * through here. Errors: TK_EUNSUPPORTED (msg lists those that can run here). */
+int engine_choose(const struct engine **out, const char *name, struct errmsg *msg) TK_CHECKED;
+
 /* All engines that can run here, NULL-terminated, slowest first. */
 const struct engine *const *engine_all(void);
 

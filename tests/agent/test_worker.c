@@ -40,7 +40,7 @@ static void bench_spawn(struct bench *b)
 	assert_true(b->pid >= 0);
 	if (b->pid == 0) {
 		close(fds[0]);
-		_exit(worker_serve(fds[1], fds[1]));
+		_exit(worker_serve(fds[1], fds[1], engine_best()));
 	}
 	close(fds[1]);
 	b->fd = fds[0];

@@ -2,6 +2,7 @@
 #   make            the two programs: build/talkoot and build/talkoot-peer
 #   make check      builds and runs every test program
 #   make asan tsan  the tests under AddressSanitizer + UBSan, ThreadSanitizer
+#   make fuzz       every reader of foreign bytes under libFuzzer (clang); FUZZ_S seconds each
 #   make tidy format install
 # V=1 shows the commands. CI=1 turns warnings into errors.
 CC      ?= gcc
@@ -113,6 +114,25 @@ asan: build-asan
 tsan: build-tsan
 	scripts/run-tests --no-scripts build/tsan
 
+# Each reader of foreign bytes under clang's fuzzer, FUZZ_S seconds each; logs and finds stay in build/fuzz.
+FUZZ_S	?= 60
+FUZZ	:= build/fuzz/fuzz
+FUZZ_TARGETS ?= message session unit claim round recipe payload record worker link project csv idx text
+build-fuzz:
+	$(MAKE) BUILD=build/fuzz CC=clang CFLAGS="-O1 -g" MODE="-fsanitize=fuzzer-no-link,address,undefined" $(FUZZ)
+ifeq ($(BUILD),build/fuzz)
+$(FUZZ): $(call obj,tests/fuzz/fuzz.c) $(TESTLIB) $(LIB_COORD) $(LIB_PEER) $(LIB_TASKS)
+	$(call tell,LINK,$@)
+	$(CC) $(CFLAGS) -fsanitize=fuzzer,address,undefined $^ -o $@ $(LIBS_ALL)
+endif
+fuzz: build-fuzz
+	for t in $(FUZZ_TARGETS); do \
+		mkdir -p build/fuzz/$$t && printf '  FUZZ  %s\n' $$t && \
+		FUZZ_TARGET=$$t FUZZ_SEEDS=build/fuzz/$$t $(FUZZ) build/fuzz/$$t -max_total_time=$(FUZZ_S) \
+			-rss_limit_mb=2048 -timeout=20 -artifact_prefix=build/fuzz/found-$$t- >build/fuzz/$$t.log 2>&1 || \
+			{ tail -n 40 build/fuzz/$$t.log; exit 1; }; \
+	done
+
 SOURCES := $(wildcard */*.[ch] */*/*.[ch])
 # .clang-tidy says what is looked for, and what is not and why.
 TIDY := $(addprefix tidy/,$(filter-out tests/%,$(filter %.c,$(SOURCES))))
@@ -131,5 +151,5 @@ clean:
 	rm -rf $(BUILD)
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
-.PHONY: all tests check asan tsan build-asan build-tsan tidy $(TIDY) format install clean
+.PHONY: all tests check asan tsan fuzz build-asan build-tsan build-fuzz tidy $(TIDY) format install clean
 .SECONDARY:

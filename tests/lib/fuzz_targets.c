@@ -1,0 +1,467 @@
+/* See fuzz_targets.h. */
+#include "tests/lib/fuzz_targets.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "peer/agent/result_record.h"
+#include "peer/agent/worker_protocol.h"
+#include "peer/wire/link.h"
+#include "peer/wire/session.h"
+#include "tasks/base/require.h"
+#include "tasks/project/project.h"
+#include "tasks/unit/compress.h"
+#include "tests/lib/tiny.h"
+
+#define FILE_BYTES_MAX 65536u
+
+/* Equal bytes again, or whoever signs one form and whoever checks another disagree. */
+static void require_same(struct span in, int rc, struct bytes *again)
+{
+	REQUIRE(rc == TK_OK && span_equal(bytes_span(again), in));
+	bytes_close(again);
+}
+
+/* Messages */
+
+static void run_message(struct span in)
+{
+	struct bytes again = {0};
+	struct errmsg msg = {{0}};
+	struct message m;
+
+	if (message_decode(&m, in, &msg) == TK_OK)
+		require_same(in, message_encode(&m, &again), &again);
+	else
+		REQUIRE(msg.text[0] != '\0');
+}
+
+static bool seed_message(unsigned which, struct bytes *out)
+{
+	static const enum message_type types[] = {
+#define X(name, member, number) name,
+		MESSAGES(X)
+#undef X
+	};
+	struct message m = {0};
+
+	if (which >= sizeof(types) / sizeof(types[0]))
+		return false;
+	m.type = types[which];
+	switch (m.type) {
+	case MESSAGE_GOODBYE:
+		m.goodbye.reason = GOODBYE_SHUTDOWN;
+		snprintf(m.goodbye.text, sizeof(m.goodbye.text), "näkemiin");
+		break;
+	case MESSAGE_BLOB_GET:
+		m.blob_get.length = 1;
+		break;
+	case MESSAGE_BLOB_PART:
+		m.blob_part.total = 9;
+		m.blob_part.bytes = span_of("123456789", 9);
+		break;
+	case MESSAGE_WORK_REQUEST:
+		m.work_request.slots = 1;
+		snprintf(m.work_request.engine, sizeof(m.work_request.engine), "avx2");
+		break;
+	case MESSAGE_NO_WORK:
+		m.no_work.reason = NO_WORK_IDLE;
+		break;
+	case MESSAGE_LEASE:
+		m.lease.manifest = m.lease.unit = span_of("1234", 4);
+		m.lease.path_steps = 2;
+		break;
+	case MESSAGE_UPLOAD:
+		m.upload.bytes = span_of("1234", 4);
+		break;
+	case MESSAGE_SETTLED:
+		m.settled.verdict = VERDICT_VALID;
+		break;
+	default:
+		break;
+	}
+	return message_encode(&m, out) == TK_OK;
+}
+
+/* Sessions: the first byte says which side we are and how the rest is cut. */
+
+static void run_session(struct span in)
+{
+	static const uint8_t seed[64];
+	struct public_key network;
+	struct key_pair root;
+	struct identity id;
+	struct session *s;
+	size_t chunk;
+
+	if (in.len == 0)
+		return;
+	key_from_seed(&root, seed);
+	network = root.public;
+	identity_init(&id, seed, seed + 32, ROLE_COORDINATOR, &network);
+	s = session_new(&id, (in.data[0] & 1) != 0, seed, 1800000000, NULL);
+	chunk = 1u + (in.data[0] >> 1);
+	REQUIRE(s != NULL);
+	for (size_t at = 1; at < in.len; at += chunk) {
+		size_t n = in.len - at < chunk ? in.len - at : chunk;
+		struct message m;
+
+		if (session_receive(s, span_of(in.data + at, n), NULL) != TK_OK)
+			break;
+		while (session_next(s, &m, NULL) == TK_OK)
+			;
+	}
+	REQUIRE(session_state(s) != SESSION_OPEN); /* nobody here has a key */
+	session_free(s);
+}
+
+static bool seed_session(unsigned which, struct bytes *out)
+{
+	static const uint8_t seed[64];
+	struct key_pair root;
+	struct identity id;
+	struct session *s;
+	uint8_t first = (uint8_t)(which == 0 ? 0xfe : 0x06);
+	int rc;
+
+	if (which > 1)
+		return false;
+	key_from_seed(&root, seed);
+	identity_init(&id, seed, seed + 32, ROLE_PEER, &root.public);
+	s = session_new(&id, true, seed, 1800000000, NULL);
+	REQUIRE(s != NULL);
+	rc = bytes_append(out, &first, 1);
+	if (rc == TK_OK)
+		rc = bytes_append(out, session_output(s).data, session_output(s).len);
+	session_free(s);
+	return rc == TK_OK;
+}
+
+/* Units, claims, manifests */
+
+static void run_unit(struct span in)
+{
+	struct bytes again = {0};
+	struct unit u;
+
+	if (unit_decode(&u, in, NULL) == TK_OK)
+		require_same(in, unit_encode(&u, &again), &again);
+}
+
+static bool seed_unit(unsigned which, struct bytes *out)
+{
+	struct digest d = {{1}};
+	struct unit u;
+
+	unit_describe(&u, &d, 3, 200, &d);
+	return which == 0 && unit_encode(&u, out) == TK_OK;
+}
+
+static void run_claim(struct span in)
+{
+	struct bytes again = {0};
+	struct claim c;
+
+	if (claim_decode(&c, in, NULL) == TK_OK)
+		require_same(in, claim_encode(&c, &again), &again);
+}
+
+static bool seed_claim(unsigned which, struct bytes *out)
+{
+	const struct claim claims[] = {
+		{.outcome = OUTCOME_UPDATE, .loss = 2.5f, .payload_bytes = 70000, .payload = {{7}}},
+		{.outcome = OUTCOME_NONFINITE, .failing_step = 3},
+	};
+
+	return which < 2 && claim_encode(&claims[which], out) == TK_OK;
+}
+
+static void run_round(struct span in)
+{
+	struct bytes again = {0};
+	struct round_manifest m;
+
+	if (round_decode(&m, in, NULL) == TK_OK)
+		require_same(in, round_encode(&m, &again), &again);
+}
+
+static bool seed_round(unsigned which, struct bytes *out)
+{
+	const struct round_manifest m = {.round = 70000, .unit_count = 8};
+
+	return which == 0 && round_encode(&m, out) == TK_OK;
+}
+
+/* Recipes */
+
+static void run_recipe(struct span in)
+{
+	struct bytes again = {0};
+	struct recipe r;
+
+	if (recipe_decode(&r, in, NULL) != TK_OK)
+		return;
+	require_same(in, recipe_encode(&r, &again, NULL), &again);
+	recipe_close(&r);
+}
+
+static bool seed_recipe(unsigned which, struct bytes *out)
+{
+	static const enum model_type types[] = {MODEL_LOGISTIC, MODEL_MLP, MODEL_CHAR_MLP};
+	struct tiny t;
+	int rc;
+
+	if (which > 2 || !tiny_init(&t, types[which]))
+		return false;
+	rc = recipe_encode(&t.recipe, out, NULL);
+	tiny_close(&t);
+	return rc == TK_OK;
+}
+
+/* Packed updates: the first byte says how many parameters there are. */
+
+static void run_payload(struct span in)
+{
+	float sum[64] = {0};
+	size_t n = in.len != 0 ? in.data[0] % 64 : 0;
+
+	if (n == 0)
+		return;
+	in = span_of(in.data + 1, in.len - 1);
+	for (int how = COMPRESSION_NONE; how <= COMPRESSION_INT8; how++) {
+		if (compress_check((enum compression)how, in, n, NULL) != TK_OK)
+			continue;
+		REQUIRE(in.len == compress_bytes((enum compression)how, n));
+		REQUIRE(compress_add((enum compression)how, in, sum, n, NULL) == TK_OK);
+	}
+}
+
+static bool seed_payload(unsigned which, struct bytes *out)
+{
+	float update[40];
+	uint8_t n = 40;
+
+	for (size_t i = 0; i < 40; i++)
+		update[i] = (float)i - 7.5f;
+	return which < 2 && bytes_append(out, &n, 1) == TK_OK &&
+	       compress_pack(which == 0 ? COMPRESSION_NONE : COMPRESSION_INT8, update, 40, out) ==
+		       TK_OK;
+}
+
+/* Results on disk, frames of the worker's pipe, links */
+
+static void run_record(struct span in)
+{
+	struct result_record r;
+
+	(void)!result_record_decode(&r, in, NULL);
+}
+
+static bool seed_record(unsigned which, struct bytes *out)
+{
+	struct claim claim = {.outcome = OUTCOME_NONFINITE, .failing_step = 1};
+	const struct digest zero = {{0}};
+	struct bytes unit = {0};
+	struct bytes encoded = {0};
+	struct result_record r;
+	bool good;
+
+	if (which != 0 || !seed_unit(0, &unit))
+		return false;
+	unit_digest(&claim.unit, bytes_span(&unit));
+	good = claim_encode(&claim, &encoded) == TK_OK &&
+	       result_record_init(&r, &zero, &zero, bytes_span(&unit), bytes_span(&encoded), 0,
+		       NULL) == TK_OK &&
+	       result_record_encode(&r, span_of("", 0), out) == TK_OK;
+	bytes_close(&unit);
+	bytes_close(&encoded);
+	return good;
+}
+
+static void run_worker(struct span in)
+{
+	struct worker_message m;
+	size_t used;
+
+	while (worker_message_decode(&m, in, &used, NULL) == TK_OK) {
+		REQUIRE(used > 0 && used <= in.len);
+		in = span_of(in.data + used, in.len - used);
+	}
+}
+
+static bool seed_worker(unsigned which, struct bytes *out)
+{
+	struct worker_message m = {.type = (enum worker_message_type)(which + 1),
+		.job = 1,
+		.done = 1,
+		.total = 2,
+		.code = TK_EIO,
+		.text = "why"};
+
+	m.unit = m.claim = m.bytes = span_of("123", 3);
+	return which < WORKER_FAILED && worker_message_encode(&m, out) == TK_OK;
+}
+
+static void run_link(struct span in)
+{
+	char text[4096];
+	struct bytes again = {0};
+	struct errmsg msg = {{0}};
+	struct link link;
+
+	snprintf(text, sizeof(text), "%.*s", (int)in.len, (const char *)in.data);
+	if (link_parse(&link, text, &msg) != TK_OK) {
+		REQUIRE(msg.text[0] != '\0');
+		return;
+	}
+	REQUIRE(link_format(&link, &again, NULL) == TK_OK);
+	bytes_close(&again);
+}
+
+static bool seed_link(unsigned which, struct bytes *out)
+{
+	static const char text[] =
+		"talkoot://"
+		"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+		"@host.example:7331,[2001:db8::1]:80,192.0.2.1:65535";
+
+	return which == 0 && bytes_append(out, text, sizeof(text) - 1) == TK_OK;
+}
+
+/* Files of owners */
+
+static void write_file(const char *path, struct span in)
+{
+	FILE *f = fopen(path, "wb");
+
+	REQUIRE(f != NULL && fwrite(in.data, 1, in.len, f) == in.len && fclose(f) == 0);
+}
+
+/* A folder for the files of one input. */
+static void make_folder(char folder[64])
+{
+	snprintf(folder, 64, "/tmp/talkoot-fuzz-XXXXXX");
+	REQUIRE(mkdtemp(folder) != NULL);
+}
+
+static void run_project(struct span in)
+{
+	char folder[64], path[96];
+	struct bytes errors = {0};
+	struct errmsg msg = {{0}};
+	struct project p;
+	int rc;
+
+	if (in.len > FILE_BYTES_MAX)
+		return;
+	make_folder(folder);
+	snprintf(path, sizeof(path), "%s/project.yaml", folder);
+	write_file(path, in);
+	rc = project_read(&p, path, &errors, &msg);
+	REQUIRE(rc == TK_OK || (msg.text[0] != '\0' && errors.len != 0));
+	bytes_close(&errors);
+	REQUIRE(unlink(path) == 0 && rmdir(folder) == 0);
+}
+
+static bool seed_project(unsigned which, struct bytes *out)
+{
+	static const char text[] =
+		"project: {name: licences, seed: 1337}\n"
+		"model:   {type: char-mlp, context: 16, embedding: 24, hidden: [256]}\n"
+		"data:    {path: corpus.txt, format: text, validation_fraction: 0.1}\n"
+		"train:   {optimizer: adamw, learning_rate: 4.0e-3, batch_size: 64, rounds: 20,\n"
+		"          outer: {optimizer: nesterov, learning_rate: 1.0, momentum: 0.5}}\n"
+		"verify:  {policy: full, quorum: 2}\n";
+
+	return which == 0 && bytes_append(out, text, sizeof(text) - 1) == TK_OK;
+}
+
+static void prepare(struct span in, struct span labels, enum data_format format)
+{
+	struct data_spec spec = {.format = format,
+		.delimiter = ',',
+		.label = "last",
+		.missing = "?",
+		.context = format == DATA_TEXT ? 4 : 0,
+		.validation_fraction = 0.25};
+	struct errmsg msg = {{0}};
+	struct dataset d;
+	char folder[64];
+
+	if (in.len > FILE_BYTES_MAX)
+		return;
+	make_folder(folder);
+	snprintf(spec.path, sizeof(spec.path), "%s/data", folder);
+	snprintf(spec.labels, sizeof(spec.labels), "%s/labels", folder);
+	write_file(spec.path, in);
+	write_file(spec.labels, labels);
+	if (dataset_prepare(&d, &spec, NULL, &msg) == TK_OK)
+		dataset_close(&d);
+	else
+		REQUIRE(msg.text[0] != '\0');
+	REQUIRE(unlink(spec.path) == 0 && unlink(spec.labels) == 0 && rmdir(folder) == 0);
+}
+
+static void run_csv(struct span in)
+{
+	prepare(in, span_of("", 0), DATA_CSV);
+}
+
+static bool seed_csv(unsigned which, struct bytes *out)
+{
+	static const char text[] =
+		"age,\"na\"\"me\",who\r\n1,red,x\n-2.5e3,blue,y\n?,\"a,\n b\",x\n"
+		"4,red,y\n7,,x\n";
+
+	return which == 0 && bytes_append(out, text, sizeof(text) - 1) == TK_OK;
+}
+
+/* The first byte says how many bytes the labels have; the images follow them. */
+static void run_idx(struct span in)
+{
+	size_t n = in.len != 0 ? in.data[0] : 0;
+
+	if (in.len == 0 || in.len - 1 < n)
+		return;
+	prepare(span_of(in.data + 1 + n, in.len - 1 - n), span_of(in.data + 1, n), DATA_IDX);
+}
+
+static bool seed_idx(unsigned which, struct bytes *out)
+{
+	static const char bytes[] = "\x0e\0\0\x08\x01\0\0\0\x06\0\1\2\0\1\2"
+				    "\0\0\x08\x03\0\0\0\x06\0\0\0\x01\0\0\0\x02zyxwvutsrqpo";
+
+	return which == 0 && bytes_append(out, bytes, sizeof(bytes) - 1) == TK_OK;
+}
+
+static void run_text(struct span in)
+{
+	prepare(in, span_of("", 0), DATA_TEXT);
+}
+
+static bool seed_text(unsigned which, struct bytes *out)
+{
+	static const char text[] = "Once upon a time — né à Łódź — 𝛼 and 𝛽 met.\r\n";
+
+	return which == 0 && bytes_append(out, text, sizeof(text) - 1) == TK_OK;
+}
+
+const struct fuzz_target fuzz_targets[] = {
+	{"message", run_message, seed_message},
+	{"session", run_session, seed_session},
+	{"unit", run_unit, seed_unit},
+	{"claim", run_claim, seed_claim},
+	{"round", run_round, seed_round},
+	{"recipe", run_recipe, seed_recipe},
+	{"payload", run_payload, seed_payload},
+	{"record", run_record, seed_record},
+	{"worker", run_worker, seed_worker},
+	{"link", run_link, seed_link},
+	{"project", run_project, seed_project},
+	{"csv", run_csv, seed_csv},
+	{"idx", run_idx, seed_idx},
+	{"text", run_text, seed_text},
+	{NULL, NULL, NULL},
+};

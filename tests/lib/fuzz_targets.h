@@ -1,0 +1,19 @@
+/* Everything that reads what strangers, owners or a broken disk may have written, one function each, for
+ * fuzzing: any bytes must be read or refused, and what a canonical decoder accepts must encode to the
+ * same bytes. A target that finds a fault aborts. */
+#ifndef TESTS_LIB_FUZZ_TARGETS_H
+#define TESTS_LIB_FUZZ_TARGETS_H
+
+#include "tasks/base/bytes.h"
+
+struct fuzz_target {
+	const char *name;
+	void (*run)(struct span in);
+	/* Appends a valid input; `which` counts from 0. False: there are no more. */
+	bool (*seed)(unsigned which, struct bytes *out);
+};
+
+/* Ended by one whose name is NULL. crypto_start() comes first. */
+extern const struct fuzz_target fuzz_targets[];
+
+#endif

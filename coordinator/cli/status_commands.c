@@ -95,6 +95,12 @@ static void print_project(const struct project_row *p, const struct project_numb
 		printf("  every unit was computed by %" PRIu32
 		       " or more different peers and compared\n",
 			p->quorum);
+	if (!live->serving && !is_over(p->state))
+		printf("  nothing serves it right now, so nothing moves: talkoot serve HOME "
+		       "--listen "
+		       "ADDR:PORT\n");
+	if (p->state == PROJECT_FAILED)
+		return; /* as in talkoot train, there is no model to speak of */
 	digest_hex(hex, &p->model);
 	printf("model  %s\n", hex);
 }

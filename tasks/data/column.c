@@ -7,6 +7,10 @@
 
 #include "tasks/base/require.h"
 
+/* A text among so many numbers, at most one in STRAY_RATIO, is a slip and not a category. */
+#define STRAY_NUMBERS_MIN 40u
+#define STRAY_RATIO	  20u
+
 /* A text column with more rows than this, all different, identifies rows and teaches nothing. */
 #define IDENTIFIER_ROWS 100u
 
@@ -71,6 +75,14 @@ int column_settle(struct column *c, const char *path, struct errmsg *msg)
 			"%s:%llu: %s holds %s among numbers, which usually means a missing one: "
 			"say data.missing: %s (an empty field always means missing)",
 			path, (unsigned long long)c->text_line, c->title, c->text, c->text);
+	if (c->texts != 0 && c->numbers >= STRAY_NUMBERS_MIN &&
+		c->texts <= c->numbers / STRAY_RATIO)
+		return errmsg_set(msg, TK_EINVAL,
+			"%s:%llu: %s holds %s among %llu numbers: correct it, or say data.missing: "
+			"%s; if "
+			"the column holds names that look like numbers, put a letter before each",
+			path, (unsigned long long)c->text_line, c->title, c->text,
+			(unsigned long long)c->numbers, c->text);
 	if (c->texts != 0)
 		c->kind = COLUMN_CATEGORIES;
 	else if (c->numbers != 0)

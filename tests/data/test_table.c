@@ -220,6 +220,34 @@ static void a_validation_file_with_other_columns_is_refused(void **state)
 	fixture_refuse(f, TK_EINVAL, "column 1 is called \"renamed\" here", "same columns");
 }
 
+/* n rows of numbers, of which every `nth` is the text "1.2x". */
+static void stray(struct fixture *f, int n, int nth)
+{
+	char text[4096];
+	size_t used = 0;
+
+	for (int i = 1; i <= n; i++)
+		used += (size_t)snprintf(text + used, sizeof(text) - used,
+			i % nth == 0 ? "1.2x,%c\n" : "7,%c\n", i % 2 == 0 ? 'x' : 'y');
+	table(f, text);
+}
+
+static void a_slip_among_numbers_is_not_a_category(void **state)
+{
+	struct fixture *f = *state;
+
+	stray(f, 63, 21);
+	fixture_refuse(f, TK_EINVAL, "a:21: column 0 holds \"1.2x\" among 60 numbers",
+		"data.missing: \"1.2x\"");
+	strcpy(f->spec.missing, "1.2x");
+	assert_int_equal(fixture_prepare(f), TK_OK);
+	assert_int_equal(f->d.features, 2); /* the number, and whether it was missing */
+	f->spec.missing[0] = '\0';
+	stray(f, 63, 3); /* a third of them: they are names */
+	assert_int_equal(fixture_prepare(f), TK_OK);
+	assert_int_equal(f->d.features, 2);
+}
+
 static void a_mark_of_missing_numbers_is_not_a_category(void **state)
 {
 	struct fixture *f = *state;
@@ -423,6 +451,7 @@ int main(void)
 		FIXTURE_TEST(a_label_that_is_no_column_is_refused_with_the_choice),
 		FIXTURE_TEST(the_header_of_a_validation_file_must_be_the_same),
 		FIXTURE_TEST(a_validation_file_with_other_columns_is_refused),
+		FIXTURE_TEST(a_slip_among_numbers_is_not_a_category),
 		FIXTURE_TEST(a_mark_of_missing_numbers_is_not_a_category),
 		FIXTURE_TEST(a_full_stop_after_every_validation_label_is_dropped),
 		FIXTURE_TEST(a_fraction_is_drawn_by_row_and_keeps_the_order),

@@ -40,8 +40,14 @@ skip() { # WHY
 }
 
 # Ends the test; when something failed, with the ends of all logs.
+# A process that a sanitizer has reported on goes on, so its log has to be asked.
+no_sanitizer_report() {
+	! grep -lE '(ERROR|WARNING): (Address|Thread|Leak)Sanitizer|runtime error:' "$work"/*.log 2>/dev/null
+}
+
 finish() {
 	local log
+	claim "no sanitizer reports anything" no_sanitizer_report
 	echo "1..$claims"
 	[ "$failures" = 0 ] && exit 0
 	for log in "$work"/*.log; do

@@ -26,8 +26,18 @@ struct adamw_step {
 struct sgd_step {
 	float learning_rate;
 	float momentum;	    /* 0: plain; the buffer v ← momentum·v + g; w ← w − lr·v */
+	bool nesterov;	    /* w ← w − lr·(g + momentum·v) */
 	float weight_decay; /* decoupled, as in adamw_step */
 	float gradient_scale;
+};
+
+/* Windows over images (batch, channels, height, width), row-major; the image beyond its borders is +0
+ * for a convolution, absent for a pool. */
+struct window {
+	uint32_t channels, height, width; /* of the input */
+	uint32_t channels_out;		  /* pools: channels */
+	uint32_t kernel, stride, padding; /* square */
+	uint32_t height_out, width_out;
 };
 
 struct engine {
@@ -57,11 +67,75 @@ struct engine {
 	void (*tanh_backward)(size_t n, const float *y, const float *dy, float *dx);
 	void (*relu_backward)(size_t n, const float *y, const float *dy, float *dx);
 
-	/* losses[r] = log Σ exp(z − max) − (z[label] − max) for logits z(rows,classes); correct[r] = 1
-	 * when the label's logit is the first maximum. When dlogits is not NULL it gets
-	 * (softmax − onehot(label)) / rows; dlogits may be logits. labels[r] < classes. */
-	void (*softmax_cross_entropy)(size_t rows, size_t classes, const float *logits,
+	void (*erf)(size_t n, const float *x, float *y);
+	void (*sigmoid)(size_t n, const float *x, float *y);
+	void (*gelu)(size_t n, const float *x, float *y); /* x·Φ(x), with erf */
+	void (*silu)(size_t n, const float *x, float *y);
+	/* From the activation's output y … */
+	void (*sigmoid_backward)(size_t n, const float *y, const float *dy, float *dx);
+	/* … and from its input x. */
+	void (*gelu_backward)(size_t n, const float *x, const float *dy, float *dx);
+	void (*silu_backward)(size_t n, const float *x, const float *dy, float *dx);
+	/* y[i] += x[i] */
+	void (*add)(size_t n, const float *x, float *y);
+	/* Inverted dropout: y[i] = kept ? x[i]·(1 / (1 − rate)) : +0, where element `first + i` is kept when
+	 * philox_uniform(seed, stream, lane, first + i) ≥ rate. Its own backward pass. */
+	void (*dropout)(size_t n, float rate, uint64_t seed, uint32_t stream, uint32_t lane,
+		uint64_t first, const float *x, float *y);
+
+	/* Layer norm of each row, ε = 1e-5: y = (x − mean)·rstd·weight + bias. weight and bias (cols) may
+	 * be NULL. mean and rstd (rows) are kept for the way back. Group norm is the same with the groups
+	 * of a sample as rows, without weight and bias. */
+	void (*layer_norm)(size_t rows, size_t cols, const float *x, const float *weight,
+		const float *bias, float *y, float *mean, float *rstd);
+	void (*layer_norm_backward)(size_t rows, size_t cols, const float *x, const float *weight,
+		const float *mean, const float *rstd, const float *dy, float *dx);
+	/* dweight and dbias (cols; either may be NULL), rows in order as in column_sums. */
+	void (*layer_norm_gradient)(size_t rows, size_t cols, const float *x, const float *mean,
+		const float *rstd, const float *dy, float *dweight, float *dbias);
+
+	/* y[r][c] = exp(scale·x[r][c] − max) / Σ over the first min(cols, visible + r) columns, +0 beyond:
+	 * visible = cols for all, 1 for causal attention. y may be x. */
+	void (*softmax)(size_t rows, size_t cols, size_t ld, size_t visible, float scale,
+		const float *x, float *y);
+	/* dx = scale · y · (dy − Σ y·dy); dx may be dy. */
+	void (*softmax_backward)(size_t rows, size_t cols, size_t ld, float scale, const float *y,
+		const float *dy, float *dx);
+
+	/* Convolution: weight (channels_out, channels·kernel²), bias may be NULL; each output is one chain
+	 * over (channel, row, column) of the window. workspace: conv2d_workspace floats. */
+	void (*conv2d)(size_t batch, const struct window *w, const float *x, const float *weight,
+		const float *bias, float *y, float *workspace);
+	void (*conv2d_backward_input)(size_t batch, const struct window *w, const float *dy,
+		const float *weight, float *dx, float *workspace);
+	void (*conv2d_backward_weight)(size_t batch, const struct window *w, const float *x,
+		const float *dy, float *dweight, float *dbias, float *workspace);
+	size_t (*conv2d_workspace)(const struct window *w, size_t batch);
+	/* The first maximum of each window; chosen (as y) holds its index within the window. */
+	void (*max_pool)(
+		size_t batch, const struct window *w, const float *x, float *y, uint8_t *chosen);
+	void (*max_pool_backward)(size_t batch, const struct window *w, const uint8_t *chosen,
+		const float *dy, float *dx);
+	/* The mean over kernel² elements, those beyond the border counted as +0. */
+	void (*average_pool)(size_t batch, const struct window *w, const float *x, float *y);
+	void (*average_pool_backward)(
+		size_t batch, const struct window *w, const float *dy, float *dx);
+
+	/* losses[r] = log(1 + e^−|z|) + max(z, 0) − z·label for one logit per row and labels 0 or 1;
+	 * dlogits (NULL or rows) gets (sigmoid(z) − label) / count. */
+	void (*binary_cross_entropy)(size_t rows, size_t count, const float *logits,
 		const uint32_t *labels, float *losses, uint8_t *correct, float *dlogits);
+	/* losses[r] = mean over cols of (y − target)²; dy (NULL or as y) gets 2·(y − target) / (count·cols). */
+	void (*squared_error)(size_t rows, size_t count, size_t cols, const float *y,
+		const float *targets, float *losses, float *dy);
+
+	/* losses[r] = log Σ exp(z − (z[label] − max) for logits z(rows,classes); correct[r] = 1
+	 * when the label's logit is the first maximum. When dlogits is not NULL it gets
+	 * (softmax − onehot(label)) / count; dlogits may be logits. labels[r] < classes. count is the
+	 * number of rows of the whole batch, of which these may be a part. */
+	void (*softmax_cross_entropy)(size_t rows, size_t count, size_t classes,
+		const float *logits, const uint32_t *labels, float *losses, uint8_t *correct,
+		float *dlogits);
 
 	void (*adamw)(size_t n, const struct adamw_step *step, const float *g, float *m, float *v,
 		float *w);

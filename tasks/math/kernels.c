@@ -205,10 +205,10 @@ static bool is_first_maximum(const float *z, uint32_t label, float max)
 	return z[label] == max;
 }
 
-static void softmax_cross_entropy(size_t rows, size_t classes, const float *logits,
+static void softmax_cross_entropy(size_t rows, size_t count, size_t classes, const float *logits,
 	const uint32_t *labels, float *losses, uint8_t *correct, float *dlogits)
 {
-	const float count = (float)rows;
+	const float divisor = (float)count;
 
 	for (size_t r = 0; r < rows; r++) {
 		const float *z = logits + r * classes;
@@ -227,7 +227,7 @@ static void softmax_cross_entropy(size_t rows, size_t classes, const float *logi
 		losses[r] = log_one(whole) - chosen;
 		INDEPENDENT
 		for (size_t c = 0; c < classes; c++)
-			d[c] = (d[c] / whole - (c == labels[r] ? 1.0f : 0.0f)) / count;
+			d[c] = (d[c] / whole - (c == labels[r] ? 1.0f : 0.0f)) / divisor;
 	}
 }
 
@@ -263,6 +263,17 @@ static void sgd(size_t n, const struct sgd_step *step, const float *g, float *v,
 		INDEPENDENT
 		for (size_t i = 0; i < n; i++)
 			w[i] = fused(-rate, g[i] * scale, fused(-decay, w[i], w[i]));
+		return;
+	}
+	if (step->nesterov) {
+		INDEPENDENT
+		for (size_t i = 0; i < n; i++) {
+			float gi = g[i] * scale;
+			float vi = fused(momentum, v[i], gi);
+
+			v[i] = vi;
+			w[i] = fused(-rate, fused(momentum, vi, gi), fused(-decay, w[i], w[i]));
+		}
 		return;
 	}
 	INDEPENDENT

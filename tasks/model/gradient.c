@@ -155,7 +155,7 @@ float model_gradient(const struct model *m, const struct engine *e, struct model
 	size_t rows = batch->rows;
 
 	e->softmax_cross_entropy(
-		rows, m->classes, w->outputs[last], batch->labels, w->losses, w->correct, dy);
+		rows, rows, m->classes, w->outputs[last], batch->labels, w->losses, w->correct, dy);
 	for (uint32_t l = last;; l--) {
 		const struct linear *a = &m->linears[l];
 		float *dx = dy == w->upstream[0] ? w->upstream[1] : w->upstream[0];
@@ -186,7 +186,7 @@ void model_evaluate(const struct model *m, const struct engine *e, struct model_
 
 	forward(m, e, w, parameters, batch);
 	e->softmax_cross_entropy(
-		batch->rows, m->classes, logits, batch->labels, losses, correct, NULL);
+		batch->rows, batch->rows, m->classes, logits, batch->labels, losses, correct, NULL);
 	if (logits_out != NULL)
 		memcpy(logits_out, logits, batch->rows * m->classes * sizeof(float));
 }

@@ -382,13 +382,14 @@ static void engines_agree(size_t rows, size_t classes, enum input_kind kind)
 
 	for (size_t r = 0; r < rows; r++)
 		labels[r] = (uint32_t)(r * 7 % classes);
-	base->softmax_cross_entropy(rows, classes, z, labels, want + n, want_correct, want);
+	base->softmax_cross_entropy(rows, rows, classes, z, labels, want + n, want_correct, want);
 	for (const struct engine *const *e = engine_all(); *e != NULL; e++) {
 		memcpy(got, z, n * sizeof(*z)); /* the gradient may replace the logits */
-		(*e)->softmax_cross_entropy(rows, classes, got, labels, got + n, got_correct, got);
+		(*e)->softmax_cross_entropy(
+			rows, rows, classes, got, labels, got + n, got_correct, got);
 		assert_int_equal(floats_differ(want, got, n + rows), n + rows);
 		assert_memory_equal(want_correct, got_correct, rows);
-		(*e)->softmax_cross_entropy(rows, classes, z, labels, got, got_correct, NULL);
+		(*e)->softmax_cross_entropy(rows, rows, classes, z, labels, got, got_correct, NULL);
 		assert_int_equal(floats_differ(want + n, got, rows), rows);
 		assert_memory_equal(want_correct, got_correct, rows);
 	}
@@ -419,11 +420,11 @@ static void a_tie_goes_to_the_first_class(void **state)
 		float losses[2];
 		uint8_t correct[2];
 
-		(*e)->softmax_cross_entropy(2, 4, z, first, losses, correct, NULL);
+		(*e)->softmax_cross_entropy(2, 2, 4, z, first, losses, correct, NULL);
 		assert_int_equal(correct[0], 1);
 		assert_int_equal(correct[1], 1);
 		assert_true(isnan(losses[1]));
-		(*e)->softmax_cross_entropy(2, 4, z, second, losses, correct, NULL);
+		(*e)->softmax_cross_entropy(2, 2, 4, z, second, losses, correct, NULL);
 		assert_int_equal(correct[0], 0);
 		assert_int_equal(correct[1], 0);
 	}
@@ -433,7 +434,8 @@ static void optimizers_agree_at_every_length(void **state)
 {
 	const struct engine *base = engine_find("baseline");
 	const struct adamw_step adamw = {1e-3f, 0.9f, 0.99f, 1e-8f, 0.1f, 0.1f, 0.01f, 0.5f};
-	const struct sgd_step sgd = {0.1f, 0.9f, 0.01f, 0.5f}, plain = {0.1f, 0, 0.01f, 0.5f};
+	const struct sgd_step sgd = {0.1f, 0.9f, false, 0.01f, 0.5f},
+			      plain = {0.1f, 0, false, 0.01f, 0.5f};
 	float got[4][200], want[4][200];
 
 	(void)state;

@@ -75,7 +75,7 @@ static void run_cross_entropy(const struct engine *e, const struct golden *g, ch
 		philox(word, 2, 99, 0, r);
 		labels[r] = word[0] % (uint32_t)classes;
 	}
-	e->softmax_cross_entropy(rows, classes, z, labels, out, correct, out + 2 * rows);
+	e->softmax_cross_entropy(rows, rows, classes, z, labels, out, correct, out + 2 * rows);
 	for (size_t r = 0; r < rows; r++)
 		out[rows + r] = correct[r];
 	floats_digest(hex, out, 2 * rows + rows * classes);
@@ -88,7 +88,7 @@ static void run_optimizer(const struct engine *e, const struct golden *g, char h
 	static const struct adamw_step adamw = {
 		0.004f, 0.9f, 0.99f, 1e-8f, 0.01f, 0.271f, 0.029701f, 0.75f};
 	size_t n = g->size[0];
-	struct sgd_step sgd = {0.1f, g->size[1] ? 0.9f : 0, 0.01f, 0.75f};
+	struct sgd_step sgd = {0.1f, g->size[1] ? 0.9f : 0, false, 0.01f, 0.75f};
 	float *gradient = inputs_new(g->kind, n, 1);
 	float *state = mem_floats(3 * n);
 

@@ -45,6 +45,7 @@ struct serve {
 	uint64_t store_version;
 	uint64_t live_saved; /* peers connected, as other processes know it */
 	uint64_t ticks;
+	char address[320]; /* where we listen; empty until we did */
 	uint16_t port;
 	int jobs;
 	bool changed; /* since the page was written */
@@ -218,15 +219,19 @@ static void flush(struct serve *s)
 
 /* Beginning, stalling, beginning again. */
 
-/* Remembers where we listen, for invitations. */
-static int save_address(struct serve *s, struct errmsg *msg)
+/* Listens, after a stall at the same place as before: with port 0 the system chooses one, but only
+ * once, for that is where the peers look for us. Remembers the place for invitations. */
+static int listen_for_peers(struct serve *s, struct errmsg *msg)
 {
-	char address[320];
-	const char *colon = strrchr(s->options->listen, ':');
-	int host = (int)(colon - s->options->listen);
+	const char *wanted = s->options->listen;
+	int host = (int)(strrchr(wanted, ':') - wanted);
+	int rc =
+		node_uv_listen(s->node, s->address[0] != '\0' ? s->address : wanted, &s->port, msg);
 
-	snprintf(address, sizeof(address), "%.*s:%u", host, s->options->listen, s->port);
-	return store_set_text(s->home.store, "listen", address, msg);
+	if (rc != TK_OK)
+		return rc;
+	snprintf(s->address, sizeof(s->address), "%.*s:%u", host, wanted, s->port);
+	return store_set_text(s->home.store, "listen", s->address, msg);
 }
 
 static int start(struct serve *s, struct errmsg *msg)
@@ -242,10 +247,8 @@ static int start(struct serve *s, struct errmsg *msg)
 	if (rc != TK_OK)
 		return rc;
 	s->node = node_uv_new(&s->loop, &s->identity, &s->handler);
-	rc = s->node != NULL ? node_uv_listen(s->node, s->options->listen, &s->port, msg)
+	rc = s->node != NULL ? listen_for_peers(s, msg)
 			     : errmsg_set(msg, TK_ENOMEM, "not enough memory");
-	if (rc == TK_OK)
-		rc = save_address(s, msg);
 	s->changed = true;
 	return rc;
 }

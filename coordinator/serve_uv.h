@@ -7,7 +7,7 @@
 
 struct serve_options {
 	const char *home;
-	const char *listen; /* "ADDR:PORT" */
+	const char *listen; /* "ADDR:PORT"; port 0: one that the system chooses, kept to the end */
 	const char *web;    /* folder of the status page; NULL: HOME/web */
 	bool quiet;	    /* only warnings */
 };

@@ -102,16 +102,23 @@ struct engine {
 	void (*softmax_backward)(size_t rows, size_t cols, size_t ld, float scale, const float *y,
 		const float *dy, float *dx);
 
-	/* Convolution: weight (channels_out, channels·kernel²), bias may be NULL; each output is one chain
-	 * over (channel, row, column) of the window. workspace: conv2d_workspace floats. */
+	/* Convolution. x is (batch, channels, height, width), y and dy are (batch, channels_out,
+	 * height_out, width_out), weight is (channels_out, channels, kernel, kernel); bias may be NULL.
+	 * Threads may split the batch in the first two and, in the third, the output channels: it
+	 * writes rows [first, first + count) of dweight and elements of dbias (which may be NULL),
+	 * fastest when first and count are multiples of 32. Each call needs conv2d_workspace(w) floats of
+	 * its own, whatever the batch. An image has fewer than 2^31 elements, padding included. */
 	void (*conv2d)(size_t batch, const struct window *w, const float *x, const float *weight,
 		const float *bias, float *y, float *workspace);
 	void (*conv2d_backward_input)(size_t batch, const struct window *w, const float *dy,
 		const float *weight, float *dx, float *workspace);
-	void (*conv2d_backward_weight)(size_t batch, const struct window *w, const float *x,
-		const float *dy, float *dweight, float *dbias, float *workspace);
-	size_t (*conv2d_workspace)(const struct window *w, size_t batch);
-	/* The first maximum of each window; chosen (as y) holds its index within the window. */
+	void (*conv2d_backward_weight)(size_t batch, const struct window *w, size_t first,
+		size_t count, const float *x, const float *dy, float *dweight, float *dbias,
+		float *workspace);
+	size_t (*conv2d_workspace)(const struct window *w);
+
+	/* Pools: padding < kernel ≤ 16. The first maximum of each window; chosen (as y) holds its place
+	 * within the window, row · kernel + column. */
 	void (*max_pool)(
 		size_t batch, const struct window *w, const float *x, float *y, uint8_t *chosen);
 	void (*max_pool_backward)(size_t batch, const struct window *w, const uint8_t *chosen,

@@ -9,8 +9,10 @@
 #include <math.h>
 #include <string.h>
 
+#include "tasks/math/kernels_conv.h"
 #include "tasks/math/kernels_functions.h"
 #include "tasks/math/kernels_gemm.h"
+#include "tasks/math/kernels_pool.h"
 #include "tasks/math/kernels_vector.h"
 
 #define SUM_LANES 16
@@ -302,6 +304,14 @@ const struct engine ENGINE(KERNEL_ENGINE) = {
 	.relu = each_relu,
 	.tanh_backward = tanh_backward,
 	.relu_backward = relu_backward,
+	.conv2d = conv2d,
+	.conv2d_backward_input = conv2d_backward_input,
+	.conv2d_backward_weight = conv2d_backward_weight,
+	.conv2d_workspace = conv2d_workspace,
+	.max_pool = max_pool,
+	.max_pool_backward = max_pool_backward,
+	.average_pool = average_pool,
+	.average_pool_backward = average_pool_backward,
 	.softmax_cross_entropy = softmax_cross_entropy,
 	.adamw = adamw,
 	.sgd = sgd,

@@ -59,7 +59,7 @@ $(BUILD)/%.o: %.c
 	$(call tell,CC,$<)
 	$(CC) $(ALL_CFLAGS) -c $< -o $@
 
-$(BUILD)/tasks/math/kernels_%.o: tasks/math/kernels.c
+$(KERNEL_OBJS): $(BUILD)/tasks/math/kernels_%.o: tasks/math/kernels.c
 	mkdir -p $(@D)
 	$(call tell,CC,"$< for $*")
 	$(CC) $(ALL_CFLAGS) $(FLAGS_KERNELS) $(FLAGS_$*) -DKERNEL_ENGINE=$* -c $< -o $@

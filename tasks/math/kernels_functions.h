@@ -1,4 +1,4 @@
-/* For kernels.c alone: exp, log and tanh of one number, from +, −, ×, ÷, fma and integer operations on
+/* For kernels.c alone: exp, log, tanh, erf, Φ and their kin of one number, from +, −, ×, ÷, fma and integer operations on
  * the bits, without branches, so that loops over them become vector code. The polynomials are minimax
  * fits; NUMERICS.md repeats them and states the errors. */
 #ifndef TASKS_MATH_KERNELS_FUNCTIONS_H
@@ -76,6 +76,94 @@ INLINE float tanh_one(float x)
 	p = fused(p, square, -0x1.555554p-2f);
 	small = fused(a * square, p, a);
 	return from_bits(bits_of(a < 0.625f ? small : large) | sign);
+}
+
+/* e^a²·erfc(a) for a ≥ 0, from r = 1 / (1 + 27/64·a): as r·q(r), whose q hardly bends. */
+INLINE float scaled_erfc(float r)
+{
+	float t = r - 0x1.2142cap-1f;
+	float q;
+
+	q = fused(-0x1.517152p-5f, t, 0x1.323abcp-6f);
+	q = fused(q, t, 0x1.5aa882p-4f);
+	q = fused(q, t, -0x1.62fa76p-5f);
+	q = fused(q, t, -0x1.69056ap-3f);
+	q = fused(q, t, 0x1.f9df28p-7f);
+	q = fused(q, t, 0x1.dca1dp-2f);
+	q = fused(q, t, 0x1.92565p-1f);
+	q = fused(q, t, 0x1.81a876p-1f);
+	q = fused(q, t, 0x1.f334aep-2f);
+	return r * q;
+}
+
+/* With a = |x|: a + a·p(a²) below 0.75, else 1 − erfc(a). */
+INLINE float erf_one(float x)
+{
+	uint32_t sign = bits_of(x) & 0x80000000u;
+	float a = from_bits(bits_of(x) ^ sign);
+	float square, large, p, small;
+
+	a = a > 4.0f ? 4.0f : a;
+	square = a * a;
+	large = 1.0f - exp_one(-square) * scaled_erfc(1.0f / fused(0x1.bp-2f, a, 1.0f));
+	p = fused(-0x1.6190d2p-11f, square, 0x1.4f22d4p-8f);
+	p = fused(p, square, -0x1.b7a82p-6f);
+	p = fused(p, square, 0x1.ce2ad2p-4f);
+	p = fused(p, square, -0x1.81273ap-2f);
+	p = fused(p, square, 0x1.06eba8p-3f);
+	small = fused(a, p, a);
+	return from_bits(bits_of(a < 0.75f ? small : large) | sign);
+}
+
+/* The normal distribution at x: its density but for the factor 1 / √2π, and the share below x. Both
+ * come from e^(−x²/2) with x² to twice the precision, so that the lower tail stays exact. */
+struct normal {
+	float x; /* within ±15 */
+	float bell, share;
+};
+
+INLINE struct normal normal_one(float x)
+{
+	struct normal y = {.x = x};
+	float square, rest, u, tail;
+
+	y.x = y.x > 15.0f ? 15.0f : y.x;
+	y.x = y.x < -15.0f ? -15.0f : y.x;
+	u = from_bits(bits_of(y.x) & 0x7fffffffu);
+	square = u * u;
+	rest = fused(u, u, -square);
+	y.bell = exp_one(-0.5f * square);
+	y.bell = fused(y.bell, -0.5f * rest, y.bell);
+	tail = 0.5f * y.bell * scaled_erfc(1.0f / fused(0x1.31785ap-2f, u, 1.0f));
+	y.share = x < 0.0f ? tail : 1.0f - tail;
+	return y;
+}
+
+INLINE float gelu_one(float x)
+{
+	return x * normal_one(x).share;
+}
+
+INLINE float gelu_slope(float x)
+{
+	struct normal y = normal_one(x);
+
+	return fused(y.x, y.bell * 0x1.988454p-2f, y.share);
+}
+
+/* 1 / (1 + e^−x) from e^−|x|, which does not overflow. */
+INLINE float sigmoid_one(float x)
+{
+	float e = exp_one(from_bits(bits_of(x) | 0x80000000u));
+
+	return (x < 0.0f ? e : 1.0f) / (1.0f + e);
+}
+
+INLINE float silu_slope(float x)
+{
+	float s = sigmoid_one(x);
+
+	return s * fused(x, 1.0f - s, 1.0f);
 }
 
 #endif

@@ -3,8 +3,11 @@
 #   make check      builds and runs every test program
 #   make asan tsan  the tests under AddressSanitizer + UBSan, ThreadSanitizer
 #   make fuzz       every reader of foreign bytes under libFuzzer (clang); FUZZ_S seconds each
+#   make golden aarch64  the tests that pin bits, under other compilers and another processor
 #   make tidy format install
 # V=1 shows the commands. CI=1 turns warnings into errors.
+MAKEFLAGS += --no-builtin-rules
+
 CC      ?= gcc
 BUILD   ?= build
 PREFIX  ?= /usr/local
@@ -29,12 +32,13 @@ COORD := $(filter-out coordinator/cli/main.c,$(wildcard coordinator/*.c coordina
 # One source, compiled once for each instruction set; equal bits are a promise that tests keep.
 ARCH  := $(shell $(CC) -dumpmachine | cut -d- -f1)
 KERNELS := baseline
+OPT_KERNELS ?= -O3
 ifeq ($(ARCH),x86_64)
 KERNELS += avx2 avx512
 endif
 # Neither -fno flag changes a value: they only drop errno and exception flags, which nobody reads.
 # Sanitizers may keep clang from vectorising, which is slower but as right.
-FLAGS_KERNELS  := -O3 -fno-math-errno -fno-trapping-math -Wno-pass-failed
+FLAGS_KERNELS  := $(OPT_KERNELS) -fno-math-errno -fno-trapping-math -Wno-pass-failed
 FLAGS_baseline :=
 FLAGS_avx2     := -mavx2 -mfma
 FLAGS_avx512   := -mavx512f -mavx512dq -mavx512bw -mavx512vl -mfma -mprefer-vector-width=512
@@ -91,6 +95,14 @@ $(BUILD)/tests/%: $(BUILD)/tests/%.o $(TESTLIB) $(LIB_COORD) $(LIB_PEER) $(LIB_T
 	$(call tell,LINK,$@)
 	$(CC) $(CFLAGS) $(MODE) $^ -o $@ $(LIBS_ALL) $(shell pkg-config --libs cmocka)
 
+# Tests of tasks/ alone need no more than that, so that they also build where the other libraries are missing.
+define tasks_alone
+$(BUILD)/tests/$(1)/%: $(BUILD)/tests/$(1)/%.o $(BUILD)/tests/lib/tiny.o $(LIB_TASKS)
+	$$(call tell,LINK,$$@)
+	$$(CC) $$(CFLAGS) $$(MODE) $$^ -o $$@ $$(LIBS_TASKS) -pthread -lcmocka
+endef
+$(foreach room,base math model,$(eval $(call tasks_alone,$(room))))
+
 tests: $(TESTS) $(BUILD)/tests/tree/train_only
 
 # `talkoot train` alone: what it is made of needs neither libuv nor SQLite, and this link proves it.
@@ -133,6 +145,21 @@ fuzz: build-fuzz
 			{ tail -n 40 build/fuzz/$$t.log; exit 1; }; \
 	done
 
+# The golden digests under both compilers, optimised little and much.
+GOLDEN := $(patsubst %.c,%,$(wildcard tests/*/test_golden*.c))
+golden:
+	for cc in gcc clang; do for o in -O1 -O3; do \
+		$(MAKE) CC=$$cc BUILD=build/golden CFLAGS="$$o -g" OPT_KERNELS=$$o clean $(GOLDEN:%=build/golden/%) && \
+		for t in $(GOLDEN); do \
+			printf '  BITS  %s %s %s\n' $$cc $$o $$t && build/golden/$$t >build/golden/log 2>&1 || \
+				{ cat build/golden/log; exit 1; }; \
+		done || exit 1; \
+	done; done
+
+# The tests that pin bits, compiled for 64-bit ARM and run under qemu.
+aarch64:
+	scripts/aarch64
+
 SOURCES := $(wildcard */*.[ch] */*/*.[ch])
 # .clang-tidy says what is looked for, and what is not and why.
 TIDY := $(addprefix tidy/,$(filter-out tests/%,$(filter %.c,$(SOURCES))))
@@ -151,5 +178,5 @@ clean:
 	rm -rf $(BUILD)
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
-.PHONY: all tests check asan tsan fuzz build-asan build-tsan build-fuzz tidy $(TIDY) format install clean
+.PHONY: all tests check asan tsan fuzz golden aarch64 build-asan build-tsan build-fuzz tidy $(TIDY) format install clean
 .SECONDARY:

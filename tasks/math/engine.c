@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "tasks/base/cpu.h"
+
 #if defined(__x86_64__)
 #include <immintrin.h>
 #define MXCSR_CANONICAL 0x1f80u /* to nearest, subnormals kept, no exception traps */
@@ -15,19 +17,6 @@ extern const struct engine engine_baseline;
 #if defined(__x86_64__)
 extern const struct engine engine_avx2;
 extern const struct engine engine_avx512;
-
-/* __builtin_cpu_supports asks the operating system, too, whether it saves the registers. */
-static bool cpu_has_avx2(void)
-{
-	return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-}
-
-static bool cpu_has_avx512(void)
-{
-	return cpu_has_avx2() && __builtin_cpu_supports("avx512f") &&
-	       __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw") &&
-	       __builtin_cpu_supports("avx512vl");
-}
 
 const struct engine *const *engine_all(void)
 {

@@ -2,6 +2,7 @@
 #   make            the two programs: build/talkoot and build/talkoot-peer
 #   make check      builds and runs every test program
 #   make asan tsan  the tests under AddressSanitizer + UBSan, ThreadSanitizer
+#   make bench      the programs that measure: build/tests/bench/bench_*
 #   make fuzz       every reader of foreign bytes under libFuzzer (clang); FUZZ_S seconds each
 #   make golden aarch64  the tests that pin bits, under other compilers and another processor
 #   make tidy format install
@@ -26,10 +27,11 @@ ALL_CFLAGS  = $(CFLAGS) $(MODE) $(WARN) $(BASE) $(CFLAGS_LIBS)
 LIBS_TASKS := $(shell pkg-config --libs libsodium yaml-0.1) -lmsgpackc -lm
 LIBS_ALL   := $(shell pkg-config --libs $(PACKAGES)) -lmsgpackc -lm -pthread
 
-TASKS := $(filter-out tasks/math/kernels.c,$(wildcard tasks/*/*.c))
+KERNEL_SOURCES := tasks/math/kernels tasks/base/blake2b_kernel
+TASKS := $(filter-out $(KERNEL_SOURCES:=.c),$(wildcard tasks/*/*.c))
 PEER  := $(filter-out peer/agent/main.c,$(wildcard peer/*/*.c))
 COORD := $(filter-out coordinator/cli/main.c,$(wildcard coordinator/*.c coordinator/*/*.c))
-# One source, compiled once for each instruction set; equal bits are a promise that tests keep.
+# KERNEL_SOURCES are compiled once for each instruction set; equal bits are a promise that tests keep.
 ARCH  := $(shell $(CC) -dumpmachine | cut -d- -f1)
 KERNELS := baseline
 OPT_KERNELS ?= -O3
@@ -42,7 +44,7 @@ FLAGS_KERNELS  := $(OPT_KERNELS) -fno-math-errno -fno-trapping-math -Wno-pass-fa
 FLAGS_baseline :=
 FLAGS_avx2     := -mavx2 -mfma
 FLAGS_avx512   := -mavx512f -mavx512dq -mavx512bw -mavx512vl -mfma -mprefer-vector-width=512
-KERNEL_OBJS := $(KERNELS:%=$(BUILD)/tasks/math/kernels_%.o)
+KERNEL_OBJS := $(foreach source,$(KERNEL_SOURCES),$(KERNELS:%=$(BUILD)/$(source)_%.o))
 
 ifndef V
 .SILENT:
@@ -63,10 +65,13 @@ $(BUILD)/%.o: %.c
 	$(call tell,CC,$<)
 	$(CC) $(ALL_CFLAGS) -c $< -o $@
 
-$(KERNEL_OBJS): $(BUILD)/tasks/math/kernels_%.o: tasks/math/kernels.c
-	mkdir -p $(@D)
-	$(call tell,CC,"$< for $*")
-	$(CC) $(ALL_CFLAGS) $(FLAGS_KERNELS) $(FLAGS_$*) -DKERNEL_ENGINE=$* -c $< -o $@
+define kernels
+$(KERNELS:%=$(BUILD)/$(1)_%.o): $(BUILD)/$(1)_%.o: $(1).c
+	mkdir -p $$(@D)
+	$$(call tell,CC,"$$< for $$*")
+	$$(CC) $$(ALL_CFLAGS) $$(FLAGS_KERNELS) $$(FLAGS_$$*) -DKERNEL_ENGINE=$$* -c $$< -o $$@
+endef
+$(foreach source,$(KERNEL_SOURCES),$(eval $(call kernels,$(source))))
 
 # The status page travels inside the program.
 PAGE_FILES := index.html talkoot.css curve.js talkoot.js
@@ -104,6 +109,10 @@ endef
 $(foreach room,base math model,$(eval $(call tasks_alone,$(room))))
 
 tests: $(TESTS) $(BUILD)/tests/tree/train_only
+
+# Programs that measure, and print CSV; nothing runs them but a person or scripts/bench.
+BENCHES := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/bench/bench_*.c))
+bench: $(BENCHES)
 
 # `talkoot train` alone: what it is made of needs neither libuv nor SQLite, and this link proves it.
 TRAIN_ONLY := $(call obj,tests/tree/train_only.c $(addprefix coordinator/cli/,train_command.c cli.c metadata.c))
@@ -178,5 +187,5 @@ clean:
 	rm -rf $(BUILD)
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
-.PHONY: all tests check asan tsan fuzz golden aarch64 build-asan build-tsan build-fuzz tidy $(TIDY) format install clean
+.PHONY: all tests bench check asan tsan fuzz golden aarch64 build-asan build-tsan build-fuzz tidy $(TIDY) format install clean
 .SECONDARY:

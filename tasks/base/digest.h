@@ -28,8 +28,30 @@ void digest_bytes(struct digest *out, const void *data, size_t n);
  * of fields never give the same input. */
 void digest_fields(struct digest *out, const char *label, const struct span *fields, size_t count);
 
-/* The digest of a blob, as a tree; see above. O(n) time, O(log n) space. */
+/* The digest of a blob, as a tree; see above. O(n) time, O(log n) space; several leaves are hashed at
+ * a time, by the vector instructions that this CPU has. */
 void digest_blob(struct digest *out, const void *data, size_t n);
+
+/* A blob that lies in memory in parts, which are hashed where they are, one behind the other. */
+struct digest_part {
+	const void *data; /* borrowed */
+	size_t len;	  /* in bytes */
+	/* The part is an array of float32: hashed as little-endian with every NaN as 7fc00000, which is
+	 * how parameters_encode writes it. Its length, and its place in the blob, are multiples of 4. */
+	bool floats;
+};
+
+/* digest_blob of count parts put together. */
+void digest_parts(struct digest *out, const struct digest_part *parts, size_t count);
+
+/* The same in steps, for several threads: make room for digest_leaf_count digests; have each thread
+ * call digest_leaves for its own leaves (groups of 8 go fastest), which writes leaves[0 … count) for
+ * the leaves first … first + count of the blob; then digest_fold all of them, which spends them. */
+size_t digest_leaf_count(const struct digest_part *parts, size_t count);
+void digest_leaves(struct digest *leaves, size_t first, size_t count,
+	const struct digest_part *parts, size_t parts_count);
+void digest_fold(struct digest *out, struct digest *leaves, const struct digest_part *parts,
+	size_t parts_count);
 
 /* Merkle root over count digests, each leaf H(0x00 ‖ digest), nodes as above; count ≥ 1. */
 void merkle_root(struct digest *root, const struct digest *leaves, size_t count);

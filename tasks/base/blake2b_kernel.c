@@ -19,6 +19,8 @@
 #else
 #if defined(__SSE2__)
 #include <immintrin.h>
+#elif defined(__ARM_NEON) && defined(__aarch64__)
+#include <arm_neon.h>
 #endif
 #define LANES 2
 #endif
@@ -101,7 +103,8 @@ INLINE void transpose(vec m[16], const uint8_t *const p[LANES])
 }
 #endif
 
-/* To the right. Without an instruction for it, whole bytes take a shuffle each, and by 63 is a doubling. */
+/* To the right. AVX-512 has an instruction for it. Elsewhere whole bytes take a shuffle, the rest two
+ * shifts (NEON's second one inserts), and 63 is a doubling. */
 INLINE vec rotate(vec x, int bits)
 {
 #if defined(__AVX2__) && !defined(__AVX512F__)
@@ -125,6 +128,15 @@ INLINE vec rotate(vec x, int bits)
 		return (vec)_mm_shuffle_epi32((__m128i)x, 0xb1);
 	if (bits == 63)
 		return x >> 63 | (x + x);
+#elif defined(__ARM_NEON) && defined(__aarch64__)
+	if (bits == 16)
+		return (vec)vsriq_n_u64((uint64x2_t)(x << 48), (uint64x2_t)x, 16);
+	if (bits == 24)
+		return (vec)vsriq_n_u64((uint64x2_t)(x << 40), (uint64x2_t)x, 24);
+	if (bits == 32)
+		return (vec)vrev64q_u32((uint32x4_t)x);
+	if (bits == 63)
+		return (vec)vsriq_n_u64((uint64x2_t)(x + x), (uint64x2_t)x, 63);
 #endif
 	return x >> bits | x << (64 - bits);
 }

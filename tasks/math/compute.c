@@ -14,6 +14,8 @@
 #define GEMM_ROWS    56u
 #define GEMM_COLUMNS 96u
 
+#define LEAVES_TOGETHER 8u /* that suits every way of hashing them (digest.h) */
+
 bool compute_stopped(const struct compute *c)
 {
 	return c->stop != NULL && atomic_load_explicit(c->stop, memory_order_relaxed);
@@ -218,4 +220,28 @@ void compute_sgd(const struct compute *c, size_t n, const struct sgd_step *step,
 	struct update u = {.engine = c->engine, .sgd = step, .g = g, .v = v, .w = w};
 
 	compute_each(c, n, BLOCK, 8.0, sgd_part, &u);
+}
+
+struct leaves {
+	struct digest *leaves;
+	const struct digest_part *parts;
+	size_t count;
+};
+
+static void leaves_part(void *context, size_t first, size_t count)
+{
+	struct leaves *l = context;
+
+	digest_leaves(l->leaves + first, first, count, l->parts, l->count);
+}
+
+void compute_digest(const struct compute *c, struct digest *out, struct digest *leaves,
+	const struct digest_part *parts, size_t count)
+{
+	struct leaves l = {leaves, parts, count};
+
+	compute_each(c, digest_leaf_count(parts, count), LEAVES_TOGETHER, 2.0 * BLOB_LEAF,
+		leaves_part, &l);
+	if (!compute_stopped(c))
+		digest_fold(out, leaves, parts, count);
 }

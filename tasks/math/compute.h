@@ -8,6 +8,7 @@
 
 #include <stdatomic.h>
 
+#include "tasks/base/digest.h"
 #include "tasks/math/engine.h"
 
 #define COMPUTE_THREADS_MAX 64u
@@ -48,5 +49,9 @@ void compute_adamw(const struct compute *c, size_t n, const struct adamw_step *s
 	float *m, float *v, float *w);
 void compute_sgd(const struct compute *c, size_t n, const struct sgd_step *step, const float *g,
 	float *v, float *w);
+
+/* digest_parts. leaves is room for digest_leaf_count(parts, count) digests. */
+void compute_digest(const struct compute *c, struct digest *out, struct digest *leaves,
+	const struct digest_part *parts, size_t count);
 
 #endif

@@ -179,6 +179,30 @@ static void visit(void *context, size_t first, size_t count)
 		v->count[i]++;
 }
 
+static void digests_do_not_depend_on_threads(void **state)
+{
+	static const size_t sizes[] = {0, 1, 4096 * 8, 4096 * 9 + 1, 300001, 1000003};
+	float *x = inputs_new(INPUT_NASTY, 1000003, 1);
+	struct digest want, got, leaves[3 * 1000003 / 4096 + 1];
+
+	(void)state;
+	for (size_t t = 0; t < COUNTS; t++) {
+		struct compute c = {.engine = engine_best(), .pool = pool_of(thread_counts[t])};
+
+		for (size_t s = 0; s < sizeof(sizes) / sizeof(*sizes); s++) {
+			size_t bytes = sizes[s] * sizeof(*x);
+			const struct digest_part parts[] = {{x, bytes, true},
+				{&sizes[s], sizeof(size_t), false}, {x, bytes, true}};
+
+			digest_parts(&want, parts, 3);
+			compute_digest(&c, &got, leaves, parts, 3);
+			assert_memory_equal(&got, &want, sizeof(got));
+		}
+		pool_free(c.pool);
+	}
+	mem_free(x);
+}
+
 static void every_element_is_visited_once_in_ranges_of_whole_grains(void **state)
 {
 	uint64_t counter = 0;
@@ -290,6 +314,7 @@ int main(void)
 		cmocka_unit_test(sums_of_squares_do_not_depend_on_threads),
 		cmocka_unit_test(sums_of_columns_do_not_depend_on_threads),
 		cmocka_unit_test(optimizers_do_not_depend_on_threads),
+		cmocka_unit_test(digests_do_not_depend_on_threads),
 		cmocka_unit_test(every_element_is_visited_once_in_ranges_of_whole_grains),
 		cmocka_unit_test(a_pool_survives_many_rounds),
 		cmocka_unit_test(no_range_is_begun_after_a_stop),

@@ -80,8 +80,8 @@ static void gather_tile_run(size_t rows, size_t vectors, const struct gather *g)
 	}
 	TILE(14)
 	TILE(13)
-	TILE(12) TILE(11) TILE(10) TILE(9) TILE(8) TILE(7) TILE(6) TILE(5) TILE(4) TILE(3) TILE(2)
-		TILE(1)
+	TILE(12)
+	TILE(11) TILE(10) TILE(9) TILE(8) TILE(7) TILE(6) TILE(5) TILE(4) TILE(3) TILE(2) TILE(1)
 #undef TILE
 }
 

@@ -1,121 +1,251 @@
-/* For kernels.c alone: pools. A row of results is carried as a whole from one element of the window to
- * the next, so that vectors run along the row. */
+/* For kernels.c alone: pools. Vectors run along a row of results whose windows lie within the image's
+ * columns; the few windows that reach beyond are taken one by one. */
 #ifndef TASKS_MATH_KERNELS_POOL_H
 #define TASKS_MATH_KERNELS_POOL_H
 
 #include "tasks/math/kernels_vector.h"
 
-/* The outputs [first, end) along one side whose windows have their element `tap` within `size`. */
-struct pool_range {
+#define POOL_PLACES 256 /* kernel ≤ 16 */
+
+typedef int32_t vec_int __attribute__((vector_size(LANES * sizeof(int32_t))));
+typedef uint8_t vec_byte __attribute__((vector_size(LANES)));
+
+/* What exists of the windows at row i (or column i) of the results: places [first, end). */
+struct pool_span {
 	size_t first, end;
 };
 
-INLINE struct pool_range pool_range(const struct window *w, size_t tap, size_t size, size_t count)
+INLINE struct pool_span pool_span(const struct window *w, size_t i, size_t size)
 {
-	size_t before = w->padding > tap ? w->padding - tap : 0;
-	size_t last = size + w->padding > tap ? size + w->padding - tap : 0; /* i·stride < last */
-	struct pool_range r = {
-		(before + w->stride - 1) / w->stride, (last + w->stride - 1) / w->stride};
+	size_t begin = i * w->stride; /* within the border */
+	struct pool_span s = {begin < w->padding ? w->padding - begin : 0, w->kernel};
 
-	if (r.end > count)
-		r.end = count;
-	if (r.first > r.end)
-		r.first = r.end;
-	return r;
+	if (begin + s.end > w->padding + size)
+		s.end = w->padding + size - begin;
+	return s;
 }
 
-/* The first element that each of the windows of a row has within the image; the smallest index. */
-INLINE void max_begin(const struct window *w, size_t i, float *y, uint8_t *chosen)
+/* The columns of results [first, end) whose windows lie between the left and the right border. */
+INLINE struct pool_span pool_inside(const struct window *w)
 {
-	size_t top = i * w->stride < w->padding ? w->padding - i * w->stride : 0;
+	struct pool_span s = {((size_t)w->padding + w->stride - 1) / w->stride, 0};
 
-	for (size_t j = 0; j < w->width_out; j++) {
-		size_t left = j * w->stride < w->padding ? w->padding - j * w->stride : 0;
+	if (w->width + (size_t)w->padding >= w->kernel)
+		s.end = (w->width + (size_t)w->padding - w->kernel) / w->stride + 1;
+	if (s.end > w->width_out)
+		s.end = w->width_out;
+	if (s.first > s.end)
+		s.first = s.end;
+	return s;
+}
 
-		y[j] = -INFINITY;
-		chosen[j] = (uint8_t)(top * w->kernel + left);
+/* from[0], from[stride] … in n lanes or more; nothing at or after `end` is read. */
+INLINE vec strided_load(const size_t stride, const float *from, size_t n, const float *end)
+{
+	vec v = {0};
+
+	if (stride == 1 && end - from >= LANES)
+		return vec_load(from);
+	if (stride == 2 && end - from >= 2 * LANES)
+		return vec_even(vec_load(from), vec_load(from + LANES));
+	for (size_t i = 0; i < n; i++)
+		v[i] = from[i * stride];
+	return v;
+}
+
+/* Windows at the same row of results, as far as they exist. */
+struct pool_row {
+	const float *end; /* of all that may be read */
+	size_t rows, width;
+	size_t first; /* the place that the first of these rows begins with */
+};
+
+/* LANES windows side by side, at least the first n of which exist, from their first places at x on. */
+INLINE vec max_vector(const size_t kernel, const size_t stride, const struct pool_row *row,
+	const float *x, size_t n, vec_int *place)
+{
+	vec best = vec_splat(-INFINITY);
+	vec_int here = (vec_int){0} + (int32_t)row->first;
+
+	*place = here;
+	for (size_t u = 0; u < row->rows; u++, x += row->width) {
+		for (size_t v = 0; v < kernel; v++, here += 1) {
+			vec value = strided_load(stride, x + v, n, row->end);
+			vec_int greater = value > best;
+
+			best = (vec)(((vec_int)value & greater) | ((vec_int)best & ~greater));
+			*place = (here & greater) | (*place & ~greater);
+		}
+	}
+	return best;
+}
+
+INLINE vec mean_vector(const size_t kernel, const size_t stride, const struct pool_row *row,
+	const float *x, size_t n)
+{
+	vec sum = {0};
+
+	for (size_t u = 0; u < row->rows; u++, x += row->width) {
+		for (size_t v = 0; v < kernel; v++)
+			sum += strided_load(stride, x + v, n, row->end);
+	}
+	return sum / vec_splat((float)(kernel * kernel));
+}
+
+/* One window, of which the places within rows and cols exist; x is where (0, 0) would be. */
+static void max_one(const struct window *w, struct pool_span rows, struct pool_span cols,
+	const float *x, float *y, uint8_t *chosen)
+{
+	size_t place = rows.first * w->kernel + cols.first;
+	float best = -INFINITY;
+
+	for (size_t u = rows.first; u < rows.end; u++) {
+		for (size_t v = cols.first; v < cols.end; v++) {
+			float value = x[u * w->width + v];
+
+			place = value > best ? u * w->kernel + v : place;
+			best = value > best ? value : best;
+		}
+	}
+	*y = best;
+	*chosen = (uint8_t)place;
+}
+
+static float mean_one(
+	const struct window *w, struct pool_span rows, struct pool_span cols, const float *x)
+{
+	float sum = 0.0f;
+
+	for (size_t u = rows.first; u < rows.end; u++) {
+		for (size_t v = cols.first; v < cols.end; v++)
+			sum += x[u * w->width + v];
+	}
+	return sum / (float)(w->kernel * w->kernel);
+}
+
+/* The row's windows in columns [j, end), which reach beyond the left or right border. */
+static void pool_edge(const struct window *w, struct pool_span rows, size_t j, size_t end,
+	const float *x, float *y, uint8_t *chosen)
+{
+	for (; j < end; j++) {
+		struct pool_span cols = pool_span(w, j, w->width);
+
+		if (chosen != NULL)
+			max_one(w, rows, cols, x + j * w->stride, y + j, chosen + j);
+		else
+			y[j] = mean_one(w, rows, cols, x + j * w->stride);
 	}
 }
 
-INLINE void max_row(
-	const size_t n, const size_t stride, const float *x, uint8_t tap, float *y, uint8_t *chosen)
+/* Row i of the results for one plane; chosen is NULL for the mean. kernel and stride are those of w. */
+INLINE void pool_row(const size_t kernel, const size_t stride, const struct window *w, size_t i,
+	const float *plane, const float *end, float *y, uint8_t *chosen)
 {
-	INDEPENDENT
-	for (size_t j = 0; j < n; j++) {
-		float value = x[j * stride];
-		bool greater = value > y[j];
+	const struct pool_span rows = pool_span(w, i, w->height), inside = pool_inside(w);
+	const struct pool_row row = {end, rows.end - rows.first, w->width, rows.first * kernel};
+	/* Where place (0, 0) of window (i, 0) would be. */
+	const float *x = plane + (ptrdiff_t)(i * stride * w->width) -
+			 (ptrdiff_t)((size_t)w->padding * w->width + w->padding);
 
-		y[j] = greater ? value : y[j];
-		chosen[j] = greater ? tap : chosen[j];
+	pool_edge(w, rows, 0, inside.first, x, y, chosen);
+	for (size_t j = inside.first; j < inside.end; j += LANES) {
+		size_t n = inside.end - j < LANES ? inside.end - j : LANES;
+		const float *from = x + rows.first * w->width + j * stride;
+		vec_int place;
+		vec_byte bytes;
+		vec value;
+
+		if (chosen != NULL) {
+			value = max_vector(kernel, stride, &row, from, n, &place);
+			bytes = __builtin_convertvector(place, vec_byte);
+			bytes_copy(n, &bytes, chosen + j);
+		} else {
+			value = mean_vector(kernel, stride, &row, from, n);
+		}
+		bytes_copy(n * sizeof(*y), &value, y + j);
+	}
+	pool_edge(w, rows, inside.end, w->width_out, x, y, chosen);
+}
+
+INLINE void pool(const size_t kernel, const size_t stride, size_t batch, const struct window *w,
+	const float *x, float *y, uint8_t *chosen)
+{
+	const size_t plane = (size_t)w->height * w->width;
+	const float *end = x + batch * w->channels * plane;
+
+	for (; x < end; x += plane) {
+		for (size_t i = 0; i < w->height_out; i++) {
+			pool_row(kernel, stride, w, i, x, end, y, chosen);
+			y += w->width_out;
+			chosen = chosen == NULL ? NULL : chosen + w->width_out;
+		}
 	}
 }
 
 static void max_pool(
 	size_t batch, const struct window *w, const float *x, float *y, uint8_t *chosen)
 {
-	for (size_t plane = batch * w->channels; plane > 0; plane--) {
-		for (size_t i = 0; i < w->height_out;
-			i++, y += w->width_out, chosen += w->width_out) {
-			max_begin(w, i, y, chosen);
-			for (size_t tap = 0; tap < (size_t)w->kernel * w->kernel; tap++) {
-				size_t row = i * w->stride + tap / w->kernel - w->padding;
-				size_t v = tap % w->kernel;
-				struct pool_range r = pool_range(w, v, w->width, w->width_out);
-				const float *from =
-					x + row * w->width + r.first * w->stride + v - w->padding;
+	if (w->kernel == 2 && w->stride == 2)
+		pool(2, 2, batch, w, x, y, chosen);
+	else
+		pool(w->kernel, w->stride, batch, w, x, y, chosen);
+}
 
-				if (row >= w->height || r.first == r.end)
-					continue;
-				if (w->stride == 2)
-					max_row(r.end - r.first, 2, from, (uint8_t)tap, y + r.first,
-						chosen + r.first);
-				else
-					max_row(r.end - r.first, w->stride, from, (uint8_t)tap,
-						y + r.first, chosen + r.first);
-			}
-		}
-		x += (size_t)w->height * w->width;
+static void average_pool(size_t batch, const struct window *w, const float *x, float *y)
+{
+	if (w->kernel == 2 && w->stride == 2)
+		pool(2, 2, batch, w, x, y, NULL);
+	else
+		pool(w->kernel, w->stride, batch, w, x, y, NULL);
+}
+
+/* Row u of the windows of a row of results, for kernel and stride 2 without border. */
+INLINE void halves_backward(
+	size_t count, int32_t u, const uint8_t *chosen, const float *dy, float *dx)
+{
+	for (size_t j = 0; j < count; j += LANES) {
+		size_t n = count - j < LANES ? count - j : LANES;
+		vec_byte bytes = {0};
+		vec value = {0}, out[2];
+		vec_int place;
+
+		bytes_copy(n, chosen + j, &bytes);
+		bytes_copy(n * sizeof(*dy), dy + j, &value);
+		place = __builtin_convertvector(bytes, vec_int) - 2 * u;
+		value += vec_splat(0.0f);
+		out[0] = (vec)((vec_int)value & (place == 0));
+		out[1] = (vec)((vec_int)value & (place == 1));
+		vec_interleave(out);
+		bytes_copy(2 * n * sizeof(*dx), out, dx + 2 * j);
 	}
 }
 
 static void max_pool_backward(
 	size_t batch, const struct window *w, const uint8_t *chosen, const float *dy, float *dx)
 {
-	for (size_t plane = batch * w->channels; plane > 0; plane--) {
-		memset(dx, 0, (size_t)w->height * w->width * sizeof(*dx));
-		for (size_t i = 0; i < w->height_out; i++) {
-			for (size_t j = 0; j < w->width_out; j++) {
-				size_t row = i * w->stride + *chosen / w->kernel - w->padding;
-				size_t col = j * w->stride + *chosen++ % w->kernel - w->padding;
+	const bool halves = w->kernel == 2 && w->stride == 2 && w->padding == 0;
+	ptrdiff_t place[POOL_PLACES]; /* from where place (0, 0) would be */
 
-				dx[row * w->width + col] += *dy++;
+	for (size_t k = 0; k < (size_t)w->kernel * w->kernel; k++)
+		place[k] = (ptrdiff_t)(k / w->kernel * w->width + k % w->kernel) -
+			   (ptrdiff_t)((size_t)w->padding * w->width + w->padding);
+	for (size_t plane = batch * w->channels; plane > 0; plane--) {
+		if (!halves || w->height != 2 * w->height_out || w->width != 2 * w->width_out)
+			memset(dx, 0, (size_t)w->height * w->width * sizeof(*dx));
+		for (size_t i = 0; i < w->height_out; i++) {
+			float *row = dx + i * w->stride * w->width;
+
+			if (halves) {
+				halves_backward(w->width_out, 0, chosen, dy, row);
+				halves_backward(w->width_out, 1, chosen, dy, row + w->width);
+			} else {
+				for (size_t j = 0; j < w->width_out; j++)
+					row[place[chosen[j]] + (ptrdiff_t)(j * w->stride)] += dy[j];
 			}
+			chosen += w->width_out;
+			dy += w->width_out;
 		}
 		dx += (size_t)w->height * w->width;
-	}
-}
-
-static void average_pool(size_t batch, const struct window *w, const float *x, float *y)
-{
-	const float count = (float)(w->kernel * w->kernel);
-
-	for (size_t plane = batch * w->channels; plane > 0; plane--) {
-		for (size_t i = 0; i < w->height_out; i++, y += w->width_out) {
-			memset(y, 0, w->width_out * sizeof(*y));
-			for (size_t tap = 0; tap < (size_t)w->kernel * w->kernel; tap++) {
-				size_t row = i * w->stride + tap / w->kernel - w->padding;
-				size_t v = tap % w->kernel;
-				struct pool_range r = pool_range(w, v, w->width, w->width_out);
-
-				if (row >= w->height)
-					continue;
-				for (size_t j = r.first; j < r.end; j++)
-					y[j] += x[row * w->width + j * w->stride + v - w->padding];
-			}
-			for (size_t j = 0; j < w->width_out; j++)
-				y[j] /= count;
-		}
-		x += (size_t)w->height * w->width;
 	}
 }
 
@@ -126,15 +256,17 @@ static void average_pool_backward(size_t batch, const struct window *w, const fl
 	for (size_t plane = batch * w->channels; plane > 0; plane--) {
 		memset(dx, 0, (size_t)w->height * w->width * sizeof(*dx));
 		for (size_t i = 0; i < w->height_out; i++, dy += w->width_out) {
+			struct pool_span rows = pool_span(w, i, w->height);
+
 			for (size_t j = 0; j < w->width_out; j++) {
+				struct pool_span cols = pool_span(w, j, w->width);
+				size_t row = i * w->stride + rows.first - w->padding;
+				size_t col = j * w->stride + cols.first - w->padding;
 				float share = dy[j] / count;
 
-				for (size_t tap = 0; tap < (size_t)w->kernel * w->kernel; tap++) {
-					size_t row = i * w->stride + tap / w->kernel - w->padding;
-					size_t col = j * w->stride + tap % w->kernel - w->padding;
-
-					if (row < w->height && col < w->width)
-						dx[row * w->width + col] += share;
+				for (size_t u = rows.first; u < rows.end; u++, row++) {
+					for (size_t v = 0; v < cols.end - cols.first; v++)
+						dx[row * w->width + col + v] += share;
 				}
 			}
 		}

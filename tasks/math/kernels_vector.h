@@ -168,4 +168,53 @@ INLINE void vec_transpose(vec v[LANES])
 #undef LOW
 }
 
+/* The lanes 0, 2, 4 … of two vectors. */
+INLINE vec vec_even(vec a, vec b)
+{
+#if LANES == 16
+	return __builtin_shufflevector(
+		a, b, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+#elif LANES == 8
+	return __builtin_shufflevector(a, b, 0, 2, 4, 6, 8, 10, 12, 14);
+#else
+	return __builtin_shufflevector(a, b, 0, 2, 4, 6);
+#endif
+}
+
+/* The lanes of v[0] and v[1] in turn. */
+INLINE void vec_interleave(vec v[2])
+{
+	vec a = v[0], b = v[1];
+
+#if LANES == 16
+	v[0] = __builtin_shufflevector(
+		a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+	v[1] = __builtin_shufflevector(
+		a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+#elif LANES == 8
+	v[0] = __builtin_shufflevector(a, b, 0, 8, 1, 9, 2, 10, 3, 11);
+	v[1] = __builtin_shufflevector(a, b, 4, 12, 5, 13, 6, 14, 7, 15);
+#else
+	v[0] = __builtin_shufflevector(a, b, 0, 4, 1, 5);
+	v[1] = __builtin_shufflevector(a, b, 2, 6, 3, 7);
+#endif
+}
+
+/* memcpy of few bytes, without a call. */
+INLINE void bytes_copy(size_t n, const void *from, void *to)
+{
+	const char *a = from;
+	char *b = to;
+
+	for (; n >= 32; n -= 32, a += 32, b += 32)
+		memcpy(b, a, 32);
+	for (size_t part = 16; part > 0; part /= 2) {
+		if (!(n & part))
+			continue;
+		memcpy(b, a, part);
+		a += part;
+		b += part;
+	}
+}
+
 #endif

@@ -22,13 +22,15 @@ ifdef CI
 WARN     += -Werror
 endif
 BASE     := -std=c17 -D_GNU_SOURCE -I. -ffp-contract=off -fno-fast-math -fno-strict-aliasing -pthread -MMD -MP
-CFLAGS_LIBS := $(shell pkg-config --cflags $(PACKAGES))
+CFLAGS_LIBS := $(shell pkg-config --cflags $(PACKAGES) openblas)
 ALL_CFLAGS  = $(CFLAGS) $(MODE) $(WARN) $(BASE) $(CFLAGS_LIBS)
 LIBS_TASKS := $(shell pkg-config --libs libsodium yaml-0.1) -lmsgpackc -lm
 LIBS_ALL   := $(shell pkg-config --libs $(PACKAGES)) -lmsgpackc -lm -pthread
+# Loaded only by programs that call engine_blas(); talkoot-peer links without it.
+LIBS_BLAS  := -Wl,--push-state,--as-needed $(shell pkg-config --libs openblas) -Wl,--pop-state
 
 KERNEL_SOURCES := tasks/math/kernels tasks/base/blake2b_kernel
-TASKS := $(filter-out $(KERNEL_SOURCES:=.c),$(wildcard tasks/*/*.c))
+TASKS := $(filter-out $(KERNEL_SOURCES:=.c) tasks/math/gemm_blas.c,$(wildcard tasks/*/*.c))
 PEER  := $(filter-out peer/agent/main.c,$(wildcard peer/*/*.c))
 COORD := $(filter-out coordinator/cli/main.c,$(wildcard coordinator/*.c coordinator/*/*.c))
 # KERNEL_SOURCES are compiled once for each instruction set; equal bits are a promise that tests keep.
@@ -53,6 +55,7 @@ tell = printf '  %-5s %s\n' $(1) $(2)
 
 obj = $(patsubst %.c,$(BUILD)/%.o,$(1))
 LIB_TASKS := $(BUILD)/libtasks.a
+LIB_BLAS  := $(BUILD)/libblas.a
 LIB_PEER  := $(BUILD)/libpeer.a
 LIB_COORD := $(BUILD)/libcoordinator.a
 TESTS     := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/*/test_*.c))
@@ -81,6 +84,7 @@ $(BUILD)/page_files.o: $(PAGE_FILES:%=web/%)
 	cd web && ld -r -b binary -z noexecstack -o "$(abspath $@)" $(PAGE_FILES)
 
 $(LIB_TASKS): $(call obj,$(TASKS)) $(KERNEL_OBJS)
+$(LIB_BLAS): $(BUILD)/tasks/math/gemm_blas.o
 $(LIB_PEER): $(call obj,$(PEER))
 $(LIB_COORD): $(call obj,$(COORD)) $(BUILD)/page_files.o
 $(BUILD)/%.a:
@@ -88,9 +92,9 @@ $(BUILD)/%.a:
 	$(call tell,AR,$@)
 	ar rcs $@ $^
 
-$(BUILD)/talkoot: $(call obj,coordinator/cli/main.c) $(LIB_COORD) $(LIB_PEER) $(LIB_TASKS)
+$(BUILD)/talkoot: $(call obj,coordinator/cli/main.c) $(LIB_COORD) $(LIB_PEER) $(LIB_BLAS) $(LIB_TASKS)
 	$(call tell,LINK,$@)
-	$(CC) $(CFLAGS) $(MODE) $^ -o $@ $(LIBS_ALL)
+	$(CC) $(CFLAGS) $(MODE) $^ -o $@ $(LIBS_ALL) $(LIBS_BLAS)
 
 $(BUILD)/talkoot-peer: $(call obj,peer/agent/main.c) $(LIB_PEER) $(LIB_TASKS)
 	$(call tell,LINK,$@)
@@ -100,6 +104,10 @@ $(BUILD)/tests/%: $(BUILD)/tests/%.o $(TESTLIB) $(LIB_COORD) $(LIB_PEER) $(LIB_T
 	$(call tell,LINK,$@)
 	$(CC) $(CFLAGS) $(MODE) $^ -o $@ $(LIBS_ALL) $(shell pkg-config --libs cmocka)
 
+$(BUILD)/tests/bench/%: $(BUILD)/tests/bench/%.o $(LIB_BLAS) $(LIB_TASKS)
+	$(call tell,LINK,$@)
+	$(CC) $(CFLAGS) $(MODE) $^ -o $@ $(LIBS_TASKS) $(LIBS_BLAS) -pthread
+
 # Tests of tasks/ alone need no more than that, so that they also build where the other libraries are missing.
 define tasks_alone
 $(BUILD)/tests/$(1)/%: $(BUILD)/tests/$(1)/%.o $(BUILD)/tests/lib/tiny.o $(LIB_TASKS)
@@ -107,6 +115,9 @@ $(BUILD)/tests/$(1)/%: $(BUILD)/tests/$(1)/%.o $(BUILD)/tests/lib/tiny.o $(LIB_T
 	$$(CC) $$(CFLAGS) $$(MODE) $$^ -o $$@ $$(LIBS_TASKS) -pthread -lcmocka
 endef
 $(foreach room,base math model,$(eval $(call tasks_alone,$(room))))
+$(BUILD)/tests/math/%_blas: $(BUILD)/tests/math/%_blas.o $(LIB_BLAS) $(LIB_TASKS)
+	$(call tell,LINK,$@)
+	$(CC) $(CFLAGS) $(MODE) $^ -o $@ $(LIBS_TASKS) $(LIBS_BLAS) -pthread -lcmocka
 
 tests: $(TESTS) $(BUILD)/tests/tree/train_only
 

@@ -40,6 +40,7 @@ door libuv 'uv(/.*)?\.h|uv/.*' uv
 door SQLite 'sqlite3(ext)?\.h' sqlite
 door libyaml 'yaml\.h' yaml
 door jansson 'jansson(_.*)?\.h' jansson
+door OpenBLAS 'cblas(_.*)?\.h|openblas.*' blas
 door msgpack-c 'msgpack(/.*)?\.h|msgpack/.*|msgpack\.h' msgpack
 
 # What else stands in <…> must be C17, POSIX or Linux; in tests, cmocka.
@@ -47,7 +48,7 @@ allowed='assert|ctype|errno|fenv|float|inttypes|limits|locale|math|setjmp|signal
 allowed+='|stdint|stdio|stdlib|stdnoreturn|string|time|immintrin|xmmintrin|cpuid|arm_neon'
 allowed+='|dirent|dlfcn|fcntl|ftw|getopt|glob|grp|ifaddrs|langinfo|libgen|netdb|poll|pthread|pwd|sched|spawn|strings|syslog|termios|unistd'
 allowed+='|arpa/inet|net/if|netinet/in|netinet/tcp|sys/[a-z_]+|linux/[a-z_]+'
-doors='sodium|uv|sqlite3|yaml|jansson|msgpack'
+doors='sodium|uv|sqlite3|yaml|jansson|msgpack|cblas'
 includes '[^">]*' | grep -E '<' | grep -vE "<($allowed)\.h>" | grep -vE "<($doors)(/.*)?\.h>" |
 	grep -vE '^tests/[^:]*:.*<cmocka\.h>' | claim_nothing "no file includes a library that has no door"
 sources | grep '\.h$' | grep -v '^tests/' | xargs grep -nHE "include[[:space:]]*<($doors)(/.*)?\.h>" |
@@ -87,6 +88,11 @@ if [ -d .git ] && command -v git >/dev/null; then
 else
 	claims=$((claims + 1))
 	echo "ok $claims # SKIP this is no git checkout: the list of committed files is not known"
+fi
+
+# A volunteer computes nothing with OpenBLAS.
+if [ -x "$build/talkoot-peer" ]; then
+	ldd "$build/talkoot-peer" | grep -i blas | claim_nothing "talkoot-peer does not load OpenBLAS"
 fi
 
 # `talkoot train` links from its own objects and tasks/ alone, and loads neither libuv nor SQLite.

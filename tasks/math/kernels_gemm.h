@@ -1,153 +1,230 @@
 /* For kernels.c alone: the matrix product.
  *
- * After Goto and van de Geijn, "Anatomy of High-Performance Matrix Multiplication" (2008): panels of
- * op(B) are packed, a tile of C stays in registers. Every element of C remains one chain over k
- * ascending: a later panel continues from the value that the earlier ones stored. Tiles may reach
- * past the columns of C (the surplus is dropped), never past k. */
+ * After Goto and van de Geijn, "Anatomy of High-Performance Matrix Multiplication" (2008): a block of
+ * op(B) is packed into panels, tiles of C stay in registers while a sliver of op(A) meets one panel after
+ * the other. Every element of C remains one chain over k ascending: a later block continues from the
+ * value that the earlier ones stored. Products with few rows or columns read one factor only once and
+ * take a path of their own. */
 #ifndef TASKS_MATH_KERNELS_GEMM_H
 #define TASKS_MATH_KERNELS_GEMM_H
 
-#include "tasks/math/kernels_vector.h"
+#include "tasks/math/kernels_gemm_thin.h"
 
-#define PANEL_WIDTH (TILE_VECTORS * LANES)
-#define PANEL_DEPTH 256
+#define PANEL_WIDTH  (TILE_VECTORS * LANES)
+#define STRIP_WIDTH  (FEW_VECTORS * LANES)
+#define BLOCK_WIDTH  256 /* of op(B), with BLOCK_DEPTH: what stays in the second cache */
+#define BLOCK_DEPTH  384
+#define SLIVER_WIDTH 16 /* at least TILE_ROWS */
+/* Distance of rows in a copy of A: rows that are a power of two apart would compete for one cache set. */
+#define SLIVER_DEPTH (BLOCK_DEPTH + 16)
 
-/* A factor of the product as the tile reads it: element (i, k) is p[i·row + k·step]. */
-struct factor {
-	const float *p;
-	size_t row, step;
+struct product {
+	bool ta, tb, accumulate;
+	size_t M, N, K;
+	const float *A, *B;
+	float *C;
+	size_t lda, ldb, ldc;
 };
 
-/* c(rows, vectors·LANES) = chains over depth steps of a and the packed panel b, from +0 or from c. */
-INLINE void tile(const int rows, const int vectors, size_t depth, struct factor a, struct factor b,
-	float *c, size_t ldc, bool from_c)
+/* The next part of what remains, in parts as equal as multiples of grain allow, none above `most`. */
+INLINE size_t next_part(size_t rest, size_t most, size_t grain)
 {
-	vec sum[TILE_ROWS][TILE_VECTORS];
+	size_t parts = (rest + most - 1) / most;
+	size_t part = ((rest + parts - 1) / parts + grain - 1) / grain * grain;
 
-	UNROLL
-	for (int i = 0; i < rows; i++) {
-		UNROLL
-		for (int v = 0; v < vectors; v++)
-			sum[i][v] = from_c ? vec_load(c + (size_t)i * ldc + v * LANES) : (vec){0};
-	}
-	for (size_t k = 0; k < depth; k++, a.p += a.step, b.p += b.step) {
-		vec right[TILE_VECTORS];
-
-		UNROLL
-		for (int v = 0; v < vectors; v++)
-			right[v] = vec_load(b.p + v * LANES);
-		UNROLL
-		for (int i = 0; i < rows; i++) {
-			vec left = vec_splat(a.p[(size_t)i * a.row]);
-
-			UNROLL
-			for (int v = 0; v < vectors; v++)
-				sum[i][v] = vec_fma(left, right[v], sum[i][v]);
-		}
-	}
-	UNROLL
-	for (int i = 0; i < rows; i++) {
-		UNROLL
-		for (int v = 0; v < vectors; v++)
-			vec_store(c + (size_t)i * ldc + v * LANES, sum[i][v]);
-	}
+	return part < rest ? part : rest;
 }
 
-static void tile_run(size_t rows, size_t vectors, size_t depth, struct factor a, struct factor b,
-	float *c, size_t ldc, bool from_c)
+INLINE size_t vectors_of(size_t width)
 {
-#define TILE(r, v)                                                                                 \
-	if ((r) <= TILE_ROWS && (v) <= TILE_VECTORS && rows == (r) && vectors == (v)) {            \
-		tile((r) <= TILE_ROWS ? (r) : 1, (v) <= TILE_VECTORS ? (v) : 1, depth, a, b, c,    \
-			ldc, from_c);                                                              \
-		return;                                                                            \
-	}
-#define TILES(r) TILE(r, 3) TILE(r, 2) TILE(r, 1)
-	TILES(8) TILES(4) TILES(2) TILES(1)
-#undef TILES
-#undef TILE
+	return (width + LANES - 1) / LANES;
 }
 
-/* Columns [0,width) of op(B), rows [0,depth), as rows of `stride` floats; the columns up to stride are
- * zero and their results are dropped. */
-static void panel_pack(bool tb, size_t depth, size_t width, const float *B, size_t ldb,
+INLINE struct factor left_factor(const struct product *p, size_t i, size_t k)
+{
+	return p->ta ? (struct factor){p->A + k * p->lda + i, 1, p->lda}
+		     : (struct factor){p->A + i * p->lda + k, p->lda, 1};
+}
+
+/* Columns [j, j + width) of op(B), rows [k, k + depth), as a panel. */
+static void panel_pack(const struct product *p, size_t j, size_t width, size_t k, size_t depth,
 	float *panel, size_t stride)
 {
-	if (width < stride)
-		memset(panel, 0, depth * stride * sizeof(*panel));
-	if (!tb) {
-		for (size_t k = 0; k < depth; k++)
-			memcpy(panel + k * stride, B + k * ldb, width * sizeof(*panel));
-		return;
-	}
-	for (size_t j = 0; j < width; j++) {
-		for (size_t k = 0; k < depth; k++)
-			panel[k * stride + j] = B[j * ldb + k];
-	}
+	if (p->tb)
+		pack_transposed(width, depth, p->B + j * p->ldb + k, p->ldb, panel, stride);
+	else
+		pack_rows(depth, width, p->B + k * p->ldb + j, p->ldb, panel, stride);
 }
 
-/* One tile whose last vector reaches past the end of C's rows: by way of a copy. */
-static void tile_edge(size_t rows, size_t vectors, size_t width, size_t depth, struct factor a,
-	struct factor b, float *c, size_t ldc, bool from_c)
+/* ---- Products that read B once ---- */
+
+/* Rows of op(A) up to TILE_ROWS, columns [j, j + width) of B up to one tile. A part of a vector that
+ * loads cannot take is copied, FEW_DEPTH values of k at a time. */
+static void strip_multiply(const struct product *p, size_t j, size_t width, float *c, size_t ldc)
 {
-	float copy[TILE_ROWS * PANEL_WIDTH] __attribute__((aligned(64)));
-	size_t stride = vectors * LANES;
+	enum { FEW_DEPTH = 64 };
+	float panel[FEW_DEPTH * (LOADS_PARTS ? 1 : STRIP_WIDTH)] __attribute__((aligned(64)));
+	const size_t vectors = vectors_of(width);
+	const bool direct = LOADS_PARTS || width % LANES == 0;
+	struct tile t = {.c = c, .ldc = ldc, .last = width - (vectors - 1) * LANES};
 
-	if (from_c) {
-		memset(copy, 0, sizeof(copy));
-		for (size_t i = 0; i < rows; i++)
-			memcpy(copy + i * stride, c + i * ldc, width * sizeof(*c));
+	for (size_t k = 0; k < p->K; k += t.depth) {
+		const float *b = p->B + k * p->ldb + j;
+
+		t.depth = direct || p->K - k < FEW_DEPTH ? p->K - k : FEW_DEPTH;
+		t.a = left_factor(p, 0, k);
+		t.b = (struct factor){b, 1, p->ldb};
+		if (!direct) {
+			pack_rows(t.depth, width, b, p->ldb, panel, vectors * LANES);
+			t.b = (struct factor){panel, 1, vectors * LANES};
+		}
+		t.from_c = p->accumulate || k > 0;
+		tile_run(p->M, vectors, &t);
 	}
-	tile_run(rows, vectors, depth, a, b, copy, stride, from_c);
-	for (size_t i = 0; i < rows; i++)
-		memcpy(c + i * ldc, copy + i * stride, width * sizeof(*c));
 }
 
-/* All rows of C against one panel. */
-static void panel_multiply(size_t M, size_t width, size_t depth, struct factor a, struct factor b,
-	float *c, size_t ldc, bool from_c)
+/* The widest strip with which to go on, for columns that remain. */
+static size_t strip_width(const struct product *p, size_t rest)
 {
-	size_t vectors = (width + LANES - 1) / LANES;
+	size_t most = p->tb ? LANES : PANEL_WIDTH;
 
-	for (size_t i = 0, rows = TILE_ROWS; i < M; i += rows) {
-		while (rows > M - i)
-			rows /= 2;
-		if (width == vectors * LANES)
-			tile_run(rows, vectors, depth, a, b, c, ldc, from_c);
-		else
-			tile_edge(rows, vectors, width, depth, a, b, c, ldc, from_c);
-		a.p += rows * a.row;
-		c += rows * ldc;
+	if (!p->tb && p->M <= FEW_ROWS && rest >= STRIP_WIDTH)
+		most = STRIP_WIDTH;
+	return rest < most ? rest : most;
+}
+
+/* c(M, width) = columns [j, j + width) of the product. */
+static void few_rows_strip(const struct product *p, size_t j, size_t width, float *c, size_t ldc)
+{
+	if (p->tb)
+		thin_run(p->M, &(struct thin){left_factor(p, 0, 0), p->B + j * p->ldb, p->ldb,
+				       width, p->K, c, ldc, p->accumulate});
+	else
+		strip_multiply(p, j, width, c, ldc);
+}
+
+/* M ≤ TILE_ROWS. */
+static void multiply_few_rows(const struct product *p)
+{
+	for (size_t j = 0, width; j < p->N; j += width) {
+		width = strip_width(p, p->N - j);
+		few_rows_strip(p, j, width, p->C + j, p->ldc);
 	}
 }
+
+/* M ≤ TILE_ROWS, too, and C is (N,M): what the caller calls columns are the rows here, so that vectors
+ * run along the longer side. */
+static void multiply_few_columns(const struct product *p)
+{
+	float strip[SLIVER_WIDTH * STRIP_WIDTH] __attribute__((aligned(64)));
+	float turned[STRIP_WIDTH * SLIVER_WIDTH] __attribute__((aligned(64)));
+
+	for (size_t j = 0, width; j < p->N; j += width) {
+		float *c = p->C + j * p->ldc;
+
+		width = strip_width(p, p->N - j);
+		if (p->accumulate)
+			pack_transposed(width, p->M, c, p->ldc, strip, STRIP_WIDTH);
+		few_rows_strip(p, j, width, strip, STRIP_WIDTH);
+		pack_transposed(p->M, width, strip, STRIP_WIDTH, turned, SLIVER_WIDTH);
+		for (size_t i = 0; i < width; i++) {
+			const float *from = turned + i * SLIVER_WIDTH;
+			size_t whole = p->M / LANES * LANES;
+
+			for (size_t q = 0; q < whole; q += LANES)
+				vec_store(c + i * p->ldc + q, vec_load(from + q));
+			if (whole < p->M)
+				vec_store_part(c + i * p->ldc + whole, p->M - whole,
+					vec_load(from + whole));
+		}
+	}
+}
+
+/* ---- Products in blocks ---- */
+
+/* Copies the sliver, so that its rows lie where caches like them. */
+static struct factor sliver_pack(struct factor a, size_t rows, size_t depth, float *sliver)
+{
+	if (a.step == 1) {
+		pack_rows(rows, depth, a.p, a.row, sliver, SLIVER_DEPTH);
+		return (struct factor){sliver, SLIVER_DEPTH, 1};
+	}
+	pack_rows(depth, rows, a.p, a.step, sliver, SLIVER_WIDTH);
+	return (struct factor){sliver, 1, SLIVER_WIDTH};
+}
+
+/* All rows of C against columns [j, j + width) and rows [k, k + depth) of op(B), packed in block, or
+ * where they are when block is NULL. */
+static void block_multiply(
+	const struct product *p, size_t j, size_t width, size_t k, size_t depth, const float *block)
+{
+	float sliver[SLIVER_WIDTH * SLIVER_DEPTH] __attribute__((aligned(64)));
+	struct tile t = {.depth = depth, .ldc = p->ldc, .from_c = p->accumulate || k > 0};
+
+	for (size_t i = 0, rows; i < p->M; i += rows) {
+		rows = next_part(p->M - i, TILE_ROWS, 1);
+		t.a = left_factor(p, i, k);
+		if (width >= 4 * PANEL_WIDTH)
+			t.a = sliver_pack(t.a, rows, depth, sliver);
+		for (size_t q = 0; q < width; q += PANEL_WIDTH) {
+			size_t columns = width - q < PANEL_WIDTH ? width - q : PANEL_WIDTH;
+			size_t vectors = vectors_of(columns);
+
+			t.b = block != NULL ? (struct factor){block + q * depth, 1, vectors * LANES}
+					    : (struct factor){p->B + k * p->ldb + j + q, 1, p->ldb};
+			t.c = p->C + i * p->ldc + j + q;
+			t.last = columns - (vectors - 1) * LANES;
+			tile_run(rows, vectors, &t);
+		}
+	}
+}
+
+static void multiply_blocks(const struct product *p)
+{
+	float block[BLOCK_WIDTH * BLOCK_DEPTH] __attribute__((aligned(64)));
+	const bool direct = !p->tb && p->M <= 64 && (LOADS_PARTS || p->N % LANES == 0);
+
+	for (size_t j = 0, width; j < p->N; j += width) {
+		width = next_part(p->N - j, BLOCK_WIDTH, PANEL_WIDTH);
+		for (size_t k = 0, depth; k < p->K; k += depth) {
+			depth = next_part(p->K - k, BLOCK_DEPTH, LANES);
+			for (size_t q = 0; q < width && !direct; q += PANEL_WIDTH) {
+				size_t columns = width - q < PANEL_WIDTH ? width - q : PANEL_WIDTH;
+
+				panel_pack(p, j + q, columns, k, depth, block + q * depth,
+					vectors_of(columns) * LANES);
+			}
+			block_multiply(p, j, width, k, depth, direct ? NULL : block);
+		}
+	}
+}
+
+/* Up to this many columns are worth turning: the rest of a vector would be computed for nothing. */
+#define FEW_COLUMNS (LANES * 3 / 4 < TILE_ROWS ? LANES * 3 / 4 : TILE_ROWS)
 
 static void gemm(bool ta, bool tb, size_t M, size_t N, size_t K, const float *A, size_t lda,
 	const float *B, size_t ldb, float *C, size_t ldc, bool accumulate)
 {
-	float panel[PANEL_DEPTH * PANEL_WIDTH] __attribute__((aligned(64)));
+	struct product p = {ta, tb, accumulate, M, N, K, A, B, C, lda, ldb, ldc};
+	size_t rest = N % LANES;
 
-	if (K == 0 && !accumulate) {
-		for (size_t i = 0; i < M; i++)
-			memset(C + i * ldc, 0, N * sizeof(*C));
+	for (size_t i = 0; K == 0 && !accumulate && i < M; i++)
+		memset(C + i * ldc, 0, N * sizeof(*C));
+	if (M == 0 || N == 0 || K == 0)
+		return;
+	if (M <= TILE_ROWS) {
+		multiply_few_rows(&p);
+		return;
 	}
-	for (size_t j = 0, width = PANEL_WIDTH; j < N; j += width) {
-		if (width > N - j)
-			width = N - j;
-		for (size_t k = 0, depth = PANEL_DEPTH; k < K; k += depth) {
-			struct factor a = {A + (ta ? k * lda : k), ta ? 1 : lda, ta ? lda : 1};
-			struct factor b = {panel, 0, (width + LANES - 1) / LANES * LANES};
-			const float *from = B + (tb ? j * ldb + k : k * ldb + j);
+	if (rest > 0 && rest <= FEW_COLUMNS) {
+		struct product turned = {!tb, !ta, accumulate, rest, M, K,
+			B + (N - rest) * (tb ? ldb : 1), A, C + (N - rest), ldb, lda, ldc};
 
-			if (depth > K - k)
-				depth = K - k;
-			if (!tb && width == b.step && M <= TILE_ROWS)
-				b = (struct factor){
-					from, 0, ldb}; /* read once: not worth packing */
-			else
-				panel_pack(tb, depth, width, from, ldb, panel, b.step);
-			panel_multiply(M, width, depth, a, b, C + j, ldc, accumulate || k > 0);
-		}
+		multiply_few_columns(&turned);
+		p.N -= rest;
 	}
+	if (p.N > 0)
+		multiply_blocks(&p);
 }
 
 #endif

@@ -27,23 +27,14 @@ _Static_assert(FLT_EVAL_METHOD == 0, "canonical arithmetic needs float operation
 #define INDEPENDENT _Pragma("GCC ivdep") /* the iterations of the next loop do not interact */
 #endif
 
-/* Tiles of TILE_ROWS × TILE_VECTORS accumulators leave registers for a row of B and a value of A. */
 #if defined(__AVX512F__)
 #define LANES	     16
-#define TILE_ROWS    8
-#define TILE_VECTORS 3
 #elif defined(__AVX2__)
 #define LANES	     8
-#define TILE_ROWS    4
-#define TILE_VECTORS 3
 #elif defined(__ARM_NEON) && defined(__aarch64__)
 #define LANES	     4
-#define TILE_ROWS    8
-#define TILE_VECTORS 3
 #else
 #define LANES	     4
-#define TILE_ROWS    4
-#define TILE_VECTORS 1
 #endif
 
 typedef float vec __attribute__((vector_size(LANES * sizeof(float))));

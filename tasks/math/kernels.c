@@ -8,8 +8,10 @@
 
 #include "tasks/math/kernels_activation.h"
 #include "tasks/math/kernels_conv.h"
+#include "tasks/math/kernels_dropout.h"
 #include "tasks/math/kernels_functions.h"
 #include "tasks/math/kernels_gemm.h"
+#include "tasks/math/kernels_lanes.h"
 #include "tasks/math/kernels_loss.h"
 #include "tasks/math/kernels_norm.h"
 #include "tasks/math/kernels_pool.h"

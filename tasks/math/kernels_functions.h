@@ -1,169 +1,184 @@
-/* For kernels.c alone: exp, log, tanh, erf, Φ and their kin of one number, from +, −, ×, ÷, fma and integer operations on
- * the bits, without branches, so that loops over them become vector code. The polynomials are minimax
- * fits; NUMERICS.md repeats them and states the errors. */
+/* For kernels.c alone: exp, log, tanh, erf and their kin of each lane, from +, −, ×, ÷, fma and integer
+ * operations on the bits, without branches. The polynomials are minimax fits; NUMERICS.md repeats them
+ * and states the errors. */
 #ifndef TASKS_MATH_KERNELS_FUNCTIONS_H
 #define TASKS_MATH_KERNELS_FUNCTIONS_H
 
+#include "tasks/math/kernels_lanes.h"
 #include "tasks/math/kernels_vector.h"
 
 #define LN2_HIGH 0x1.62e43p-1f
 #define LN2_LOW	 -0x1.05c61p-29f
 
-/* e^x = 2^n · e^r with |r| ≤ ½ ln 2; two factors of 2, so that subnormal results round once. */
-INLINE float exp_one(float x)
+/* One step of a polynomial in x. */
+INLINE vec horner(vec p, vec x, float c)
 {
-	const float magic =
-		0x1.8p23f; /* adding it rounds to an integer, which its low bits then hold */
-	float shifted, n, r, q, p;
-	uint32_t power, half;
+	return vec_fma(p, x, vec_splat(c));
+}
 
-	x = x > 89.0f ? 89.0f : x;
-	x = x < -104.0f ? -104.0f : x;
-	shifted = fused(x, 0x1.715476p+0f, magic);
+/* e^x = 2^n · e^r with |r| ≤ ½ ln 2. */
+INLINE vec vec_exp(vec x)
+{
+	/* adding it rounds to an integer, which the low bits then hold */
+	const vec magic = vec_splat(0x1.8p23f);
+	vec shifted, n, r, q, p;
+
+	x = vec_least(vec_splat(89.0f), x);
+	x = vec_most(vec_splat(-104.0f), x);
+	shifted = vec_fma(x, vec_splat(0x1.715476p+0f), magic);
 	n = shifted - magic;
-	r = fused(n, -LN2_HIGH, x);
-	r = fused(n, -LN2_LOW, r);
-	q = fused(0x1.6d6bccp-10f, r, 0x1.123ab8p-7f);
-	q = fused(q, r, 0x1.5554cep-5f);
-	q = fused(q, r, 0x1.55549p-3f);
-	q = fused(q, r, 0x1p-1f);
-	p = 1.0f + fused(r * r, q, r);
-	power = bits_of(shifted) - bits_of(magic);
-	half = (uint32_t)((int32_t)power >> 1);
-	return p * from_bits((half + 127) << 23) * from_bits((power - half + 127) << 23);
+	r = vec_fma(n, vec_splat(-LN2_HIGH), x);
+	r = vec_fma(n, vec_splat(-LN2_LOW), r);
+	q = horner(vec_splat(0x1.6d6bccp-10f), r, 0x1.123ab8p-7f);
+	q = horner(q, r, 0x1.5554cep-5f);
+	q = horner(q, r, 0x1.55549p-3f);
+	q = horner(q, r, 0x1p-1f);
+	p = 1.0f + vec_fma(r * r, q, r);
+	return vec_scale(p, n, shifted);
 }
 
 /* x = 2^e · (1 + f) with √½ ≤ 1 + f < √2; log(1 + f) = f − f²/2 + f³·p(f). */
+INLINE vec vec_log(vec x)
+{
+	const vec zero = {0}, normal = vec_splat(0x1p-126f);
+	uvec u = (uvec)vec_if_greater(normal, x, x * 0x1p23f, x) - 0x3f3504f3u;
+	vec shift = vec_if_greater(normal, x, vec_splat(23.0f), zero);
+	vec e = __builtin_convertvector((ivec)u >> 23, vec) - shift;
+	vec f = (vec)((u & 0x007fffffu) + 0x3f3504f3u) - 1.0f;
+	vec square = f * f;
+	vec p, y;
+
+	p = horner(vec_splat(0x1.14733ep-4f), f, -0x1.de01dcp-4f);
+	p = horner(p, f, 0x1.e6c00ap-4f);
+	p = horner(p, f, -0x1.fc28cap-4f);
+	p = horner(p, f, 0x1.233ba2p-3f);
+	p = horner(p, f, -0x1.555c44p-3f);
+	p = horner(p, f, 0x1.99a476p-3f);
+	p = horner(p, f, -0x1.000006p-2f);
+	p = horner(p, f, 0x1.555548p-2f);
+	y = square * f * p;
+	y = vec_fma(e, vec_splat(LN2_LOW), y);
+	y = vec_fma(vec_splat(-0.5f), square, y);
+	y = vec_fma(e, vec_splat(LN2_HIGH), f + y);
+	y = vec_if_greater(vec_splat(INFINITY), x, y, x);
+	/* −∞ at zero, NaN below it and for NaN */
+	return vec_if_greater(x, zero, y, vec_if_greater(zero, x, vec_splat(NAN), x - INFINITY));
+}
+
+INLINE float exp_one(float x)
+{
+	return vec_exp(vec_splat(x))[0];
+}
+
 INLINE float log_one(float x)
 {
-	bool tiny = x < 0x1p-126f;
-	uint32_t u = bits_of(tiny ? x * 0x1p23f : x) - 0x3f3504f3u;
-	float e = (float)((int32_t)u >> 23) - (tiny ? 23.0f : 0.0f);
-	float f = from_bits((u & 0x007fffffu) + 0x3f3504f3u) - 1.0f;
-	float square = f * f;
-	float p, y;
-
-	p = fused(0x1.14733ep-4f, f, -0x1.de01dcp-4f);
-	p = fused(p, f, 0x1.e6c00ap-4f);
-	p = fused(p, f, -0x1.fc28cap-4f);
-	p = fused(p, f, 0x1.233ba2p-3f);
-	p = fused(p, f, -0x1.555c44p-3f);
-	p = fused(p, f, 0x1.99a476p-3f);
-	p = fused(p, f, -0x1.000006p-2f);
-	p = fused(p, f, 0x1.555548p-2f);
-	y = square * f * p;
-	y = fused(e, LN2_LOW, y);
-	y = fused(-0.5f, square, y);
-	y = fused(e, LN2_HIGH, f + y);
-	y = x < INFINITY ? y : INFINITY;
-	y = x > 0.0f ? y : NAN;
-	return x == 0.0f ? -INFINITY : y;
+	return vec_log(vec_splat(x))[0];
 }
 
 /* With a = |x|: a + a³·p(a²) below 0.625, else 1 − 2 / (e^2a + 1). */
-INLINE float tanh_one(float x)
+INLINE vec vec_tanh(vec x)
 {
-	uint32_t sign = bits_of(x) & 0x80000000u;
-	float a = from_bits(bits_of(x) ^ sign);
-	float square = a * a;
-	float large = 1.0f - 2.0f / (exp_one(a + a) + 1.0f);
-	float p, small;
+	vec a = vec_abs(x), square = a * a;
+	vec large = 1.0f - 2.0f / (vec_exp(a + a) + 1.0f);
+	vec p, small;
 
-	p = fused(0x1.1ace3ep-9f, square, -0x1.0c895ep-7f);
-	p = fused(p, square, 0x1.63ad18p-6f);
-	p = fused(p, square, -0x1.b9f22p-5f);
-	p = fused(p, square, 0x1.11107cp-3f);
-	p = fused(p, square, -0x1.555554p-2f);
-	small = fused(a * square, p, a);
-	return from_bits(bits_of(a < 0.625f ? small : large) | sign);
+	p = horner(vec_splat(0x1.1ace3ep-9f), square, -0x1.0c895ep-7f);
+	p = horner(p, square, 0x1.63ad18p-6f);
+	p = horner(p, square, -0x1.b9f22p-5f);
+	p = horner(p, square, 0x1.11107cp-3f);
+	p = horner(p, square, -0x1.555554p-2f);
+	small = vec_fma(a * square, p, a);
+	return vec_signed(vec_if_greater(vec_splat(0.625f), a, small, large), x);
 }
 
 /* e^a²·erfc(a) for a ≥ 0, from r = 1 / (1 + 27/64·a): as r·q(r), whose q hardly bends. */
-INLINE float scaled_erfc(float r)
+INLINE vec vec_scaled_erfc(vec r)
 {
-	float t = r - 0x1.2142cap-1f;
-	float q;
+	vec t = r - 0x1.2142cap-1f;
+	vec q;
 
-	q = fused(-0x1.517152p-5f, t, 0x1.323abcp-6f);
-	q = fused(q, t, 0x1.5aa882p-4f);
-	q = fused(q, t, -0x1.62fa76p-5f);
-	q = fused(q, t, -0x1.69056ap-3f);
-	q = fused(q, t, 0x1.f9df28p-7f);
-	q = fused(q, t, 0x1.dca1dp-2f);
-	q = fused(q, t, 0x1.92565p-1f);
-	q = fused(q, t, 0x1.81a876p-1f);
-	q = fused(q, t, 0x1.f334aep-2f);
+	q = horner(vec_splat(-0x1.517152p-5f), t, 0x1.323abcp-6f);
+	q = horner(q, t, 0x1.5aa882p-4f);
+	q = horner(q, t, -0x1.62fa76p-5f);
+	q = horner(q, t, -0x1.69056ap-3f);
+	q = horner(q, t, 0x1.f9df28p-7f);
+	q = horner(q, t, 0x1.dca1dp-2f);
+	q = horner(q, t, 0x1.92565p-1f);
+	q = horner(q, t, 0x1.81a876p-1f);
+	q = horner(q, t, 0x1.f334aep-2f);
 	return r * q;
 }
 
 /* With a = |x|: a + a·p(a²) below 0.75, else 1 − erfc(a). */
-INLINE float erf_one(float x)
+INLINE vec vec_erf(vec x)
 {
-	uint32_t sign = bits_of(x) & 0x80000000u;
-	float a = from_bits(bits_of(x) ^ sign);
-	float square, large, p, small;
+	vec a = vec_least(vec_splat(4.0f), vec_abs(x)), square = a * a;
+	vec r = 1.0f / horner(a, vec_splat(0x1.bp-2f), 1.0f);
+	vec large = 1.0f - vec_exp(-square) * vec_scaled_erfc(r);
+	vec p, small;
 
-	a = a > 4.0f ? 4.0f : a;
-	square = a * a;
-	large = 1.0f - exp_one(-square) * scaled_erfc(1.0f / fused(0x1.bp-2f, a, 1.0f));
-	p = fused(-0x1.6190d2p-11f, square, 0x1.4f22d4p-8f);
-	p = fused(p, square, -0x1.b7a82p-6f);
-	p = fused(p, square, 0x1.ce2ad2p-4f);
-	p = fused(p, square, -0x1.81273ap-2f);
-	p = fused(p, square, 0x1.06eba8p-3f);
-	small = fused(a, p, a);
-	return from_bits(bits_of(a < 0.75f ? small : large) | sign);
+	p = horner(vec_splat(-0x1.6190d2p-11f), square, 0x1.4f22d4p-8f);
+	p = horner(p, square, -0x1.b7a82p-6f);
+	p = horner(p, square, 0x1.ce2ad2p-4f);
+	p = horner(p, square, -0x1.81273ap-2f);
+	p = horner(p, square, 0x1.06eba8p-3f);
+	small = vec_fma(a, p, a);
+	return vec_signed(vec_if_greater(vec_splat(0.75f), a, small, large), x);
 }
 
 /* The normal distribution at x: its density but for the factor 1 / √2π, and the share below x. Both
- * come from e^(−x²/2) with x² to twice the precision, so that the lower tail stays exact. */
+ * come from e^(−x²/2) with x² to twice the precision, so that the lower tail keeps its digits. */
 struct normal {
-	float x; /* within ±15 */
-	float bell, share;
+	vec x; /* within ±15 */
+	vec bell, share;
 };
 
-INLINE struct normal normal_one(float x)
+INLINE struct normal vec_normal(vec x)
 {
-	struct normal y = {.x = x};
-	float square, rest, u, tail;
+	struct normal y;
+	vec square, rest, u, tail;
 
-	y.x = y.x > 15.0f ? 15.0f : y.x;
-	y.x = y.x < -15.0f ? -15.0f : y.x;
-	u = from_bits(bits_of(y.x) & 0x7fffffffu);
+	u = vec_least(vec_splat(15.0f), vec_abs(x));
+	y.x = vec_signed(u, x);
 	square = u * u;
-	rest = fused(u, u, -square);
-	y.bell = exp_one(-0.5f * square);
-	y.bell = fused(y.bell, -0.5f * rest, y.bell);
-	tail = 0.5f * y.bell * scaled_erfc(1.0f / fused(0x1.31785ap-2f, u, 1.0f));
-	y.share = x < 0.0f ? tail : 1.0f - tail;
+	rest = vec_fma(u, u, -square);
+	y.bell = vec_exp(-0.5f * square);
+	y.bell = vec_fma(y.bell, -0.5f * rest, y.bell);
+	tail = 0.5f * y.bell * vec_scaled_erfc(1.0f / horner(u, vec_splat(0x1.31785ap-2f), 1.0f));
+	y.share = vec_if_greater((vec){0}, x, tail, 1.0f - tail);
 	return y;
 }
 
-INLINE float gelu_one(float x)
+INLINE vec vec_gelu(vec x)
 {
-	return x * normal_one(x).share;
+	return x * vec_normal(x).share;
 }
 
-INLINE float gelu_slope(float x)
+INLINE vec vec_gelu_slope(vec x)
 {
-	struct normal y = normal_one(x);
+	struct normal y = vec_normal(x);
 
-	return fused(y.x, y.bell * 0x1.988454p-2f, y.share);
+	return vec_fma(y.x, y.bell * 0x1.988454p-2f, y.share);
 }
 
 /* 1 / (1 + e^−x) from e^−|x|, which does not overflow. */
-INLINE float sigmoid_one(float x)
+INLINE vec vec_sigmoid(vec x)
 {
-	float e = exp_one(from_bits(bits_of(x) | 0x80000000u));
+	vec e = vec_exp((vec)((uvec)x | SIGN_BIT));
 
-	return (x < 0.0f ? e : 1.0f) / (1.0f + e);
+	return vec_if_greater((vec){0}, x, e, vec_splat(1.0f)) / (1.0f + e);
 }
 
-INLINE float silu_slope(float x)
+INLINE vec vec_silu(vec x)
 {
-	float s = sigmoid_one(x);
+	return x * vec_sigmoid(x);
+}
 
-	return s * fused(x, 1.0f - s, 1.0f);
+INLINE vec vec_silu_slope(vec x)
+{
+	vec s = vec_sigmoid(x);
+
+	return s * vec_fma(x, 1.0f - s, vec_splat(1.0f));
 }
 
 #endif

@@ -2,52 +2,73 @@
 #ifndef TASKS_MATH_KERNELS_NORM_H
 #define TASKS_MATH_KERNELS_NORM_H
 
+#include "tasks/math/kernels_lanes.h"
 #include "tasks/math/kernels_sums.h"
-#include "tasks/math/kernels_vector.h"
 
 #define NORM_EPSILON 1e-5f
+
+/* Element i and its neighbours of a factor that may be missing. */
+INLINE vec get_or(const float *p, size_t i, size_t n, float missing)
+{
+	return p == NULL ? vec_splat(missing) : vec_get(p + i, n);
+}
+
+INLINE void norm_part(const struct terms *t, const float *bias, size_t i, size_t n, float *y)
+{
+	vec h = (vec_get(t->x + i, n) - t->shift) * t->scale;
+
+	vec_put(y + i, n, vec_fma(h, get_or(t->weight, i, n, 1.0f), get_or(bias, i, n, 0.0f)));
+}
 
 static void layer_norm(size_t rows, size_t cols, const float *x, const float *weight,
 	const float *bias, float *y, float *mean, float *rstd)
 {
 	for (size_t r = 0; r < rows; r++, x += cols, y += cols) {
-		float m = sum(cols, x) / (float)cols;
-		float variance =
-			total(block_of_deviations, &(struct terms){.x = x, .shift = m}, 0, cols) /
-			(float)cols;
-		float s = 1.0f / __builtin_sqrtf(variance + NORM_EPSILON);
+		struct terms t = {.x = x, .weight = weight};
+		size_t i = 0;
 
-		for (size_t c = 0; c < cols; c++)
-			y[c] = fused((x[c] - m) * s, weight == NULL ? 1.0f : weight[c],
-				bias == NULL ? 0.0f : bias[c]);
-		mean[r] = m;
-		rstd[r] = s;
+		t.shift = total(block_of_values, &t, cols) / (float)cols;
+		t.scale = total(block_of_deviations, &t, cols) / (float)cols;
+		t.scale = 1.0f / __builtin_sqrtf(t.scale + NORM_EPSILON);
+		for (; i + LANES <= cols; i += LANES)
+			norm_part(&t, bias, i, LANES, y);
+		if (i < cols)
+			norm_part(&t, bias, i, cols - i, y);
+		mean[r] = t.shift;
+		rstd[r] = t.scale;
 	}
 }
 
-/* Σ dy·weight, added: x is dy */
-static float block_of_weighted(const struct terms *t, size_t first, size_t n)
+/* x is dy, y the input of the norm. */
+INLINE vec weighted_gradient(const struct terms *t, size_t i, size_t n)
 {
-	float lane[SUM_LANES] = {0};
-
-	for (size_t i = 0; i < n; i++)
-		lane[i % SUM_LANES] +=
-			t->x[first + i] * (t->weight == NULL ? 1.0f : t->weight[first + i]);
-	return fold(lane);
+	return vec_get(t->x + i, n) * get_or(t->weight, i, n, 1.0f);
 }
 
-/* Σ dy·weight·(y − shift)·scale, fused: x is dy */
-static float block_of_weighted_products(const struct terms *t, size_t first, size_t n)
+INLINE vec normed_input(const struct terms *t, size_t i, size_t n)
 {
-	float lane[SUM_LANES] = {0};
+	return (vec_get(t->y + i, n) - t->shift) * t->scale;
+}
 
-	for (size_t i = 0; i < n; i++) {
-		float g = t->x[first + i] * (t->weight == NULL ? 1.0f : t->weight[first + i]);
-		float h = (t->y[first + i] - t->shift) * t->scale;
+INLINE vec add_gradient(vec sum, const struct terms *t, size_t i, size_t n)
+{
+	return sum + weighted_gradient(t, i, n);
+}
 
-		lane[i % SUM_LANES] = fused(g, h, lane[i % SUM_LANES]);
-	}
-	return fold(lane);
+INLINE vec add_projection(vec sum, const struct terms *t, size_t i, size_t n)
+{
+	return vec_fma(weighted_gradient(t, i, n), normed_input(t, i, n), sum);
+}
+
+BLOCK_OF(gradient)
+BLOCK_OF(projection)
+
+INLINE void norm_backward_part(
+	const struct terms *t, float a, float b, size_t i, size_t n, float *dx)
+{
+	vec g = weighted_gradient(t, i, n), h = normed_input(t, i, n);
+
+	vec_put(dx + i, n, t->scale * vec_fma(-h, vec_splat(b), g - a));
 }
 
 static void layer_norm_backward(size_t rows, size_t cols, const float *x, const float *weight,
@@ -56,15 +77,14 @@ static void layer_norm_backward(size_t rows, size_t cols, const float *x, const 
 	for (size_t r = 0; r < rows; r++, x += cols, dy += cols, dx += cols) {
 		const struct terms t = {
 			.x = dy, .y = x, .weight = weight, .scale = rstd[r], .shift = mean[r]};
-		float a = total(block_of_weighted, &t, 0, cols) / (float)cols;
-		float b = total(block_of_weighted_products, &t, 0, cols) / (float)cols;
+		float a = total(block_of_gradients, &t, cols) / (float)cols;
+		float b = total(block_of_projections, &t, cols) / (float)cols;
+		size_t i = 0;
 
-		for (size_t c = 0; c < cols; c++) {
-			float g = dy[c] * (weight == NULL ? 1.0f : weight[c]);
-			float h = (x[c] - mean[r]) * rstd[r];
-
-			dx[c] = rstd[r] * fused(-h, b, g - a);
-		}
+		for (; i + LANES <= cols; i += LANES)
+			norm_backward_part(&t, a, b, i, LANES, dx);
+		if (i < cols)
+			norm_backward_part(&t, a, b, i, cols - i, dx);
 	}
 }
 
@@ -73,20 +93,8 @@ static void layer_norm_gradient(size_t rows, size_t cols, const float *x, const 
 {
 	if (dbias != NULL)
 		column_sums(rows, cols, dy, cols, dbias);
-	for (size_t c = 0; dweight != NULL && c < cols; c++) {
-		float whole = 0;
-
-		for (size_t r = 0; r < rows;) {
-			size_t end = rows - r < SUM_BLOCK ? rows : r + SUM_BLOCK;
-			float block = 0;
-
-			for (; r < end; r++)
-				block = fused(dy[r * cols + c],
-					(x[r * cols + c] - mean[r]) * rstd[r], block);
-			whole += block;
-		}
-		dweight[c] = whole;
-	}
+	if (dweight != NULL)
+		all_strips(rows, cols, cols, dy, x, mean, rstd, dweight);
 }
 
 #endif

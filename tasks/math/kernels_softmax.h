@@ -2,42 +2,52 @@
 #ifndef TASKS_MATH_KERNELS_SOFTMAX_H
 #define TASKS_MATH_KERNELS_SOFTMAX_H
 
-#include "tasks/math/kernels_functions.h"
+#include "tasks/math/kernels_lanes.h"
 #include "tasks/math/kernels_sums.h"
-#include "tasks/math/kernels_vector.h"
+
+INLINE void scale_row(size_t n, float factor, float *y)
+{
+	size_t i = 0;
+
+	for (; i + LANES <= n; i += LANES)
+		vec_store(y + i, factor * vec_load(y + i));
+	if (i < n)
+		vec_store_first(y + i, n - i, factor * vec_load_first(y + i, n - i));
+}
 
 static void softmax(
 	size_t rows, size_t cols, size_t ld, size_t visible, float scale, const float *x, float *y)
 {
 	for (size_t r = 0; r < rows; r++, x += ld, y += ld) {
 		size_t n = visible < cols && r < cols - visible ? visible + r : cols;
-		float max, inverse;
+		struct terms t = {.x = x, .scale = scale, .out = y};
 
-		INDEPENDENT
-		for (size_t c = 0; c < n; c++)
-			y[c] = x[c] * scale;
-		max = maximum(n, y);
-		INDEPENDENT
-		for (size_t c = 0; c < n; c++)
-			y[c] = exp_one(y[c] - max);
-		inverse = 1.0f / sum(n, y);
-		INDEPENDENT
-		for (size_t c = 0; c < n; c++)
-			y[c] *= inverse;
-		for (size_t c = n; c < cols; c++)
-			y[c] = 0.0f;
+		t.shift = maximum(n, x, scale);
+		scale_row(n, 1.0f / total(block_of_exponentials, &t, n), y);
+		if (n < cols)
+			memset(y + n, 0, (cols - n) * sizeof(*y));
 	}
+}
+
+INLINE void softmax_backward_part(const struct terms *t, size_t i, size_t n, float *dx)
+{
+	vec y = vec_get(t->x + i, n), dy = vec_get(t->y + i, n);
+
+	vec_put(dx + i, n, y * (dy - t->shift) * t->scale);
 }
 
 static void softmax_backward(size_t rows, size_t cols, size_t ld, float scale, const float *y,
 	const float *dy, float *dx)
 {
 	for (size_t r = 0; r < rows; r++, y += ld, dy += ld, dx += ld) {
-		float whole = total(block_of_products, &(struct terms){.x = y, .y = dy}, 0, cols);
+		struct terms t = {.x = y, .y = dy, .scale = scale};
+		size_t i = 0;
 
-		INDEPENDENT
-		for (size_t c = 0; c < cols; c++)
-			dx[c] = y[c] * (dy[c] - whole) * scale;
+		t.shift = total(block_of_products, &t, cols);
+		for (; i + LANES <= cols; i += LANES)
+			softmax_backward_part(&t, i, LANES, dx);
+		if (i < cols)
+			softmax_backward_part(&t, i, cols - i, dx);
 	}
 }
 

@@ -20,7 +20,7 @@
 #define GATHER_ROWS 4
 #endif
 #define GATHER_WIDTH (2 * LANES)
-#define GATHER_BLOCK 256 /* windows at a time */
+#define GATHER_BLOCK 256
 
 struct gather {
 	const float *x;
@@ -112,11 +112,11 @@ static void transpose(
 		}
 		return;
 	}
-	for (size_t r = 0; r < rows; r += LANES) {
-		size_t top = r + LANES <= rows ? r : rows - LANES; /* the last square overlaps */
+	for (size_t c = 0; c < cols; c += LANES) {
+		size_t left = c + LANES <= cols ? c : cols - LANES; /* the last square overlaps */
 
-		for (size_t c = 0; c < cols; c += LANES) {
-			size_t left = c + LANES <= cols ? c : cols - LANES;
+		for (size_t r = 0; r < rows; r += LANES) {
+			size_t top = r + LANES <= rows ? r : rows - LANES;
 			vec square[LANES];
 
 			UNROLL

@@ -53,6 +53,22 @@ INLINE vec strided_load(const size_t stride, const float *from, size_t n, const 
 	return v;
 }
 
+INLINE void floats_store(vec v, size_t lanes, float *to)
+{
+	if (lanes == LANES)
+		vec_store(to, v);
+	else
+		memcpy(to, &v, lanes * sizeof(*to));
+}
+
+INLINE void bytes_store(vec_byte v, size_t lanes, uint8_t *to)
+{
+	if (lanes == LANES)
+		memcpy(to, &v, sizeof(v));
+	else
+		memcpy(to, &v, lanes);
+}
+
 /* Windows at the same row of results, as far as they exist. */
 struct pool_row {
 	const float *end; /* of all that may be read */
@@ -137,11 +153,14 @@ static void pool_edge(const struct window *w, struct pool_span rows, size_t j, s
 	}
 }
 
-/* Row i of the results for one plane; chosen is NULL for the mean. kernel and stride are those of w. */
-INLINE void pool_row(const size_t kernel, const size_t stride, const struct window *w, size_t i,
-	const float *plane, const float *end, float *y, uint8_t *chosen)
+/* Row i of the results for one plane; chosen is NULL for the mean. kernel and stride are those of w.
+ * `rest` results lie from y to the end; where that allows it, vectors reach past the end of the row,
+ * which the next row overwrites. */
+INLINE void pool_row(const size_t kernel, const size_t stride, const struct window *w,
+	struct pool_span inside, size_t i, const float *plane, const float *end, size_t rest,
+	float *y, uint8_t *chosen)
 {
-	const struct pool_span rows = pool_span(w, i, w->height), inside = pool_inside(w);
+	const struct pool_span rows = pool_span(w, i, w->height);
 	const struct pool_row row = {end, rows.end - rows.first, w->width, rows.first * kernel};
 	/* Where place (0, 0) of window (i, 0) would be. */
 	const float *x = plane + (ptrdiff_t)(i * stride * w->width) -
@@ -150,19 +169,18 @@ INLINE void pool_row(const size_t kernel, const size_t stride, const struct wind
 	pool_edge(w, rows, 0, inside.first, x, y, chosen);
 	for (size_t j = inside.first; j < inside.end; j += LANES) {
 		size_t n = inside.end - j < LANES ? inside.end - j : LANES;
+		size_t lanes = rest - j < LANES ? n : LANES;
 		const float *from = x + rows.first * w->width + j * stride;
 		vec_int place;
-		vec_byte bytes;
 		vec value;
 
 		if (chosen != NULL) {
 			value = max_vector(kernel, stride, &row, from, n, &place);
-			bytes = __builtin_convertvector(place, vec_byte);
-			bytes_copy(n, &bytes, chosen + j);
+			bytes_store(__builtin_convertvector(place, vec_byte), lanes, chosen + j);
 		} else {
 			value = mean_vector(kernel, stride, &row, from, n);
 		}
-		bytes_copy(n * sizeof(*y), &value, y + j);
+		floats_store(value, lanes, y + j);
 	}
 	pool_edge(w, rows, inside.end, w->width_out, x, y, chosen);
 }
@@ -172,12 +190,15 @@ INLINE void pool(const size_t kernel, const size_t stride, size_t batch, const s
 {
 	const size_t plane = (size_t)w->height * w->width;
 	const float *end = x + batch * w->channels * plane;
+	const struct pool_span inside = pool_inside(w);
+	size_t rest = batch * w->channels * w->height_out * w->width_out;
 
 	for (; x < end; x += plane) {
 		for (size_t i = 0; i < w->height_out; i++) {
-			pool_row(kernel, stride, w, i, x, end, y, chosen);
+			pool_row(kernel, stride, w, inside, i, x, end, rest, y, chosen);
 			y += w->width_out;
 			chosen = chosen == NULL ? NULL : chosen + w->width_out;
+			rest -= w->width_out;
 		}
 	}
 }
@@ -199,49 +220,82 @@ static void average_pool(size_t batch, const struct window *w, const float *x, f
 		pool(w->kernel, w->stride, batch, w, x, y, NULL);
 }
 
-/* Row u of the windows of a row of results, for kernel and stride 2 without border. */
+/* Row u of LANES windows of kernel and stride 2, or as many as there are lanes left. */
 INLINE void halves_backward(
-	size_t count, int32_t u, const uint8_t *chosen, const float *dy, float *dx)
+	size_t lanes, int32_t u, const uint8_t *chosen, const float *dy, float *dx)
 {
-	for (size_t j = 0; j < count; j += LANES) {
-		size_t n = count - j < LANES ? count - j : LANES;
-		vec_byte bytes = {0};
-		vec value = {0}, out[2];
-		vec_int place;
+	vec_byte bytes = {0};
+	vec value = {0}, out[2];
+	vec_int place;
 
-		bytes_copy(n, chosen + j, &bytes);
-		bytes_copy(n * sizeof(*dy), dy + j, &value);
-		place = __builtin_convertvector(bytes, vec_int) - 2 * u;
-		value += vec_splat(0.0f);
-		out[0] = (vec)((vec_int)value & (place == 0));
-		out[1] = (vec)((vec_int)value & (place == 1));
-		vec_interleave(out);
-		bytes_copy(2 * n * sizeof(*dx), out, dx + 2 * j);
+	if (lanes == LANES) {
+		memcpy(&bytes, chosen, sizeof(bytes));
+		value = vec_load(dy);
+	} else {
+		memcpy(&bytes, chosen, lanes);
+		memcpy(&value, dy, lanes * sizeof(*dy));
+	}
+	value += vec_splat(0.0f);
+	place = __builtin_convertvector(bytes, vec_int) - 2 * u;
+	out[0] = (vec)((vec_int)value & (place == 0));
+	out[1] = (vec)((vec_int)value & (place == 1));
+	vec_interleave(out);
+	if (lanes == LANES)
+		memcpy(dx, out, sizeof(out));
+	else
+		memcpy(dx, out, 2 * lanes * sizeof(*dx));
+}
+
+/* dx for kernel and stride 2 without border, where each element belongs to one window at most. Vectors
+ * reach past the end of a row as in pool_row. */
+static void max_pool_halves(
+	size_t planes, const struct window *w, const uint8_t *chosen, const float *dy, float *dx)
+{
+	const size_t cols = w->width_out, left = w->width - 2 * cols;
+	size_t rest = planes * w->height_out * cols;
+
+	for (; planes > 0; planes--) {
+		for (size_t i = 0; i < 2 * (size_t)w->height_out; i++, dx += w->width) {
+			for (size_t j = 0; j < cols; j += LANES) {
+				size_t lanes = cols - j;
+
+				if (rest - j >= LANES)
+					lanes = LANES;
+				halves_backward(lanes, i % 2, chosen + j, dy + j, dx + 2 * j);
+			}
+			memset(dx + 2 * cols, 0, left * sizeof(*dx));
+			if (i % 2 == 0)
+				continue;
+			chosen += cols;
+			dy += cols;
+			rest -= cols;
+		}
+		if (w->height % 2 != 0) {
+			memset(dx, 0, w->width * sizeof(*dx));
+			dx += w->width;
+		}
 	}
 }
 
 static void max_pool_backward(
 	size_t batch, const struct window *w, const uint8_t *chosen, const float *dy, float *dx)
 {
-	const bool halves = w->kernel == 2 && w->stride == 2 && w->padding == 0;
 	ptrdiff_t place[POOL_PLACES]; /* from where place (0, 0) would be */
 
+	if (w->kernel == 2 && w->stride == 2 && w->padding == 0) {
+		max_pool_halves(batch * w->channels, w, chosen, dy, dx);
+		return;
+	}
 	for (size_t k = 0; k < (size_t)w->kernel * w->kernel; k++)
 		place[k] = (ptrdiff_t)(k / w->kernel * w->width + k % w->kernel) -
 			   (ptrdiff_t)((size_t)w->padding * w->width + w->padding);
 	for (size_t plane = batch * w->channels; plane > 0; plane--) {
-		if (!halves || w->height != 2 * w->height_out || w->width != 2 * w->width_out)
-			memset(dx, 0, (size_t)w->height * w->width * sizeof(*dx));
+		memset(dx, 0, (size_t)w->height * w->width * sizeof(*dx));
 		for (size_t i = 0; i < w->height_out; i++) {
 			float *row = dx + i * w->stride * w->width;
 
-			if (halves) {
-				halves_backward(w->width_out, 0, chosen, dy, row);
-				halves_backward(w->width_out, 1, chosen, dy, row + w->width);
-			} else {
-				for (size_t j = 0; j < w->width_out; j++)
-					row[place[chosen[j]] + (ptrdiff_t)(j * w->stride)] += dy[j];
-			}
+			for (size_t j = 0; j < w->width_out; j++)
+				row[place[chosen[j]] + (ptrdiff_t)(j * w->stride)] += dy[j];
 			chosen += w->width_out;
 			dy += w->width_out;
 		}

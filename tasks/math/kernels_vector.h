@@ -191,21 +191,4 @@ INLINE void vec_interleave(vec v[2])
 #endif
 }
 
-/* memcpy of few bytes, without a call. */
-INLINE void bytes_copy(size_t n, const void *from, void *to)
-{
-	const char *a = from;
-	char *b = to;
-
-	for (; n >= 32; n -= 32, a += 32, b += 32)
-		memcpy(b, a, 32);
-	for (size_t part = 16; part > 0; part /= 2) {
-		if (!(n & part))
-			continue;
-		memcpy(b, a, part);
-		a += part;
-		b += part;
-	}
-}
-
 #endif

@@ -40,6 +40,15 @@ struct window {
 	uint32_t height_out, width_out;
 };
 
+/* A block of a matrix whose rows are ld apart, of which the `keep` largest magnitudes are packed. */
+#define SPARSE_SIDE  64u
+#define SPARSE_BLOCK (SPARSE_SIDE * SPARSE_SIDE)
+#define SPARSE_KEEP  64u
+struct sparse_block {
+	size_t rows, cols, ld; /* rows·cols ≤ SPARSE_BLOCK */
+	size_t keep;	       /* 1 … SPARSE_KEEP, ≤ rows·cols */
+};
+
 struct engine {
 	const char *name; /* "baseline", "avx2", "avx512" */
 
@@ -148,6 +157,25 @@ struct engine {
 		float *w);
 	/* v may be NULL when momentum is 0. */
 	void (*sgd)(size_t n, const struct sgd_step *step, const float *g, float *v, float *w);
+
+	/* Packing of updates. …_pack writes n values in 4, 2, 2 and 1 byte each, int8 one block of them
+	 * after its scale of 4 bytes; false when one is not finite or too large for the format, and out is
+	 * then undefined. …_add adds them to sum, which may be NULL; false, with nothing added, when no
+	 * packer writes such bytes. */
+	bool (*fp32_pack)(size_t n, const float *x, uint8_t *out);
+	bool (*fp16_pack)(size_t n, const float *x, uint8_t *out);
+	bool (*bf16_pack)(size_t n, const float *x, uint8_t *out);
+	bool (*int8_pack)(size_t n, const float *x, uint8_t *out);
+	bool (*fp32_add)(size_t n, const uint8_t *packed, float *sum);
+	bool (*fp16_add)(size_t n, const uint8_t *packed, float *sum);
+	bool (*bf16_add)(size_t n, const uint8_t *packed, float *sum);
+	bool (*int8_add)(size_t n, const uint8_t *packed, float *sum);
+	/* SparseLoCo. True when 0.95·feedback + x is below 2^120 everywhere, as sparse_pack needs it. */
+	bool (*sparse_fits)(size_t n, const float *x, const float *feedback);
+	/* feedback ← 0.95·feedback + x over the block; its largest magnitudes are written to out, as 4
+	 * bytes of levels, ⌈3·keep / 2⌉ of indices and ⌈keep / 4⌉ of codes, and taken from feedback. */
+	void (*sparse_pack)(
+		const struct sparse_block *b, const float *x, float *feedback, uint8_t *out);
 };
 
 /* The fastest engine that this CPU has. */

@@ -7,6 +7,7 @@
 #include "tasks/math/engine.h"
 
 #include "tasks/math/kernels_activation.h"
+#include "tasks/math/kernels_compress.h"
 #include "tasks/math/kernels_conv.h"
 #include "tasks/math/kernels_dropout.h"
 #include "tasks/math/kernels_functions.h"
@@ -16,6 +17,7 @@
 #include "tasks/math/kernels_norm.h"
 #include "tasks/math/kernels_pool.h"
 #include "tasks/math/kernels_softmax.h"
+#include "tasks/math/kernels_sparse.h"
 #include "tasks/math/kernels_sums.h"
 #include "tasks/math/kernels_vector.h"
 
@@ -128,4 +130,14 @@ const struct engine ENGINE(KERNEL_ENGINE) = {
 	.softmax_cross_entropy = softmax_cross_entropy,
 	.adamw = adamw,
 	.sgd = sgd,
+	.fp32_pack = fp32_pack,
+	.fp16_pack = fp16_pack,
+	.bf16_pack = bf16_pack,
+	.int8_pack = int8_pack,
+	.fp32_add = fp32_add,
+	.fp16_add = fp16_add,
+	.bf16_add = bf16_add,
+	.int8_add = int8_add,
+	.sparse_fits = sparse_fits,
+	.sparse_pack = sparse_pack,
 };

@@ -105,7 +105,8 @@ static void describe_costs(
 	const struct project *p, const struct recipe *r, const struct model *m, FILE *out)
 {
 	double theta = 4.0 * (double)m->parameters;
-	double update = (double)compress_bytes(r->train.compression, m->parameters);
+	struct compress_layout layout = compress_flat(m->parameters);
+	double update = (double)compress_bytes(r->train.compression, &layout);
 	/* start, present, gradient, two moments and the parameters as they came; a window of shards */
 	double memory = 6 * theta + update + shard_bytes(&r->data, ORDER_WINDOW) +
 			(double)model_work_bytes(m, r->train.batch_size);

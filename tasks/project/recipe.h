@@ -33,7 +33,13 @@ enum activation { ACTIVATION_RELU = 1, ACTIVATION_TANH = 2 };
 enum optimizer_type { OPTIMIZER_SGD = 1, OPTIMIZER_ADAMW = 2 };
 enum outer_type { OUTER_SGD = 1, OUTER_NESTEROV = 2 };
 enum schedule_type { SCHEDULE_CONSTANT = 1, SCHEDULE_COSINE = 2 };
-enum compression { COMPRESSION_NONE = 1, COMPRESSION_INT8 = 2 };
+enum compression {
+	COMPRESSION_NONE = 1,
+	COMPRESSION_INT8 = 2,
+	COMPRESSION_FP16 = 3,
+	COMPRESSION_BF16 = 4,
+	COMPRESSION_SPARSELOCO = 5,
+};
 
 struct model_spec {
 	enum model_type type;

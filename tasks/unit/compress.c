@@ -1,26 +1,28 @@
-/* See compress.h. O(n) in the number of parameters, one pass each. */
+/* See compress.h. The codecs that treat every value alike, in blocks that stay in the cache; O(n). */
 #include "tasks/unit/compress.h"
 
-#include <math.h>
-#include <string.h>
-
 #include "tasks/base/require.h"
+#include "tasks/unit/compress_sparse.h"
 
-static float load_f32(const uint8_t *p)
+/* How one codec packs a block of up to COMPRESS_BLOCK values. */
+struct codec {
+	size_t header_bytes, value_bytes;
+	bool (*pack)(size_t n, const float *x, uint8_t *out);
+	bool (*add)(size_t n, const uint8_t *packed, float *sum);
+};
+
+static struct codec codec_of(const struct engine *e, enum compression c)
 {
-	uint32_t bits = load_le32(p);
-	float v;
-
-	memcpy(&v, &bits, sizeof(v));
-	return v;
-}
-
-static void store_f32(uint8_t *p, float v)
-{
-	uint32_t bits;
-
-	memcpy(&bits, &v, sizeof(bits));
-	store_le32(p, bits);
+	switch (c) {
+	case COMPRESSION_FP16:
+		return (struct codec){0, 2, e->fp16_pack, e->fp16_add};
+	case COMPRESSION_BF16:
+		return (struct codec){0, 2, e->bf16_pack, e->bf16_add};
+	case COMPRESSION_INT8:
+		return (struct codec){4, 1, e->int8_pack, e->int8_add};
+	default:
+		return (struct codec){0, 4, e->fp32_pack, e->fp32_add};
+	}
 }
 
 static size_t block_at(size_t at, size_t count)
@@ -28,145 +30,91 @@ static size_t block_at(size_t at, size_t count)
 	return count - at < COMPRESS_BLOCK ? count - at : COMPRESS_BLOCK;
 }
 
-size_t compress_bytes(enum compression c, size_t count)
+static size_t block_bytes(const struct codec *codec, size_t n)
 {
-	if (c == COMPRESSION_NONE)
-		return count * 4;
-	return count + (count + COMPRESS_BLOCK - 1) / COMPRESS_BLOCK * 4;
+	return codec->header_bytes + n * codec->value_bytes;
 }
 
-/* Largest magnitude of the block; −1 when a value is not finite. */
-static float block_max(const float *x, size_t n)
+size_t compress_bytes(enum compression c, const struct compress_layout *l)
 {
-	float max = 0;
+	size_t blocks = l->count / COMPRESS_BLOCK + (l->count % COMPRESS_BLOCK != 0);
+	struct codec codec = codec_of(engine_best(), c);
 
-	for (size_t i = 0; i < n; i++) {
-		float a = fabsf(x[i]);
-
-		if (!(a - a == 0))
-			return -1;
-		max = a > max ? a : max;
-	}
-	return max;
+	if (c == COMPRESSION_SPARSELOCO)
+		return sparse_bytes(l);
+	return blocks * codec.header_bytes + l->count * codec.value_bytes;
 }
 
-/* x / s rounded half to even and clamped; adding and subtracting 1.5·2^23 rounds to an integer when
- * |x| < 2^22, exactly as rintf does, without a library call. */
-static int8_t quantise(float x, float scale)
-{
-	const float shift = 12582912.0f;
-	float rounded = x / scale + shift;
-	float q = rounded - shift;
-
-	if (q > 127)
-		q = 127;
-	if (q < -127)
-		q = -127;
-	return (int8_t)q;
-}
-
-static int pack_int8(const float *x, size_t count, uint8_t *out)
+static int dense_pack(const struct codec *codec, const float *x, size_t count, uint8_t *out)
 {
 	for (size_t at = 0; at < count; at += COMPRESS_BLOCK) {
 		size_t n = block_at(at, count);
-		float max = block_max(x + at, n);
-		float scale = max / 127.0f;
 
-		if (max < 0)
+		if (!codec->pack(n, x + at, out))
 			return TK_EDIVERGED;
-		store_f32(out, scale);
-		out += 4;
-		for (size_t i = 0; i < n; i++)
-			out[i] = scale > 0 ? (uint8_t)quantise(x[at + i], scale) : 0;
-		out += n;
+		out += block_bytes(codec, n);
 	}
 	return TK_OK;
 }
 
-static int pack_none(const float *x, size_t count, uint8_t *out)
+int compress_pack(const struct engine *e, enum compression c, const struct compress_layout *l,
+	const float *x, float *feedback, struct bytes *out)
 {
-	for (size_t i = 0; i < count; i++) {
-		if (!(x[i] - x[i] == 0))
-			return TK_EDIVERGED;
-		store_f32(out + 4 * i, x[i]);
-	}
-	return TK_OK;
-}
-
-int compress_pack(enum compression c, const float *x, size_t count, struct bytes *out)
-{
-	size_t size = compress_bytes(c, count);
+	struct codec codec = codec_of(e, c);
+	size_t size = compress_bytes(c, l);
 	int rc = bytes_reserve(out, size);
 
+	REQUIRE((feedback != NULL) == (c == COMPRESSION_SPARSELOCO));
 	if (rc != TK_OK)
 		return rc;
-	rc = c == COMPRESSION_NONE ? pack_none(x, count, out->data + out->len)
-				   : pack_int8(x, count, out->data + out->len);
+	if (c == COMPRESSION_SPARSELOCO)
+		rc = sparse_encode(e, l, x, feedback, out->data + out->len);
+	else
+		rc = dense_pack(&codec, x, l->count, out->data + out->len);
 	if (rc == TK_OK)
 		out->len += size;
 	return rc;
 }
 
-/* Unpacks one int8 block; sum may be NULL. */
-static int unpack_int8_block(const uint8_t *p, float *sum, size_t n, struct errmsg *msg)
+static int dense_add(
+	const struct codec *codec, const uint8_t *p, float *sum, size_t count, struct errmsg *msg)
 {
-	float scale = load_f32(p);
-
-	p += 4;
-	if (!(scale - scale == 0) || signbit(scale))
-		return errmsg_set(msg, TK_ECORRUPT, "a block's scale is negative or not finite");
-	for (size_t i = 0; i < n; i++) {
-		if (p[i] == 0x80)
-			return errmsg_set(
-				msg, TK_ECORRUPT, "a value is -128, which no packer writes");
-		if (sum != NULL)
-			sum[i] += scale * (float)(int8_t)p[i];
-	}
-	return TK_OK;
-}
-
-static int unpack_none(const uint8_t *p, float *sum, size_t count, struct errmsg *msg)
-{
-	for (size_t i = 0; i < count; i++) {
-		float v = load_f32(p + 4 * i);
-
-		if (!(v - v == 0))
-			return errmsg_set(msg, TK_ECORRUPT, "value %zu is not finite", i);
-		if (sum != NULL)
-			sum[i] += v;
-	}
-	return TK_OK;
-}
-
-static int unpack(
-	enum compression c, struct span packed, float *sum, size_t count, struct errmsg *msg)
-{
-	const uint8_t *p = packed.data;
-
-	if (packed.len != compress_bytes(c, count))
-		return errmsg_set(msg, TK_ECORRUPT, "the payload has %zu bytes; %zu are right",
-			packed.len, compress_bytes(c, count));
-	if (c == COMPRESSION_NONE)
-		return unpack_none(p, sum, count, msg);
 	for (size_t at = 0; at < count; at += COMPRESS_BLOCK) {
 		size_t n = block_at(at, count);
-		int rc = unpack_int8_block(p, sum != NULL ? sum + at : NULL, n, msg);
 
-		if (rc != TK_OK)
-			return rc;
-		p += 4 + n;
+		if (!codec->add(n, p, sum != NULL ? sum + at : NULL))
+			return errmsg_set(msg, TK_ECORRUPT,
+				"values %zu to %zu of the payload are not what a packer writes", at,
+				at + n - 1);
+		p += block_bytes(codec, n);
 	}
 	return TK_OK;
 }
 
-int compress_add(
-	enum compression c, struct span packed, float *sum, size_t count, struct errmsg *msg)
+/* sum may be NULL. */
+static int unpack(const struct engine *e, enum compression c, const struct compress_layout *l,
+	struct span packed, float *sum, struct errmsg *msg)
 {
-	REQUIRE(sum != NULL);
-	return unpack(c, packed, sum, count, msg);
+	struct codec codec = codec_of(e, c);
+	size_t size = compress_bytes(c, l);
+
+	if (packed.len != size)
+		return errmsg_set(msg, TK_ECORRUPT, "the payload has %zu bytes; %zu are right",
+			packed.len, size);
+	if (c == COMPRESSION_SPARSELOCO)
+		return sparse_decode(l, packed.data, sum, msg);
+	return dense_add(&codec, packed.data, sum, l->count, msg);
 }
 
-int compress_check(enum compression c, struct span packed, size_t count, struct errmsg *msg)
+int compress_add(const struct engine *e, enum compression c, const struct compress_layout *l,
+	struct span packed, float *sum, struct errmsg *msg)
 {
-	return unpack(c, packed, NULL, count, msg);
+	REQUIRE(sum != NULL);
+	return unpack(e, c, l, packed, sum, msg);
+}
+
+int compress_check(const struct engine *e, enum compression c, const struct compress_layout *l,
+	struct span packed, struct errmsg *msg)
+{
+	return unpack(e, c, l, packed, NULL, msg);
 }

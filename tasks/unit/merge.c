@@ -18,11 +18,12 @@ int merge_begin(struct merge *m, size_t parameters)
 int merge_add(struct merge *m, const struct recipe *recipe, const struct claim *claim,
 	struct span payload, struct errmsg *msg)
 {
+	struct compress_layout layout = compress_flat(m->count);
 	int rc;
 
 	if (claim->outcome == OUTCOME_NONFINITE)
 		return TK_OK;
-	rc = compress_add(recipe->train.compression, payload, m->sum, m->count, msg);
+	rc = compress_add(engine_best(), recipe->train.compression, &layout, payload, m->sum, msg);
 	if (rc != TK_OK)
 		return rc;
 	m->merged++;

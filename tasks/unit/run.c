@@ -279,10 +279,12 @@ static int train_steps(
 /* Δ = θ_r − θ, packed. False when something is not finite. */
 static int pack_update(struct run *run, struct bytes *payload)
 {
+	struct compress_layout layout = compress_flat(run->model.parameters);
+
 	for (size_t i = 0; i < run->model.parameters; i++)
 		run->start[i] = run->start[i] - run->theta[i];
 	return compress_pack(
-		run->recipe->train.compression, run->start, run->model.parameters, payload);
+		run->engine, run->recipe->train.compression, &layout, run->start, NULL, payload);
 }
 
 /* The trace's two leaves: the header, from which everything starts, and the packed result. */
@@ -360,14 +362,18 @@ int payload_size(const struct recipe *recipe, size_t *bytes, struct errmsg *msg)
 	struct model model;
 	int rc = model_init(&model, &recipe->model, &recipe->data, msg);
 
-	if (rc == TK_OK)
-		*bytes = compress_bytes(recipe->train.compression, model.parameters);
+	if (rc == TK_OK) {
+		struct compress_layout layout = compress_flat(model.parameters);
+
+		*bytes = compress_bytes(recipe->train.compression, &layout);
+	}
 	return rc;
 }
 
 int result_check(const struct recipe *recipe, const struct claim *claim, struct span payload,
 	struct errmsg *msg)
 {
+	struct compress_layout layout;
 	struct digest digest;
 	struct model model;
 	int rc = model_init(&model, &recipe->model, &recipe->data, msg);
@@ -385,5 +391,6 @@ int result_check(const struct recipe *recipe, const struct claim *claim, struct 
 	digest_blob(&digest, payload.data, payload.len);
 	if (payload.len != claim->payload_bytes || !digest_equal(&digest, &claim->payload))
 		return errmsg_set(msg, TK_ECORRUPT, "the payload differs from its claim");
-	return compress_check(recipe->train.compression, payload, model.parameters, msg);
+	layout = compress_flat(model.parameters);
+	return compress_check(engine_best(), recipe->train.compression, &layout, payload, msg);
 }

@@ -1,4 +1,4 @@
-/* Units, claims, commitments: their bytes and limits; compression; running; merging; training. */
+/* Units, claims, commitments: their bytes and limits; running; merging; training. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,7 +11,6 @@
 
 #include "tasks/base/mem.h"
 #include "tasks/model/model.h"
-#include "tasks/unit/compress.h"
 #include "tasks/unit/train.h"
 #include "tests/lib/tiny.h"
 
@@ -140,68 +139,6 @@ static void each_field_changes_the_commitment(void **state)
 		assert_false(digest_equal(&before, &after));
 		field[i][31] ^= 1;
 	}
-}
-
-static void int8_rounds_half_to_even_and_keeps_the_sign(void **state)
-{
-	/* The largest magnitude is 127, so the scale is 1. */
-	const float x[] = {127, -127, 0.5f, 1.5f, 2.5f, -0.5f, -1.5f, 0.49f, 0};
-	const float want[] = {127, -127, 0, 2, 2, 0, -2, 0, 0};
-	struct bytes b = {0};
-	float back[9] = {0};
-
-	(void)state;
-	assert_int_equal(compress_pack(COMPRESSION_INT8, x, 9, &b), TK_OK);
-	assert_int_equal(b.len, 4 + 9);
-	assert_int_equal(compress_add(COMPRESSION_INT8, bytes_span(&b), back, 9, NULL), TK_OK);
-	for (int i = 0; i < 9; i++)
-		assert_true(back[i] == want[i]);
-	bytes_close(&b);
-}
-
-static void int8_error_is_at_most_half_a_step(void **state)
-{
-	enum { N = 10000 };
-	float *x = mem_floats(N), *back = mem_floats(N);
-	struct bytes b = {0};
-
-	(void)state;
-	for (size_t i = 0; i < N; i++)
-		x[i] = sinf((float)i) * (i > 5000 ? 1e-3f : 10.0f);
-	assert_int_equal(compress_pack(COMPRESSION_INT8, x, N, &b), TK_OK);
-	assert_int_equal(b.len, compress_bytes(COMPRESSION_INT8, N));
-	assert_int_equal(b.len, N + 3 * 4);
-	assert_int_equal(compress_add(COMPRESSION_INT8, bytes_span(&b), back, N, NULL), TK_OK);
-	for (size_t i = 0; i < N; i++)
-		assert_true(fabsf(x[i] - back[i]) <= 10.0f / 127 * 0.5001f);
-	bytes_close(&b);
-	mem_free(x);
-	mem_free(back);
-}
-
-static void nonfinite_updates_are_never_packed_nor_unpacked(void **state)
-{
-	const float bad[] = {NAN, INFINITY, -INFINITY};
-	struct bytes b = {0};
-	float x[3] = {1, 2, 3}, sum[3] = {0};
-
-	(void)state;
-	for (int i = 0; i < 3; i++) {
-		x[1] = bad[i];
-		assert_int_equal(compress_pack(COMPRESSION_INT8, x, 3, &b), TK_EDIVERGED);
-		assert_int_equal(compress_pack(COMPRESSION_NONE, x, 3, &b), TK_EDIVERGED);
-		assert_int_equal(b.len, 0);
-	}
-	x[1] = 2;
-	assert_int_equal(compress_pack(COMPRESSION_INT8, x, 3, &b), TK_OK);
-	assert_int_equal(
-		compress_check(COMPRESSION_INT8, span_of(b.data, b.len - 1), 3, NULL), TK_ECORRUPT);
-	b.data[3] = 0xff; /* a negative scale */
-	assert_int_equal(compress_add(COMPRESSION_INT8, bytes_span(&b), sum, 3, NULL), TK_ECORRUPT);
-	b.data[3] = 0x7f;
-	b.data[2] = 0x80; /* an infinite one */
-	assert_int_equal(compress_check(COMPRESSION_INT8, bytes_span(&b), 3, NULL), TK_ECORRUPT);
-	bytes_close(&b);
 }
 
 /* Runs unit `index` of round 0 on an engine. */
@@ -541,9 +478,6 @@ int main(void)
 		cmocka_unit_test(signature_covers_the_whole_manifest),
 		cmocka_unit_test(every_leaf_of_a_round_proves_itself_and_no_other),
 		cmocka_unit_test(each_field_changes_the_commitment),
-		cmocka_unit_test(int8_rounds_half_to_even_and_keeps_the_sign),
-		cmocka_unit_test(int8_error_is_at_most_half_a_step),
-		cmocka_unit_test(nonfinite_updates_are_never_packed_nor_unpacked),
 		cmocka_unit_test(every_engine_gives_the_same_result_digest),
 		cmocka_unit_test(changed_payload_fails_the_check),
 		cmocka_unit_test(unit_reads_only_the_shards_it_names),

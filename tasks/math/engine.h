@@ -87,16 +87,18 @@ struct engine {
 	void (*silu_backward)(size_t n, const float *x, const float *dy, float *dx);
 	/* y[i] += x[i] */
 	void (*add)(size_t n, const float *x, float *y);
-	/* Inverted dropout: y[i] = kept ? x[i]·(1 / (1 − rate)) : +0, where element `first + i` is kept when
-	 * philox_uniform(seed, stream, lane, first + i) ≥ rate. Its own backward pass. */
+	/* Inverted dropout: y[i] = kept ? x[i]·(1 / (1 − rate)) : +0. Whether element e = first + i is kept
+	 * follows from word e / 16 mod 4 of Philox with counter e / 64 · 16 + e mod 16 (NUMERICS.md). Its
+	 * own backward pass; y may be x. rate < 1. */
 	void (*dropout)(size_t n, float rate, uint64_t seed, uint32_t stream, uint32_t lane,
 		uint64_t first, const float *x, float *y);
 
 	/* Layer norm of each row, ε = 1e-5: y = (x − mean)·rstd·weight + bias. weight and bias (cols) may
-	 * be NULL. mean and rstd (rows) are kept for the way back. Group norm is the same with the groups
+	 * be NULL, y may be x. mean and rstd (rows) are kept for the way back. Group norm is the same with the groups
 	 * of a sample as rows, without weight and bias. */
 	void (*layer_norm)(size_t rows, size_t cols, const float *x, const float *weight,
 		const float *bias, float *y, float *mean, float *rstd);
+	/* dx may be dy. */
 	void (*layer_norm_backward)(size_t rows, size_t cols, const float *x, const float *weight,
 		const float *mean, const float *rstd, const float *dy, float *dx);
 	/* dweight and dbias (cols; either may be NULL), rows in order as in column_sums. */
@@ -138,7 +140,7 @@ struct engine {
 		size_t batch, const struct window *w, const float *dy, float *dx);
 
 	/* losses[r] = log(1 + e^−|z|) + max(z, 0) − z·label for one logit per row and labels 0 or 1;
-	 * dlogits (NULL or rows) gets (sigmoid(z) − label) / count. */
+	 * dlogits (NULL or rows) gets (sigmoid(z) − label) / count; it may be logits. */
 	void (*binary_cross_entropy)(size_t rows, size_t count, const float *logits,
 		const uint32_t *labels, float *losses, uint8_t *correct, float *dlogits);
 	/* losses[r] = mean over cols of (y − target)²; dy (NULL or as y) gets 2·(y − target) / (count·cols). */

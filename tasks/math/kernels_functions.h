@@ -91,30 +91,30 @@ INLINE vec vec_tanh(vec x)
 	return vec_signed(vec_if_greater(vec_splat(0.625f), a, small, large), x);
 }
 
-/* e^a²·erfc(a) for a ≥ 0, from r = 1 / (1 + 27/64·a): as r·q(r), whose q hardly bends. */
-INLINE vec vec_scaled_erfc(vec r)
+/* e^a²·erfc(a) for a ≥ 0, from s = 17/32·a: as a polynomial in s / (1 + s), which small a reach without
+ * a rounding that their slope would magnify. */
+INLINE vec vec_scaled_erfc(vec s)
 {
-	vec t = r - 0x1.2142cap-1f;
-	vec q;
+	vec t = vec_fma(s, 1.0f / (1.0f + s), vec_splat(-0x1.d6d4a4p-2f));
+	vec p;
 
-	q = horner(vec_splat(-0x1.517152p-5f), t, 0x1.323abcp-6f);
-	q = horner(q, t, 0x1.5aa882p-4f);
-	q = horner(q, t, -0x1.62fa76p-5f);
-	q = horner(q, t, -0x1.69056ap-3f);
-	q = horner(q, t, 0x1.f9df28p-7f);
-	q = horner(q, t, 0x1.dca1dp-2f);
-	q = horner(q, t, 0x1.92565p-1f);
-	q = horner(q, t, 0x1.81a876p-1f);
-	q = horner(q, t, 0x1.f334aep-2f);
-	return r * q;
+	p = horner(vec_splat(0x1.b62c32p-5f), t, 0x1.581df8p-5f);
+	p = horner(p, t, -0x1.21ef0ap-4f);
+	p = horner(p, t, -0x1.b5b576p-4f);
+	p = horner(p, t, 0x1.f5a098p-5f);
+	p = horner(p, t, 0x1.b5244cp-3f);
+	p = horner(p, t, -0x1.b274cp-4f);
+	p = horner(p, t, -0x1.01416ep-1f);
+	p = horner(p, t, 0x1.00660cp+0f);
+	p = horner(p, t, -0x1.ec3774p-1f);
+	return horner(p, t, 0x1.38f704p-2f);
 }
 
 /* With a = |x|: a + a·p(a²) below 0.75, else 1 − erfc(a). */
 INLINE vec vec_erf(vec x)
 {
 	vec a = vec_least(vec_splat(4.0f), vec_abs(x)), square = a * a;
-	vec r = 1.0f / horner(a, vec_splat(0x1.bp-2f), 1.0f);
-	vec large = 1.0f - vec_exp(-square) * vec_scaled_erfc(r);
+	vec large = 1.0f - vec_exp(-square) * vec_scaled_erfc(0x1.1p-1f * a);
 	vec p, small;
 
 	p = horner(vec_splat(-0x1.6190d2p-11f), square, 0x1.4f22d4p-8f);
@@ -144,7 +144,7 @@ INLINE struct normal vec_normal(vec x)
 	rest = vec_fma(u, u, -square);
 	y.bell = vec_exp(-0.5f * square);
 	y.bell = vec_fma(y.bell, -0.5f * rest, y.bell);
-	tail = 0.5f * y.bell * vec_scaled_erfc(1.0f / horner(u, vec_splat(0x1.31785ap-2f), 1.0f));
+	tail = 0.5f * y.bell * vec_scaled_erfc(0x1.80aa84p-2f * u);
 	y.share = vec_if_greater((vec){0}, x, tail, 1.0f - tail);
 	return y;
 }

@@ -115,25 +115,124 @@ static void run_each(const struct engine *e, const struct golden *g, char hex[DI
 	float *x = inputs_new(g->kind, n, 1);
 	float *dy = inputs_new(g->kind, n, 2);
 	float *y = mem_floats(n);
+	const struct {
+		const char *name;
+		void (*unary)(size_t, const float *, float *);
+		void (*binary)(size_t, const float *, const float *, float *);
+	} table[] = {
+		{"exp", e->exp, NULL},
+		{"log", e->log, NULL},
+		{"tanh", e->tanh, NULL},
+		{"relu", e->relu, NULL},
+		{"erf", e->erf, NULL},
+		{"sigmoid", e->sigmoid, NULL},
+		{"gelu", e->gelu, NULL},
+		{"silu", e->silu, NULL},
+		{"tanh_backward", NULL, e->tanh_backward},
+		{"relu_backward", NULL, e->relu_backward},
+		{"sigmoid_backward", NULL, e->sigmoid_backward},
+		{"gelu_backward", NULL, e->gelu_backward},
+		{"silu_backward", NULL, e->silu_backward},
+		{"add", e->add, NULL},
+	};
+	size_t i = 0;
 
-	if (strcmp(g->operation, "exp") == 0)
-		e->exp(n, x, y);
-	else if (strcmp(g->operation, "log") == 0)
-		e->log(n, x, y);
-	else if (strcmp(g->operation, "tanh") == 0)
-		e->tanh(n, x, y);
-	else if (strcmp(g->operation, "relu") == 0)
-		e->relu(n, x, y);
-	else if (strcmp(g->operation, "tanh_backward") == 0)
-		e->tanh_backward(n, x, dy, y);
-	else if (strcmp(g->operation, "relu_backward") == 0)
-		e->relu_backward(n, x, dy, y);
-	else
+	while (i < sizeof(table) / sizeof(*table) && strcmp(table[i].name, g->operation) != 0)
+		i++;
+	if (i == sizeof(table) / sizeof(*table))
 		fail_msg("unknown operation %s", g->operation);
+	if (strcmp(g->operation, "add") == 0)
+		memcpy(y, dy, n * sizeof(*y));
+	if (table[i].unary != NULL)
+		table[i].unary(n, x, y);
+	else
+		table[i].binary(n, x, dy, y);
 	floats_digest(hex, y, n);
 	mem_free(x);
 	mem_free(dy);
 	mem_free(y);
+}
+
+static void run_dropout(const struct engine *e, const struct golden *g, char hex[DIGEST_HEX])
+{
+	size_t n = g->size[0];
+	float *x = inputs_new(g->kind, n, 1);
+
+	e->dropout(n, 0.3f, (1ull << 63) + 5, STREAM_DROPOUT, 9, (1ull << 36) + g->size[1], x, x);
+	floats_digest(hex, x, n);
+	mem_free(x);
+}
+
+static void run_layer_norm(const struct engine *e, const struct golden *g, char hex[DIGEST_HEX])
+{
+	size_t rows = g->size[0], cols = g->size[1], n = rows * cols, all = 2 * n + 2 * rows;
+	bool affine = g->size[2];
+	float *x = inputs_new(g->kind, n, 1), *dy = inputs_new(g->kind, n, 4);
+	float *weight = affine ? inputs_new(g->kind, cols, 2) : NULL;
+	float *bias = affine ? inputs_new(g->kind, cols, 3) : NULL;
+	float *y = mem_floats(all + 2 * cols);
+	float *mean = y + n, *rstd = mean + rows, *dx = rstd + rows;
+
+	e->layer_norm(rows, cols, x, weight, bias, y, mean, rstd);
+	e->layer_norm_backward(rows, cols, x, weight, mean, rstd, dy, dx);
+	e->layer_norm_gradient(rows, cols, x, mean, rstd, dy, y + all, y + all + cols);
+	floats_digest(hex, y, all + 2 * cols);
+	mem_free(x);
+	mem_free(dy);
+	mem_free(weight);
+	mem_free(bias);
+	mem_free(y);
+}
+
+static void run_softmax(const struct engine *e, const struct golden *g, char hex[DIGEST_HEX])
+{
+	size_t rows = g->size[0], cols = g->size[1], n = rows * cols;
+	float *x = inputs_new(g->kind, n, 1), *dy = inputs_new(g->kind, n, 2);
+	float *y = mem_floats(2 * n);
+
+	e->softmax(rows, cols, cols, g->size[2], 0.3f, x, y);
+	e->softmax_backward(rows, cols, cols, 0.3f, y, dy, y + n);
+	floats_digest(hex, y, 2 * n);
+	mem_free(x);
+	mem_free(dy);
+	mem_free(y);
+}
+
+static void run_binary(const struct engine *e, const struct golden *g, char hex[DIGEST_HEX])
+{
+	size_t rows = g->size[0];
+	float *z = inputs_new(g->kind, rows, 1);
+	float *out = mem_floats(3 * rows);
+	uint32_t *labels = mem_calloc(rows, sizeof(*labels));
+	uint8_t *correct = mem_calloc(rows, 1);
+
+	for (size_t r = 0; r < rows; r++) {
+		uint32_t word[4];
+
+		philox(word, 2, 99, 0, r);
+		labels[r] = word[0] % 2;
+	}
+	e->binary_cross_entropy(rows, rows, z, labels, out, correct, out + 2 * rows);
+	for (size_t r = 0; r < rows; r++)
+		out[rows + r] = correct[r];
+	floats_digest(hex, out, 3 * rows);
+	mem_free(z);
+	mem_free(out);
+	mem_free(labels);
+	mem_free(correct);
+}
+
+static void run_squared(const struct engine *e, const struct golden *g, char hex[DIGEST_HEX])
+{
+	size_t rows = g->size[0], cols = g->size[1], n = rows * cols;
+	float *y = inputs_new(g->kind, n, 1), *target = inputs_new(g->kind, n, 2);
+	float *out = mem_floats(rows + n);
+
+	e->squared_error(rows, rows, cols, y, target, out, out + rows);
+	floats_digest(hex, out, rows + n);
+	mem_free(y);
+	mem_free(target);
+	mem_free(out);
 }
 
 static void run_philox(const struct engine *e, const struct golden *g, char hex[DIGEST_HEX])
@@ -211,6 +310,11 @@ static void golden_run(const struct engine *e, const struct golden *g, char hex[
 		{"cross_entropy", run_cross_entropy},
 		{"adamw", run_optimizer},
 		{"sgd", run_optimizer},
+		{"dropout", run_dropout},
+		{"layer_norm", run_layer_norm},
+		{"softmax", run_softmax},
+		{"binary", run_binary},
+		{"squared", run_squared},
 		{"philox", run_philox},
 		{"order", run_order},
 		{"cos_pi", run_cos_pi},
@@ -284,7 +388,7 @@ static void every_engine_gives_the_digests_of_the_exact_reference(void **state)
 	}
 	fclose(f);
 	assert_int_equal(wrong, 0);
-	assert_int_equal(cases, 81);
+	assert_int_equal(cases, 142);
 }
 
 int main(void)

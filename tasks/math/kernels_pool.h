@@ -7,9 +7,6 @@
 
 #define POOL_PLACES 256 /* kernel ≤ 16 */
 
-typedef int32_t vec_int __attribute__((vector_size(LANES * sizeof(int32_t))));
-typedef uint8_t vec_byte __attribute__((vector_size(LANES)));
-
 /* What exists of the windows at row i (or column i) of the results: places [first, end). */
 struct pool_span {
 	size_t first, end;
@@ -51,22 +48,6 @@ INLINE vec strided_load(const size_t stride, const float *from, size_t n, const 
 	for (size_t i = 0; i < n; i++)
 		v[i] = from[i * stride];
 	return v;
-}
-
-INLINE void floats_store(vec v, size_t lanes, float *to)
-{
-	if (lanes == LANES)
-		vec_store(to, v);
-	else
-		memcpy(to, &v, lanes * sizeof(*to));
-}
-
-INLINE void bytes_store(vec_byte v, size_t lanes, uint8_t *to)
-{
-	if (lanes == LANES)
-		memcpy(to, &v, sizeof(v));
-	else
-		memcpy(to, &v, lanes);
 }
 
 /* Windows at the same row of results, as far as they exist. */
@@ -166,23 +147,30 @@ INLINE void pool_row(const size_t kernel, const size_t stride, const struct wind
 	const float *x = plane + (ptrdiff_t)(i * stride * w->width) -
 			 (ptrdiff_t)((size_t)w->padding * w->width + w->padding);
 
-	pool_edge(w, rows, 0, inside.first, x, y, chosen);
+	if (inside.first > 0)
+		pool_edge(w, rows, 0, inside.first, x, y, chosen);
 	for (size_t j = inside.first; j < inside.end; j += LANES) {
 		size_t n = inside.end - j < LANES ? inside.end - j : LANES;
-		size_t lanes = rest - j < LANES ? n : LANES;
 		const float *from = x + rows.first * w->width + j * stride;
 		vec_int place;
 		vec value;
 
-		if (chosen != NULL) {
+		if (chosen != NULL)
 			value = max_vector(kernel, stride, &row, from, n, &place);
-			bytes_store(__builtin_convertvector(place, vec_byte), lanes, chosen + j);
-		} else {
+		else
 			value = mean_vector(kernel, stride, &row, from, n);
+		if (rest - j >= LANES) {
+			vec_store(y + j, value);
+			if (chosen != NULL)
+				bytes_store(chosen + j, place);
+			continue;
 		}
-		floats_store(value, lanes, y + j);
+		memcpy(y + j, &value, n * sizeof(*y));
+		for (size_t k = 0; chosen != NULL && k < n; k++)
+			chosen[j + k] = (uint8_t)place[k];
 	}
-	pool_edge(w, rows, inside.end, w->width_out, x, y, chosen);
+	if (inside.end < w->width_out)
+		pool_edge(w, rows, inside.end, w->width_out, x, y, chosen);
 }
 
 INLINE void pool(const size_t kernel, const size_t stride, size_t batch, const struct window *w,
@@ -220,30 +208,16 @@ static void average_pool(size_t batch, const struct window *w, const float *x, f
 		pool(w->kernel, w->stride, batch, w, x, y, NULL);
 }
 
-/* Row u of LANES windows of kernel and stride 2, or as many as there are lanes left. */
-INLINE void halves_backward(
-	size_t lanes, int32_t u, const uint8_t *chosen, const float *dy, float *dx)
+/* Row u of the next LANES windows of kernel and stride 2. */
+INLINE void halves_backward(int32_t u, const uint8_t *chosen, const float *dy, float *dx)
 {
-	vec_byte bytes = {0};
-	vec value = {0}, out[2];
-	vec_int place;
+	vec_int value = (vec_int)(vec_load(dy) + vec_splat(0.0f));
+	vec_int place = bytes_load(chosen) - 2 * u;
+	vec out[2] = {(vec)(value & (place == 0)), (vec)(value & (place == 1))};
 
-	if (lanes == LANES) {
-		memcpy(&bytes, chosen, sizeof(bytes));
-		value = vec_load(dy);
-	} else {
-		memcpy(&bytes, chosen, lanes);
-		memcpy(&value, dy, lanes * sizeof(*dy));
-	}
-	value += vec_splat(0.0f);
-	place = __builtin_convertvector(bytes, vec_int) - 2 * u;
-	out[0] = (vec)((vec_int)value & (place == 0));
-	out[1] = (vec)((vec_int)value & (place == 1));
 	vec_interleave(out);
-	if (lanes == LANES)
-		memcpy(dx, out, sizeof(out));
-	else
-		memcpy(dx, out, 2 * lanes * sizeof(*dx));
+	vec_store(dx, out[0]);
+	vec_store(dx + LANES, out[1]);
 }
 
 /* dx for kernel and stride 2 without border, where each element belongs to one window at most. Vectors
@@ -251,19 +225,21 @@ INLINE void halves_backward(
 static void max_pool_halves(
 	size_t planes, const struct window *w, const uint8_t *chosen, const float *dy, float *dx)
 {
-	const size_t cols = w->width_out, left = w->width - 2 * cols;
+	const size_t cols = w->width_out;
 	size_t rest = planes * w->height_out * cols;
 
 	for (; planes > 0; planes--) {
 		for (size_t i = 0; i < 2 * (size_t)w->height_out; i++, dx += w->width) {
-			for (size_t j = 0; j < cols; j += LANES) {
-				size_t lanes = cols - j;
+			size_t j = 0;
 
-				if (rest - j >= LANES)
-					lanes = LANES;
-				halves_backward(lanes, i % 2, chosen + j, dy + j, dx + 2 * j);
+			for (; j < cols && rest - j >= LANES; j += LANES)
+				halves_backward(i % 2, chosen + j, dy + j, dx + 2 * j);
+			for (; j < cols; j++) {
+				dx[2 * j] = chosen[j] == i % 2 * 2 ? 0.0f + dy[j] : 0.0f;
+				dx[2 * j + 1] = chosen[j] == i % 2 * 2 + 1 ? 0.0f + dy[j] : 0.0f;
 			}
-			memset(dx + 2 * cols, 0, left * sizeof(*dx));
+			if (2 * cols < w->width)
+				dx[2 * cols] = 0.0f;
 			if (i % 2 == 0)
 				continue;
 			chosen += cols;

@@ -28,16 +28,17 @@ _Static_assert(FLT_EVAL_METHOD == 0, "canonical arithmetic needs float operation
 #endif
 
 #if defined(__AVX512F__)
-#define LANES	     16
+#define LANES 16
 #elif defined(__AVX2__)
-#define LANES	     8
+#define LANES 8
 #elif defined(__ARM_NEON) && defined(__aarch64__)
-#define LANES	     4
+#define LANES 4
 #else
-#define LANES	     4
+#define LANES 4
 #endif
 
 typedef float vec __attribute__((vector_size(LANES * sizeof(float))));
+typedef int32_t vec_int __attribute__((vector_size(LANES * sizeof(int32_t))));
 
 INLINE uint32_t bits_of(float x)
 {
@@ -188,6 +189,40 @@ INLINE void vec_interleave(vec v[2])
 #else
 	v[0] = __builtin_shufflevector(a, b, 0, 4, 1, 5);
 	v[1] = __builtin_shufflevector(a, b, 2, 6, 3, 7);
+#endif
+}
+
+/* LANES bytes as integers, and back (values below 256). Compilers make poor code of the conversion. */
+INLINE vec_int bytes_load(const uint8_t *from)
+{
+#if defined(__AVX512F__)
+	return (vec_int)_mm512_cvtepu8_epi32(_mm_loadu_si128((const void *)from));
+#elif defined(__AVX2__)
+	return (vec_int)_mm256_cvtepu8_epi32(_mm_loadl_epi64((const void *)from));
+#else
+	vec_int v;
+
+	UNROLL
+	for (int i = 0; i < LANES; i++)
+		v[i] = from[i];
+	return v;
+#endif
+}
+
+INLINE void bytes_store(uint8_t *to, vec_int v)
+{
+#if defined(__AVX512F__)
+	_mm_storeu_si128((void *)to, _mm512_cvtepi32_epi8((__m512i)v));
+#elif defined(__AVX2__)
+	__m256i pairs = _mm256_packus_epi32((__m256i)v, (__m256i)v);
+	__m128i words = _mm_unpacklo_epi64(
+		_mm256_castsi256_si128(pairs), _mm256_extracti128_si256(pairs, 1));
+
+	_mm_storel_epi64((void *)to, _mm_packus_epi16(words, words));
+#else
+	UNROLL
+	for (int i = 0; i < LANES; i++)
+		to[i] = (uint8_t)v[i];
 #endif
 }
 

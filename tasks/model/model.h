@@ -1,72 +1,97 @@
-/* Models: the list of layers that a recipe describes, their parameters in one block, and the gradient
- * of the loss. logistic, mlp and char-mlp are one shape: an optional embedding, then linear layers with
- * an activation between them, then softmax cross-entropy (char-mlp after Bengio et al. 2003).
+/* Models: a list of layers laid over data, their parameters in one block, and the gradient of the loss.
  *
- * Parameters are named as the equivalent torch.nn.Sequential names them: 0.weight, 0.bias, 2.weight … */
+ * model_init computes every shape, offset and size once; a model never changes afterwards. What a layer
+ * of one type does stands in layer_*.c behind the table of layer.h. Activations of a batch lie in one
+ * arena whose size is known before any unit starts. */
 #ifndef TASKS_MODEL_MODEL_H
 #define TASKS_MODEL_MODEL_H
 
-#include "tasks/math/engine.h"
+#include "tasks/math/compute.h"
 #include "tasks/project/recipe.h"
 
-#define TENSORS_MAX (2 * (HIDDEN_LAYERS_MAX + 1) + 1)
+/* A sample between two layers: positions × width numbers. channels·height·width = width for an image. */
+struct shape {
+	uint32_t positions, width;
+	uint32_t channels, height, columns; /* 0, 0, 0: not an image */
+};
 
+#define TENSOR_DIMENSIONS 4
 struct tensor {
-	char name[24];
-	uint32_t shape[2]; /* (rows, cols); cols = 0: a vector of rows */
-	size_t offset;	   /* in floats, within the parameter block */
+	char name[LAYER_NAME_MAX + 8]; /* "transformer.h.0.ln_1.weight" */
+	uint32_t dimensions;
+	uint32_t shape[TENSOR_DIMENSIONS];
+	size_t offset; /* in floats, within the parameter block */
 	size_t count;
 };
 
-struct linear {
-	uint32_t inputs, outputs;
-	size_t weight, bias; /* offsets; weight is (outputs, inputs) */
+#define NO_PARAMETERS SIZE_MAX
+struct placed_layer {
+	const struct layer *spec; /* borrowed from the recipe */
+	struct shape in, out;
+	size_t weight, bias;  /* offsets in the parameter block; NO_PARAMETERS: none */
+	uint32_t partner;     /* branch and join: each other's index */
+	uint64_t dropout_lane;
 };
 
 struct model {
-	enum activation activation;
-	enum sample_kind kind;
-	uint32_t inputs;			 /* width of the first linear layer's input */
-	uint32_t context, embedding, vocabulary; /* char-mlp; else 0 */
-	uint32_t classes;
-	uint32_t linear_count;
-	struct linear linears[HIDDEN_LAYERS_MAX + 1];
+	const struct model_spec *spec; /* borrowed */
+	const struct dataset *data;    /* borrowed: kind, context, classes */
+	uint32_t layer_count;
+	struct placed_layer *layers; /* owned */
 	uint32_t tensor_count;
-	struct tensor tensors[TENSORS_MAX];
-	size_t parameters; /* floats in the block */
+	struct tensor *tensors; /* owned; in the order of the block */
+	size_t parameters;	/* floats in the block */
+	struct shape output;
+	uint32_t labels; /* per sample: the positions of the output */
 };
 
-/* Lays the model out. The recipe must have passed recipe_validate. Errors: TK_ELIMIT (too many
- * parameters). */
+/* Lays the model out over data. Borrows both; they must outlive it. Gives *m (model_close) only on
+ * success. This is also the check that layers fit together: every message names the layer by its index
+ * and name. Bounded in time and memory whatever spec says. Errors: TK_EINVAL, TK_ELIMIT (parameters,
+ * activations of a batch), TK_ENOMEM. */
 int model_init(struct model *m, const struct model_spec *spec, const struct dataset *data,
 	struct errmsg *msg) TK_CHECKED;
+void model_close(struct model *m);
 
-/* Initial parameters, PyTorch's defaults: linear weights and biases uniform in ±1/√inputs, embeddings
- * of mean 0 and variance 1; a function of the seed alone. parameters is (m->parameters). */
+/* Initial parameters: a function of the seed alone (NUMERICS.md). parameters is (m->parameters). */
 void model_initialize(const struct model *m, uint64_t seed, float *parameters);
 
 /* A batch of samples, ready for the first layer. */
 struct batch {
-	size_t rows;
-	const float *features;	/* dense: (rows, inputs); text: NULL */
+	size_t rows;		/* samples */
+	const float *features;	/* dense: (rows, features); text: NULL */
 	const uint32_t *tokens; /* text: (rows, context); dense: NULL */
-	const uint32_t *labels; /* (rows) */
+	const uint32_t *labels; /* (rows, m->labels); for LOSS_SQUARED_ERROR NULL */
+	const float *targets;	/* LOSS_SQUARED_ERROR: (rows); else NULL */
 };
 
-/* Activations and gradients for batches of up to rows_max. */
+/* Activations and gradients for batches of up to rows_max samples; training: with what the backward pass
+ * needs. NULL: out of memory. */
 struct model_work;
-struct model_work *model_work_new(const struct model *m, size_t rows_max); /* NULL: out of memory */
+struct model_work *model_work_new(const struct model *m, size_t rows_max, bool training);
 void model_work_free(struct model_work *w);
-size_t model_work_bytes(const struct model *m, size_t rows_max);
+size_t model_work_bytes(const struct model *m, size_t rows_max, bool training);
 
-/* The mean loss over the batch; gradient (m->parameters) is overwritten. */
-float model_gradient(const struct model *m, const struct engine *e, struct model_work *w,
-	const float *parameters, const struct batch *batch, float *gradient);
+/* The sum (not the mean) of the losses of all rows·labels of the batch by the rule of sums, and the
+ * gradient of their mean over `count` labels: overwritten, or added to when accumulate. count is
+ * rows·labels unless the batch is one of several parts of a step. step numbers the training steps of
+ * the whole run: dropout draws from (seed, step, element). */
+struct gradient_request {
+	const float *parameters;
+	struct batch batch;
+	size_t count;
+	bool accumulate;
+	uint64_t seed, step;
+	uint64_t first_row; /* of this batch within its step: dropout counts elements from there */
+};
+float model_gradient(const struct model *m, const struct compute *c, struct model_work *w,
+	const struct gradient_request *request, float *gradient);
 
-/* Losses (rows) and hits (rows) without gradients; logits_out (rows, classes) may be NULL. */
-void model_evaluate(const struct model *m, const struct engine *e, struct model_work *w,
+/* Losses (rows·labels) and hits (rows·labels) without gradients or dropout; outputs (rows, output
+ * positions·width) may be NULL. A regression's hits are 0. */
+void model_evaluate(const struct model *m, const struct compute *c, struct model_work *w,
 	const float *parameters, const struct batch *batch, float *losses, uint8_t *correct,
-	float *logits_out);
+	float *outputs);
 
 /* Floating-point operations of one training step on a batch of `rows`. */
 double model_step_flops(const struct model *m, size_t rows);

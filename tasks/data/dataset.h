@@ -24,6 +24,13 @@ enum sample_kind {
 	SAMPLE_TEXT = 3,
 };
 
+/* What a label is: a class (u32), or for regression a number (float32), standardised by its mean and
+ * deviation over the training part. */
+enum label_kind { LABEL_CLASS = 1, LABEL_NUMBER = 2 };
+
+/* What a token of a text is: a character of the vocabulary, or a byte (256 classes, no vocabulary). */
+enum token_kind { TOKEN_CHARACTER = 1, TOKEN_BYTE = 2 };
+
 /* Training or validation samples. samples = 0: there is no such part. */
 struct dataset_part {
 	uint64_t samples;
@@ -34,12 +41,16 @@ struct dataset_part {
 
 struct dataset {
 	enum sample_kind kind;
-	uint32_t features; /* dense: elements per sample; text: 0 */
-	uint32_t context;  /* text: tokens per window; dense: 0 */
-	uint32_t classes;  /* text: size of the vocabulary */
-	/* Text: class i is the code point vocabulary[i], ascending. Dense: NULL. Owned. */
+	uint32_t features;     /* dense: elements per sample; text: 0 */
+	uint32_t context;      /* text: tokens per window; dense: 0 */
+	uint32_t classes;      /* text: size of the vocabulary; LABEL_NUMBER: 0 */
+	enum token_kind token; /* text; else 0 */
+	enum label_kind label; /* LABEL_NUMBER only with dense data */
+	float target_mean,
+		target_deviation; /* LABEL_NUMBER: number = label·deviation + mean; else 0 */
+	/* Characters: class i is the code point vocabulary[i], ascending. Else NULL. Owned. */
 	uint32_t *vocabulary;
-	/* Dense: class i is called class_names[i], NUL-terminated UTF-8. Text: NULL. Owned. */
+	/* Dense with classes: class i is called class_names[i], NUL-terminated UTF-8. Else NULL. Owned. */
 	char (*class_names)[LABEL_BYTES_MAX];
 	struct dataset_part train;
 	struct dataset_part validation;
@@ -58,11 +69,13 @@ struct data_spec {
 	char validation_labels[DATA_PATH_MAX]; /* IDX, with validation_path */
 	double validation_fraction;	       /* 0 ≤ f < 1, without validation_path; 0: none */
 	enum data_header header;	       /* CSV */
-	char label[256];  /* CSV: "last", a column's name, or its index from 0 */
-	char missing[64]; /* CSV: the field that means missing; an empty field always does */
-	char delimiter;	  /* CSV: ',' unless said */
-	uint64_t seed;	  /* for the split */
-	uint32_t context; /* text: from the model */
+	char label[256];       /* CSV: "last", a column's name, or its index from 0 */
+	char missing[64];      /* CSV: the field that means missing; an empty field always does */
+	char delimiter;	       /* CSV: ',' unless said */
+	uint64_t seed;	       /* for the split */
+	uint32_t context;      /* text: from the model */
+	enum token_kind token; /* text */
+	enum label_kind task;  /* CSV: predict a class or a number */
 };
 
 /* Receives each shard as it is made, in order: the training shards, then the validation ones.

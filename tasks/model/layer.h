@@ -14,8 +14,8 @@ struct pass {
 	const struct placed_layer *layer;
 	const float *parameters; /* the whole block */
 	size_t samples;
-	bool training;	      /* false: no dropout, nothing has to be kept */
-	uint64_t seed, step;  /* dropout */
+	bool training;	     /* false: no dropout, nothing has to be kept */
+	uint64_t seed, step; /* dropout */
 	uint64_t first_row;
 	float *kept;
 	float *scratch;
@@ -35,9 +35,9 @@ struct layer_ops {
 	 * initial parameters. */
 	void (*tensors)(const struct placed_layer *p, struct tensor *weight, struct tensor *bias,
 		uint32_t *fan_in);
-	size_t (*kept_floats)(const struct placed_layer *p);			 /* per sample; NULL: 0 */
+	size_t (*kept_floats)(const struct placed_layer *p); /* per sample; NULL: 0 */
 	size_t (*scratch_floats)(const struct placed_layer *p, size_t samples); /* NULL: 0 */
-	double (*flops)(const struct placed_layer *p);				 /* forward, per sample */
+	double (*flops)(const struct placed_layer *p); /* forward, per sample */
 
 	void (*forward)(const struct pass *p, const float *x, float *y);
 	/* dx may be NULL: nobody below wants it. gradient is the whole block; the layer's own part is

@@ -28,8 +28,8 @@ struct tensor {
 struct placed_layer {
 	const struct layer *spec; /* borrowed from the recipe */
 	struct shape in, out;
-	size_t weight, bias;  /* offsets in the parameter block; NO_PARAMETERS: none */
-	uint32_t partner;     /* branch and join: each other's index */
+	size_t weight, bias; /* offsets in the parameter block; NO_PARAMETERS: none */
+	uint32_t partner;    /* branch and join: each other's index */
 	uint64_t dropout_lane;
 };
 

@@ -35,12 +35,12 @@
 /* What a layer does to its input. Each sample is a matrix (positions, width); an image has one position
  * and width = channels·height·width, in that order. NUMERICS.md has the formulas. */
 enum layer_type {
-	LAYER_EMBEDDING = 1,  /* first: tokens → (context, width) */
-	LAYER_POSITION = 2,   /* adds a learned vector to each position */
-	LAYER_FLATTEN = 3,    /* (positions, width) → (1, positions·width) */
-	LAYER_LINEAR = 4,     /* width = outputs */
-	LAYER_CONV2D = 5,     /* width = channels out; kernel, stride, padding */
-	LAYER_MAX_POOL = 6,   /* kernel, stride, padding */
+	LAYER_EMBEDDING = 1, /* first: tokens → (context, width) */
+	LAYER_POSITION = 2,  /* adds a learned vector to each position */
+	LAYER_FLATTEN = 3,   /* (positions, width) → (1, positions·width) */
+	LAYER_LINEAR = 4,    /* width = outputs */
+	LAYER_CONV2D = 5,    /* width = channels out; kernel, stride, padding */
+	LAYER_MAX_POOL = 6,  /* kernel, stride, padding */
 	LAYER_AVERAGE_POOL = 7,
 	LAYER_LAYER_NORM = 8, /* over the width */
 	LAYER_GROUP_NORM = 9, /* heads = groups of channels */
@@ -52,7 +52,7 @@ enum layer_type {
 	LAYER_DROPOUT = 15,   /* rate */
 	LAYER_ATTENTION = 16, /* causal, heads; in (positions, 3·width) = queries, keys, values */
 	LAYER_BRANCH = 17,    /* remembers its input … */
-	LAYER_JOIN = 18,      /* … which is added to this layer's: a residual connection; they nest */
+	LAYER_JOIN = 18, /* … which is added to this layer's: a residual connection; they nest */
 };
 #define LAYER_TYPE_LAST LAYER_JOIN
 
@@ -66,9 +66,10 @@ struct layer {
 	uint32_t width;
 	uint32_t heads;
 	uint32_t kernel, stride, padding;
-	uint32_t tied;	  /* linear: 1 + the index of the embedding whose weight it shares; 0: its own */
-	bool bias;	  /* linear, conv2d, norms */
-	float rate;	  /* dropout: 0 < rate < 1 */
+	uint32_t
+		tied; /* linear: 1 + the index of the embedding whose weight it shares; 0: its own */
+	bool bias;    /* linear, conv2d, norms */
+	float rate;   /* dropout: 0 < rate < 1 */
 	float init_scale; /* weights start with mean 0 and this deviation, biases at 0; 0: PyTorch's default */
 };
 
@@ -127,15 +128,15 @@ struct train_spec {
 	uint32_t warmup_steps;	   /* of every unit; default max(1, H/4) */
 	uint32_t run_warmup_steps; /* of the whole run's global steps rH + h; 0: none */
 	uint32_t batch_size;	   /* B */
-	uint32_t accumulate;	   /* a step's batch is worked through in this many parts; divides B */
-	uint32_t inner_steps;	   /* H */
-	uint32_t units_per_round;  /* W */
+	uint32_t accumulate;  /* a step's batch is worked through in this many parts; divides B */
+	uint32_t inner_steps; /* H */
+	uint32_t units_per_round; /* W */
 	uint32_t rounds;
 	uint32_t trace_every; /* steps between leaves of the trace: 1 … H */
 	enum compression compression;
 	enum outer_type outer;
-	float outer_learning_rate; /* gradient mode: 1 */
-	float outer_momentum;	   /* Nesterov */
+	float outer_learning_rate;					   /* gradient mode: 1 */
+	float outer_momentum;						   /* Nesterov */
 	float outer_beta1, outer_beta2, outer_epsilon, outer_weight_decay; /* AdamW */
 };
 
@@ -145,8 +146,9 @@ struct recipe {
 	uint64_t seed;
 	struct model_spec model; /* owned */
 	struct train_spec train;
-	struct digest initial; /* blob: θ_0 as float32 LE, from the owner's file; zero: from the seed */
-	struct dataset data;   /* owned */
+	struct digest
+		initial; /* blob: θ_0 as float32 LE, from the owner's file; zero: from the seed */
+	struct dataset data; /* owned */
 };
 
 /* Appends the recipe's canonical bytes. Errors: TK_ENOMEM. */

@@ -17,6 +17,7 @@
 #define CLASSES_MAX	65536u
 #define CONTEXT_MAX	4096u
 #define LABEL_BYTES_MAX 64u
+#define BYTE_CLASSES	256u /* of TOKEN_BYTE */
 
 enum sample_kind {
 	SAMPLE_F32 = 1,

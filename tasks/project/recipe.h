@@ -13,6 +13,7 @@
 #define WIDTH_MAX	    65536u
 #define HEADS_MAX	    256u
 #define WINDOW_MAX	    64u /* side of a convolution's or pool's kernel; also stride and padding */
+#define MAX_POOL_KERNEL_MAX 16u /* a place within the window is one byte */
 #define ROUNDS_MAX	    1000000u
 #define UNITS_PER_ROUND_MAX 4096u
 #define INNER_STEPS_MAX	    100000u
@@ -31,6 +32,10 @@
 #define EPSILON_MAX	  1.0
 #define WEIGHT_DECAY_MAX  100.0
 #define CLIP_MAX	  1e6
+#define DROPOUT_MIN	  1e-6
+#define DROPOUT_MAX	  0.999
+#define INIT_SCALE_MIN	  1e-9
+#define INIT_SCALE_MAX	  1e3
 
 /* What a layer does to its input. Each sample is a matrix (positions, width); an image has one position
  * and width = channels·height·width, in that order. NUMERICS.md has the formulas. */
@@ -60,8 +65,9 @@ enum layer_type {
 struct layer {
 	enum layer_type type;
 	/* Of its tensors, NAME.weight and NAME.bias, as PyTorch's state_dict of the equivalent module has
-	 * them (a name that ends in '_' is joined without the dot: in_proj_ → in_proj_weight); empty when
-	 * it has none. [A-Za-z0-9_.]. */
+	 * them (a name that ends in '_' is joined without the dot: in_proj_ → in_proj_weight); empty for
+	 * types that have none. A tied layer keeps its name: its weight goes by both in PyTorch's files.
+	 * [A-Za-z0-9_.], without empty parts between dots. */
 	char name[LAYER_NAME_MAX];
 	uint32_t width;
 	uint32_t heads;
@@ -69,7 +75,7 @@ struct layer {
 	uint32_t
 		tied; /* linear: 1 + the index of the embedding whose weight it shares; 0: its own */
 	bool bias;    /* linear, conv2d, norms */
-	float rate;   /* dropout: 0 < rate < 1 */
+	float rate;   /* dropout */
 	float init_scale; /* weights start with mean 0 and this deviation, biases at 0; 0: PyTorch's default */
 };
 
@@ -112,8 +118,9 @@ enum compression {
 
 struct train_spec {
 	/* local: a unit takes inner_steps steps of its optimizer. gradient: it returns the mean gradient of
-	 * inner_steps micro-batches at θ_r; the inner optimizer's fields are then unused, the learning rate
-	 * and schedule drive the outer optimizer, one step a round. */
+	 * inner_steps micro-batches at θ_r; the inner optimizer's fields (optimizer, inner_state, betas,
+	 * epsilon, momentum, nesterov, weight_decay, warmup_steps) are then unused, the learning rate and
+	 * schedule drive the outer optimizer, one step a round. */
 	enum train_mode mode;
 	enum optimizer_type optimizer;
 	enum inner_state inner_state;
@@ -123,11 +130,12 @@ struct train_spec {
 	float momentum;		     /* SGD */
 	bool nesterov;		     /* SGD with momentum */
 	float weight_decay;
-	float clip; /* global norm; 0: off */
+	float clip; /* global norm of a step's gradient (gradient mode: of the round's); 0: off */
 	enum schedule_type schedule;
-	uint32_t warmup_steps;	   /* of every unit; default max(1, H/4) */
-	uint32_t run_warmup_steps; /* of the whole run's global steps rH + h; 0: none */
-	uint32_t batch_size;	   /* B */
+	uint32_t warmup_steps; /* of every unit; default max(1, H/4) */
+	uint32_t
+		run_warmup_steps; /* of the run's global steps rH + h (gradient mode: r); 0: none */
+	uint32_t batch_size;	  /* B */
 	uint32_t accumulate;  /* a step's batch is worked through in this many parts; divides B */
 	uint32_t inner_steps; /* H */
 	uint32_t units_per_round; /* W */
@@ -158,14 +166,20 @@ int recipe_encode(const struct recipe *r, struct bytes *out, struct errmsg *msg)
  * Errors: TK_EPROTO, TK_ELIMIT, TK_EUNSUPPORTED (another version of NUMERICS), TK_ENOMEM. */
 int recipe_decode(struct recipe *out, struct span in, struct errmsg *msg) TK_CHECKED;
 
-/* Checks that the parts fit together (model against data, limits, sizes that do not overflow).
- * Settings that the chosen type does not use must be 0 (an activation: relu), so that equal training
- * has equal bytes. Used on what owners write and on what the network sends.
- * Errors: TK_EINVAL, TK_ELIMIT. */
+/* Checks that the parts fit together (model against data, limits, sizes that do not overflow): what
+ * passes can be laid out by model_init. Settings that the chosen type does not use must be 0, so that
+ * equal training has equal bytes. Used on what owners write and on what the network sends.
+ * Errors: TK_EINVAL, TK_ELIMIT, TK_ENOMEM. */
 int recipe_validate(const struct recipe *r, struct errmsg *msg) TK_CHECKED;
 
 /* True for [a-z0-9][a-z0-9._-]{0,62}: a name that is safe as a file's name and on a terminal. */
 bool project_name_valid(const char *name);
+
+/* How wide the last layer must be for the loss: the classes, or 1. */
+uint32_t model_outputs(enum loss_type loss, const struct dataset *data);
+
+/* True when a layer looks at its input as an image; else model_spec.image is 0, 0, 0. */
+bool model_uses_image(const struct model_spec *m);
 
 void model_spec_close(struct model_spec *m);
 void recipe_close(struct recipe *r);

@@ -1,14 +1,19 @@
 /* The recipe's canonical bytes (MessagePack; one array for each struct, fields in the struct's order):
  *
- *   [1, numerics, name, seed, model, train, data]
- *   model = [type, activation, embedding, [width…]]
- *   train = [optimizer, learning_rate, beta1, beta2, epsilon, momentum, weight_decay, clip, schedule,
- *            warmup_steps, batch_size, inner_steps, units_per_round, rounds, compression, outer,
- *            outer_learning_rate, outer_momentum]
- *   data  = [kind, features, context, [code point…] or [class name…], part, part]
+ *   [2, numerics, name, seed, model, train, initial, data]
+ *   model = [type, loss, [channels, height, width], [layer…]]
+ *   layer = [type, name, width, heads, kernel, stride, padding, tied, bias, rate, init_scale]
+ *   train = [mode, optimizer, inner_state, learning_rate, learning_rate_end, beta1, beta2, epsilon,
+ *            momentum, nesterov, weight_decay, clip, schedule, warmup_steps, run_warmup_steps, batch_size,
+ *            accumulate, inner_steps, units_per_round, rounds, trace_every, compression, outer,
+ *            outer_learning_rate, outer_momentum, outer_beta1, outer_beta2, outer_epsilon,
+ *            outer_weight_decay]
+ *   data  = [kind, features, context, token, label, target_mean, target_deviation,
+ *            [code point…] or [class name…] or [], part, part]
  *   part  = [samples, shard_samples, digests as one bin]
  *
- * Reals are float32. A recipe has exactly one encoding: what decodes but encodes otherwise is refused. */
+ * Reals are float32. The list of classes is empty for bytes, which have 256, and for numbers, which have
+ * none. A recipe has exactly one encoding: what decodes but encodes otherwise is refused. */
 #include "tasks/project/recipe.h"
 
 #include <string.h>
@@ -18,45 +23,80 @@
 #include "tasks/base/pack.h"
 #include "tasks/math/engine.h"
 
-#define RECIPE_FORMAT 1u
-#define RECIPE_FIELDS 7u
+#define RECIPE_FORMAT 2u
+#define RECIPE_FIELDS 8u
 #define MODEL_FIELDS  4u
-#define TRAIN_FIELDS  18u
-#define DATA_FIELDS   6u
+#define LAYER_FIELDS  11u
+#define TRAIN_FIELDS  29u
+#define DATA_FIELDS   10u
 #define PART_FIELDS   3u
+
+static void pack_layer(struct packer *p, const struct layer *l)
+{
+	pack_array(p, LAYER_FIELDS);
+	pack_u64(p, l->type);
+	pack_text(p, l->name);
+	pack_u64(p, l->width);
+	pack_u64(p, l->heads);
+	pack_u64(p, l->kernel);
+	pack_u64(p, l->stride);
+	pack_u64(p, l->padding);
+	pack_u64(p, l->tied);
+	pack_bool(p, l->bias);
+	pack_f32(p, l->rate);
+	pack_f32(p, l->init_scale);
+}
 
 static void pack_model(struct packer *p, const struct model_spec *m)
 {
 	pack_array(p, MODEL_FIELDS);
 	pack_u64(p, m->type);
-	pack_u64(p, m->activation);
-	pack_u64(p, m->embedding);
-	pack_array(p, m->hidden_count);
-	for (uint32_t i = 0; i < m->hidden_count; i++)
-		pack_u64(p, m->hidden[i]);
+	pack_u64(p, m->loss);
+	pack_array(p, 3);
+	for (uint32_t i = 0; i < 3; i++)
+		pack_u64(p, m->image[i]);
+	pack_array(p, m->layer_count);
+	for (uint32_t i = 0; i < m->layer_count; i++)
+		pack_layer(p, &m->layers[i]);
+}
+
+static void pack_outer(struct packer *p, const struct train_spec *t)
+{
+	pack_u64(p, t->outer);
+	pack_f32(p, t->outer_learning_rate);
+	pack_f32(p, t->outer_momentum);
+	pack_f32(p, t->outer_beta1);
+	pack_f32(p, t->outer_beta2);
+	pack_f32(p, t->outer_epsilon);
+	pack_f32(p, t->outer_weight_decay);
 }
 
 static void pack_train(struct packer *p, const struct train_spec *t)
 {
 	pack_array(p, TRAIN_FIELDS);
+	pack_u64(p, t->mode);
 	pack_u64(p, t->optimizer);
+	pack_u64(p, t->inner_state);
 	pack_f32(p, t->learning_rate);
+	pack_f32(p, t->learning_rate_end);
 	pack_f32(p, t->beta1);
 	pack_f32(p, t->beta2);
 	pack_f32(p, t->epsilon);
 	pack_f32(p, t->momentum);
+	pack_bool(p, t->nesterov);
 	pack_f32(p, t->weight_decay);
 	pack_f32(p, t->clip);
 	pack_u64(p, t->schedule);
 	pack_u64(p, t->warmup_steps);
+	pack_u64(p, t->run_warmup_steps);
 	pack_u64(p, t->batch_size);
+	pack_u64(p, t->accumulate);
 	pack_u64(p, t->inner_steps);
 	pack_u64(p, t->units_per_round);
 	pack_u64(p, t->rounds);
+	pack_u64(p, t->trace_every);
 	pack_u64(p, t->compression);
-	pack_u64(p, t->outer);
-	pack_f32(p, t->outer_learning_rate);
-	pack_f32(p, t->outer_momentum);
+	pack_outer(p, t);
 }
 
 static void pack_part(struct packer *p, const struct dataset_part *part)
@@ -67,14 +107,26 @@ static void pack_part(struct packer *p, const struct dataset_part *part)
 	pack_bin(p, part->digests, (size_t)part->shards * DIGEST_BYTES);
 }
 
+/* How many classes the recipe lists: bytes need no list, numbers have no classes. */
+static uint32_t listed_classes(const struct dataset *d)
+{
+	return d->token == TOKEN_BYTE || d->label == LABEL_NUMBER ? 0 : d->classes;
+}
+
 static void pack_data(struct packer *p, const struct dataset *d)
 {
+	uint32_t listed = listed_classes(d);
+
 	pack_array(p, DATA_FIELDS);
 	pack_u64(p, d->kind);
 	pack_u64(p, d->features);
 	pack_u64(p, d->context);
-	pack_array(p, d->classes);
-	for (uint32_t i = 0; i < d->classes; i++) {
+	pack_u64(p, d->token);
+	pack_u64(p, d->label);
+	pack_f32(p, d->target_mean);
+	pack_f32(p, d->target_deviation);
+	pack_array(p, listed);
+	for (uint32_t i = 0; i < listed; i++) {
 		if (d->kind == SAMPLE_TEXT)
 			pack_u64(p, d->vocabulary[i]);
 		else
@@ -97,6 +149,7 @@ int recipe_encode(const struct recipe *r, struct bytes *out, struct errmsg *msg)
 	pack_u64(&p, r->seed);
 	pack_model(&p, &r->model);
 	pack_train(&p, &r->train);
+	pack_digest(&p, &r->initial);
 	pack_data(&p, &r->data);
 	if (pack_end(&p) == TK_OK)
 		return TK_OK;
@@ -110,59 +163,107 @@ static void read_tuple(struct mp_reader *in, const char *field, uint32_t n)
 	mp_array(in, field, n, n);
 }
 
-static void read_model(struct mp_reader *in, struct model_spec *m)
+static void read_layer(struct mp_reader *in, struct layer *l)
 {
+	read_tuple(in, "layer", LAYER_FIELDS);
+	l->type = mp_u32(in, "layer.type", LAYER_EMBEDDING, LAYER_TYPE_LAST);
+	mp_text(in, "layer.name", l->name, sizeof(l->name));
+	l->width = mp_u32(in, "layer.width", 0, WIDTH_MAX);
+	l->heads = mp_u32(in, "layer.heads", 0, HEADS_MAX);
+	l->kernel = mp_u32(in, "layer.kernel", 0, WINDOW_MAX);
+	l->stride = mp_u32(in, "layer.stride", 0, WINDOW_MAX);
+	l->padding = mp_u32(in, "layer.padding", 0, WINDOW_MAX);
+	l->tied = mp_u32(in, "layer.tied", 0, LAYERS_MAX);
+	l->bias = mp_bool(in, "layer.bias");
+	l->rate = mp_f32(in, "layer.rate");
+	l->init_scale = mp_f32(in, "layer.init_scale");
+}
+
+/* mp_array bounds the count by the bytes at hand, of which a layer takes at least 19. */
+static int read_model(struct mp_reader *in, struct model_spec *m)
+{
+	uint32_t count;
+
 	read_tuple(in, "model", MODEL_FIELDS);
-	m->type = mp_u32(in, "model.type", MODEL_LOGISTIC, MODEL_CHAR_MLP);
-	m->activation = mp_u32(in, "model.activation", ACTIVATION_RELU, ACTIVATION_TANH);
-	m->embedding = mp_u32(in, "model.embedding", 0, EMBEDDING_MAX);
-	m->hidden_count = mp_array(in, "model.hidden", 0, HIDDEN_LAYERS_MAX);
-	for (uint32_t i = 0; i < m->hidden_count; i++)
-		m->hidden[i] = mp_u32(in, "model.hidden", 1, HIDDEN_WIDTH_MAX);
+	m->type = mp_u32(in, "model.type", MODEL_LOGISTIC, MODEL_LAYERS);
+	m->loss = mp_u32(in, "model.loss", LOSS_CROSS_ENTROPY, LOSS_SQUARED_ERROR);
+	read_tuple(in, "model.image", 3);
+	for (uint32_t i = 0; i < 3; i++)
+		m->image[i] = mp_u32(in, "model.image", 0, FEATURES_MAX);
+	count = mp_array(in, "model.layers", 1, LAYERS_MAX);
+	if (in->error != TK_OK)
+		return TK_OK; /* mp_end reports it */
+	m->layers = mem_calloc(count, sizeof(*m->layers));
+	if (m->layers == NULL)
+		return TK_ENOMEM;
+	m->layer_count = count;
+	for (uint32_t i = 0; i < count; i++)
+		read_layer(in, &m->layers[i]);
+	return TK_OK;
+}
+
+static void read_outer(struct mp_reader *in, struct train_spec *t)
+{
+	t->outer = mp_u32(in, "train.outer.optimizer", OUTER_SGD, OUTER_ADAMW);
+	t->outer_learning_rate = mp_f32(in, "train.outer.learning_rate");
+	t->outer_momentum = mp_f32(in, "train.outer.momentum");
+	t->outer_beta1 = mp_f32(in, "train.outer.beta1");
+	t->outer_beta2 = mp_f32(in, "train.outer.beta2");
+	t->outer_epsilon = mp_f32(in, "train.outer.epsilon");
+	t->outer_weight_decay = mp_f32(in, "train.outer.weight_decay");
 }
 
 static void read_train(struct mp_reader *in, struct train_spec *t)
 {
 	read_tuple(in, "train", TRAIN_FIELDS);
-	t->optimizer = mp_u32(in, "train.optimizer", OPTIMIZER_SGD, OPTIMIZER_ADAMW);
+	t->mode = mp_u32(in, "train.mode", MODE_LOCAL, MODE_GRADIENT);
+	t->optimizer = mp_u32(in, "train.optimizer", 0, OPTIMIZER_ADAMW);
+	t->inner_state = mp_u32(in, "train.inner_state", 0, INNER_AVERAGE);
 	t->learning_rate = mp_f32(in, "train.learning_rate");
+	t->learning_rate_end = mp_f32(in, "train.learning_rate_end");
 	t->beta1 = mp_f32(in, "train.beta1");
 	t->beta2 = mp_f32(in, "train.beta2");
 	t->epsilon = mp_f32(in, "train.epsilon");
 	t->momentum = mp_f32(in, "train.momentum");
+	t->nesterov = mp_bool(in, "train.nesterov");
 	t->weight_decay = mp_f32(in, "train.weight_decay");
 	t->clip = mp_f32(in, "train.clip");
-	t->schedule = mp_u32(in, "train.schedule", SCHEDULE_CONSTANT, SCHEDULE_COSINE);
+	t->schedule = mp_u32(in, "train.schedule", SCHEDULE_CONSTANT, SCHEDULE_LINEAR);
 	t->warmup_steps = mp_u32(in, "train.warmup_steps", 0, INNER_STEPS_MAX);
+	t->run_warmup_steps = mp_u32(in, "train.run_warmup_steps", 0, UINT32_MAX);
 	t->batch_size = mp_u32(in, "train.batch_size", 1, BATCH_MAX);
+	t->accumulate = mp_u32(in, "train.accumulate", 1, ACCUMULATE_MAX);
 	t->inner_steps = mp_u32(in, "train.inner_steps", 1, INNER_STEPS_MAX);
 	t->units_per_round = mp_u32(in, "train.units_per_round", 1, UNITS_PER_ROUND_MAX);
 	t->rounds = mp_u32(in, "train.rounds", 1, ROUNDS_MAX);
-	t->compression = mp_u32(in, "train.compression", COMPRESSION_NONE, COMPRESSION_INT8);
-	t->outer = mp_u32(in, "train.outer.optimizer", OUTER_SGD, OUTER_NESTEROV);
-	t->outer_learning_rate = mp_f32(in, "train.outer.learning_rate");
-	t->outer_momentum = mp_f32(in, "train.outer.momentum");
+	t->trace_every = mp_u32(in, "train.trace_every", 1, INNER_STEPS_MAX);
+	t->compression = mp_u32(in, "train.compression", COMPRESSION_NONE, COMPRESSION_SPARSELOCO);
+	read_outer(in, t);
 }
 
 /* The code points or the names of the classes; mp_array bounds the count by the bytes at hand, so a
  * name's slot of LABEL_BYTES_MAX answers for at least one byte that has arrived. */
 static int read_classes(struct mp_reader *in, struct dataset *d)
 {
-	d->classes = mp_array(in, "data.classes", 2, CLASSES_MAX);
+	uint32_t count = mp_array(in, "data.classes", 0, CLASSES_MAX);
+
 	if (in->error != TK_OK)
 		return TK_OK; /* mp_end reports it */
+	d->classes = d->token == TOKEN_BYTE && count == 0 ? BYTE_CLASSES : count;
+	if (count == 0)
+		return TK_OK;
 	if (d->kind == SAMPLE_TEXT) {
-		d->vocabulary = mem_calloc(d->classes, sizeof(*d->vocabulary));
+		d->vocabulary = mem_calloc(count, sizeof(*d->vocabulary));
 		if (d->vocabulary == NULL)
 			return TK_ENOMEM;
-		for (uint32_t i = 0; i < d->classes; i++)
+		for (uint32_t i = 0; i < count; i++)
 			d->vocabulary[i] = mp_u32(in, "data.vocabulary", 0, 0x10ffff);
 		return TK_OK;
 	}
-	d->class_names = mem_calloc(d->classes, sizeof(*d->class_names));
+	d->class_names = mem_calloc(count, sizeof(*d->class_names));
 	if (d->class_names == NULL)
 		return TK_ENOMEM;
-	for (uint32_t i = 0; i < d->classes; i++)
+	for (uint32_t i = 0; i < count; i++)
 		mp_text(in, "data.class_names", d->class_names[i], LABEL_BYTES_MAX);
 	return TK_OK;
 }
@@ -191,6 +292,10 @@ static int read_data(struct mp_reader *in, struct dataset *d)
 	d->kind = mp_u32(in, "data.kind", SAMPLE_F32, SAMPLE_TEXT);
 	d->features = mp_u32(in, "data.features", 0, FEATURES_MAX);
 	d->context = mp_u32(in, "data.context", 0, CONTEXT_MAX);
+	d->token = mp_u32(in, "data.token", 0, TOKEN_BYTE);
+	d->label = mp_u32(in, "data.label", LABEL_CLASS, LABEL_NUMBER);
+	d->target_mean = mp_f32(in, "data.target_mean");
+	d->target_deviation = mp_f32(in, "data.target_deviation");
 	rc = read_classes(in, d);
 	if (rc == TK_OK)
 		rc = read_part(in, "data.train", &d->train);
@@ -219,9 +324,12 @@ static int read_recipe(struct recipe *r, struct span bytes, struct errmsg *msg)
 			r->numerics, NUMERICS_VERSION);
 	mp_text(&in, "name", r->name, sizeof(r->name));
 	r->seed = mp_u64(&in, "seed", 0, UINT64_MAX);
-	read_model(&in, &r->model);
-	read_train(&in, &r->train);
-	rc = read_data(&in, &r->data);
+	rc = read_model(&in, &r->model);
+	if (rc == TK_OK) {
+		read_train(&in, &r->train);
+		mp_digest(&in, "initial", &r->initial);
+		rc = read_data(&in, &r->data);
+	}
 	if (rc != TK_OK)
 		return errmsg_set(msg, rc, "not enough memory to read a recipe");
 	rc = mp_end(&in, msg);

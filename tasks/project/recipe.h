@@ -175,9 +175,6 @@ int recipe_validate(const struct recipe *r, struct errmsg *msg) TK_CHECKED;
 /* True for [a-z0-9][a-z0-9._-]{0,62}: a name that is safe as a file's name and on a terminal. */
 bool project_name_valid(const char *name);
 
-/* How wide the last layer must be for the loss: the classes, or 1. */
-uint32_t model_outputs(enum loss_type loss, const struct dataset *data);
-
 /* True when a layer looks at its input as an image; else model_spec.image is 0, 0, 0. */
 bool model_uses_image(const struct model_spec *m);
 

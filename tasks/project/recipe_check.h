@@ -10,8 +10,7 @@ int check_u32(
 /* The same; NaN and −0 are outside all limits. */
 int check_f32(const char *field, float v, double min, double max, struct errmsg *msg) TK_CHECKED;
 
-/* The layers one by one, the loss against the data, and that model_init can lay it all out for batches
- * of `rows`. Errors: TK_EINVAL, TK_ELIMIT, TK_ENOMEM. */
+/* The layers one by one, that model_init can lay them out, and that a batch of `rows` has room. Errors: TK_EINVAL, TK_ELIMIT, TK_ENOMEM. */
 int check_model(const struct model_spec *m, const struct dataset *d, uint32_t rows,
 	struct errmsg *msg) TK_CHECKED;
 

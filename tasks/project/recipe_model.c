@@ -1,12 +1,12 @@
-/* What makes a recipe's model sound: every field of every layer within its limits, unused ones 0, names
- * that PyTorch could have given, residual connections that nest, a loss that fits the data. How shapes
- * follow from each other is model_init's matter, which is asked last. */
+/* What makes a recipe's model sound: every field of every layer within its limits, unused ones 0, and
+ * names that PyTorch could have given. How layers follow from each other and end in what the loss wants
+ * is model_init's matter, which is asked last. */
 #include "tasks/project/recipe_check.h"
 
 #include <string.h>
 
 #include "tasks/base/mem.h"
-#include "tasks/model/model.h"
+#include "tasks/model/layer.h"
 
 #define NAME_LETTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_."
 
@@ -35,10 +35,15 @@ static const unsigned layer_uses[LAYER_TYPE_LAST + 1] = {
 	[LAYER_ATTENTION] = USES_HEADS,
 };
 
-static int layer_fault(const struct model_spec *m, uint32_t i, const char *what, struct errmsg *msg)
+/* Puts the layer's place, type and name before what the message says; as model_init does. */
+static int layer_prefix(const struct model_spec *m, uint32_t i, int rc, struct errmsg *msg)
 {
-	return errmsg_set(msg, TK_EINVAL, "layer %u (%.*s): %s", i, (int)LAYER_NAME_MAX - 1,
-		m->layers[i].name[0] != '\0' ? m->layers[i].name : "unnamed", what);
+	const struct layer *l = &m->layers[i];
+	const char *type = layer_ops_of(l->type)->name;
+
+	if (l->name[0] == '\0')
+		return errmsg_prefix(msg, rc, "layer %u (%s)", i, type);
+	return errmsg_prefix(msg, rc, "layer %u (%s \"%s\")", i, type, l->name);
 }
 
 static bool name_valid(const char *name)
@@ -53,17 +58,15 @@ static int check_name(const struct model_spec *m, uint32_t i, struct errmsg *msg
 {
 	const struct layer *l = &m->layers[i];
 
-	if (memchr(l->name, '\0', sizeof(l->name)) == NULL)
-		return errmsg_set(msg, TK_EINVAL, "layer %u has a name without an end", i);
 	if ((layer_uses[l->type] & HAS_NAME) == 0)
 		return l->name[0] == '\0' ? TK_OK
-					  : layer_fault(m, i, "has no tensors to name", msg);
+					  : errmsg_set(msg, TK_EINVAL, "it has no tensors to name");
 	if (!name_valid(l->name))
 		return errmsg_set(msg, TK_EINVAL,
-			"layer %u needs a name of a-z, A-Z, 0-9, '_' and single dots within", i);
+			"it needs a name of a-z, A-Z, 0-9, '_' and single dots within");
 	for (uint32_t j = 0; j < i; j++)
 		if (strcmp(m->layers[j].name, l->name) == 0)
-			return layer_fault(m, i, "another layer has this name", msg);
+			return errmsg_set(msg, TK_EINVAL, "layer %u has this name already", j);
 	return TK_OK;
 }
 
@@ -83,23 +86,15 @@ static int check_window(const struct layer *l, struct errmsg *msg)
 	return rc;
 }
 
-static int check_tied(const struct model_spec *m, uint32_t i, struct errmsg *msg)
+static int check_tied(const struct layer *l, struct errmsg *msg)
 {
-	const struct layer *l = &m->layers[i];
-
 	if (l->tied == 0)
 		return TK_OK;
-	if ((layer_uses[l->type] & USES_TIED) == 0 || l->tied > i ||
-		m->layers[l->tied - 1].type != LAYER_EMBEDDING)
-		return layer_fault(m, i,
-			"only a linear layer shares a weight, and only that of an "
-			"embedding before it",
-			msg);
+	if ((layer_uses[l->type] & USES_TIED) == 0)
+		return errmsg_set(msg, TK_EINVAL, "only a linear layer shares a weight");
 	if (l->init_scale != 0 && !l->bias)
-		return layer_fault(m, i,
-			"its weight is begun by the embedding: init_scale is not "
-			"used",
-			msg);
+		return errmsg_set(msg, TK_EINVAL,
+			"its weight is begun by the embedding: init_scale must be 0");
 	return TK_OK;
 }
 
@@ -128,47 +123,22 @@ static int check_fields(const struct layer *l, struct errmsg *msg)
 	return rc;
 }
 
-static int check_layer(
-	const struct model_spec *m, const struct dataset *d, uint32_t i, struct errmsg *msg)
+static int check_layer(const struct model_spec *m, uint32_t i, struct errmsg *msg)
 {
 	const struct layer *l = &m->layers[i];
-	bool embeds = d->kind == SAMPLE_TEXT && i == 0;
 	int rc;
 
 	if ((int)l->type < LAYER_EMBEDDING || l->type > LAYER_TYPE_LAST)
 		return errmsg_set(
 			msg, TK_EINVAL, "layer %u has the unknown type %d", i, (int)l->type);
+	if (memchr(l->name, '\0', sizeof(l->name)) == NULL)
+		return errmsg_set(msg, TK_EINVAL, "layer %u has a name without an end", i);
 	rc = check_name(m, i, msg);
-	if (rc == TK_OK) {
+	if (rc == TK_OK)
 		rc = check_fields(l, msg);
-		if (rc != TK_OK)
-			return errmsg_prefix(msg, rc, "layer %u (%s)", i, l->name);
-		rc = check_tied(m, i, msg);
-	}
-	if (rc == TK_OK && embeds != (l->type == LAYER_EMBEDDING))
-		rc = layer_fault(m, i,
-			embeds ? "a model of text must begin with an embedding"
-			       : "an embedding can only be the first layer of a model of text",
-			msg);
-	return rc;
-}
-
-static int check_residuals(const struct model_spec *m, struct errmsg *msg)
-{
-	uint32_t depth = 0;
-
-	for (uint32_t i = 0; i < m->layer_count; i++) {
-		if (m->layers[i].type == LAYER_BRANCH && ++depth > RESIDUAL_DEPTH_MAX)
-			return errmsg_set(msg, TK_ELIMIT,
-				"layer %u: residual connections nest deeper than %u", i,
-				RESIDUAL_DEPTH_MAX);
-		if (m->layers[i].type == LAYER_JOIN && depth-- == 0)
-			return errmsg_set(
-				msg, TK_EINVAL, "layer %u joins a branch that never began", i);
-	}
-	if (depth != 0)
-		return errmsg_set(msg, TK_EINVAL, "%u branches are never joined", depth);
-	return TK_OK;
+	if (rc == TK_OK)
+		rc = check_tied(l, msg);
+	return rc == TK_OK ? TK_OK : layer_prefix(m, i, rc, msg);
 }
 
 bool model_uses_image(const struct model_spec *m)
@@ -181,82 +151,11 @@ bool model_uses_image(const struct model_spec *m)
 	return false;
 }
 
-static int check_image(const struct model_spec *m, const struct dataset *d, struct errmsg *msg)
-{
-	uint64_t size = 1;
-
-	if (m->image[0] == 0 && m->image[1] == 0 && m->image[2] == 0)
-		return TK_OK;
-	if (!model_uses_image(m))
-		return errmsg_set(msg, TK_EINVAL,
-			"no layer looks at an image: the model's image must be 0, 0, 0");
-	for (int i = 0; i < 3; i++)
-		size *= m->image[i] <= FEATURES_MAX ? m->image[i] : FEATURES_MAX + 1ull;
-	if (d->kind == SAMPLE_TEXT || size != d->features)
-		return errmsg_set(msg, TK_EINVAL,
-			"an image of %u × %u × %u has not as many numbers as a sample, which has "
-			"%u",
-			m->image[0], m->image[1], m->image[2], d->features);
-	return TK_OK;
-}
-
-static int check_loss(const struct model_spec *m, const struct dataset *d, struct errmsg *msg)
-{
-	bool number = d->label == LABEL_NUMBER;
-
-	if ((int)m->loss < LOSS_CROSS_ENTROPY || m->loss > LOSS_SQUARED_ERROR)
-		return errmsg_set(msg, TK_EINVAL, "model.loss %d is unknown", (int)m->loss);
-	if (number != (m->loss == LOSS_SQUARED_ERROR))
-		return errmsg_set(msg, TK_EINVAL,
-			number ? "the labels are numbers, which want model.loss: squared_error"
-			       : "model.loss: squared_error wants labels that are numbers, but "
-				 "these are classes; use cross_entropy, or data.predict: number");
-	if (m->loss == LOSS_BINARY_CROSS_ENTROPY && (d->classes != 2 || d->kind == SAMPLE_TEXT))
-		return errmsg_set(msg, TK_EINVAL,
-			"model.loss: binary_cross_entropy tells two classes of a table or of "
-			"images apart, but the data have %u; use cross_entropy",
-			d->classes);
-	return TK_OK;
-}
-
-uint32_t model_outputs(enum loss_type loss, const struct dataset *d)
-{
-	return loss == LOSS_CROSS_ENTROPY ? d->classes : 1;
-}
-
-/* What the laid-out model ends in, and what a batch of it takes. */
-static int check_laid_out(const struct model *m, uint32_t rows, struct errmsg *msg)
-{
-	uint32_t outputs = model_outputs(m->spec->loss, m->data);
-	bool text = m->data->kind == SAMPLE_TEXT;
-	uint64_t floats = text ? m->data->context : m->data->features;
-
-	if (m->output.width != outputs ||
-		(m->output.positions != 1 && (!text || m->output.positions != m->data->context)))
-		return errmsg_set(msg, TK_EINVAL,
-			"the last layer gives %u × %u numbers where the loss wants %u for each "
-			"sample or token; end with a linear layer of that width",
-			m->output.positions, m->output.width, outputs);
-	for (uint32_t i = 0; i < m->layer_count; i++) {
-		const struct placed_layer *l = &m->layers[i];
-
-		floats += (uint64_t)l->out.positions * l->out.width;
-		if (l->spec->type == LAYER_ATTENTION)
-			floats += (uint64_t)l->spec->heads * l->in.positions * l->in.positions;
-	}
-	if (floats > ACTIVATIONS_MAX / rows)
-		return errmsg_set(msg, TK_ELIMIT,
-			"a batch of %u samples takes %llu numbers in the model's layers; at most "
-			"%llu are supported: make batch_size or the layers smaller, or raise "
-			"accumulate",
-			rows, (unsigned long long)floats * rows, ACTIVATIONS_MAX);
-	return TK_OK;
-}
-
 int check_model(
 	const struct model_spec *m, const struct dataset *d, uint32_t rows, struct errmsg *msg)
 {
 	struct model laid_out;
+	uint64_t floats;
 	int rc = TK_OK;
 
 	if ((int)m->type < MODEL_LOGISTIC || m->type > MODEL_LAYERS)
@@ -265,20 +164,26 @@ int check_model(
 		return errmsg_set(msg, TK_EINVAL, "a model needs between 1 and %u layers, not %u",
 			LAYERS_MAX, m->layer_count);
 	for (uint32_t i = 0; rc == TK_OK && i < m->layer_count; i++)
-		rc = check_layer(m, d, i, msg);
-	if (rc == TK_OK)
-		rc = check_residuals(m, msg);
-	if (rc == TK_OK)
-		rc = check_image(m, d, msg);
-	if (rc == TK_OK)
-		rc = check_loss(m, d, msg);
+		rc = check_layer(m, i, msg);
+	if (rc == TK_OK && !model_uses_image(m) &&
+		(m->image[0] != 0 || m->image[1] != 0 || m->image[2] != 0))
+		rc = errmsg_set(msg, TK_EINVAL,
+			"no layer looks at an image: the model's image must be 0, 0, 0");
+	if (rc == TK_OK && ((int)m->loss < LOSS_CROSS_ENTROPY || m->loss > LOSS_SQUARED_ERROR))
+		rc = errmsg_set(msg, TK_EINVAL, "model.loss %d is unknown", (int)m->loss);
 	if (rc == TK_OK)
 		rc = model_init(&laid_out, m, d, msg);
 	if (rc != TK_OK)
 		return rc;
-	rc = check_laid_out(&laid_out, rows, msg);
+	floats = laid_out.activations;
 	model_close(&laid_out);
-	return rc;
+	if (floats > ACTIVATIONS_MAX / rows)
+		return errmsg_set(msg, TK_ELIMIT,
+			"a batch of %u samples takes %llu numbers in the model's layers; at most "
+			"%llu are supported: make batch_size or the layers smaller, or raise "
+			"accumulate",
+			rows, (unsigned long long)floats * rows, ACTIVATIONS_MAX);
+	return TK_OK;
 }
 
 void model_spec_close(struct model_spec *m)

@@ -45,6 +45,9 @@ struct dataset {
 	uint32_t features;     /* dense: elements per sample; text: 0 */
 	uint32_t context;      /* text: tokens per window; dense: 0 */
 	uint32_t classes;      /* text: size of the vocabulary; LABEL_NUMBER: 0 */
+	/* Channels, height and width, where the owner's files say so; else 0. Only dataset_prepare sets
+	 * it: a recipe's model has its own. */
+	uint32_t image[3];
 	enum token_kind token; /* text; else 0 */
 	enum label_kind label; /* LABEL_NUMBER only with dense data */
 	float target_mean,

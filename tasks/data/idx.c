@@ -222,6 +222,16 @@ static int same_shape(const struct idx *train, const struct idx *validation, str
 		train->path, train->each, validation->path, validation->each);
 }
 
+/* Entries of height × width are images of one channel, those of 3 dimensions have channels first. */
+static void image_describe(struct dataset *d, const struct idx *images)
+{
+	if (images->dimensions < 3)
+		return;
+	d->image[0] = images->dimensions == 4 ? images->dimension[1] : 1;
+	d->image[1] = images->dimension[images->dimensions - 2];
+	d->image[2] = images->dimension[images->dimensions - 1];
+}
+
 /* The training files, cut by the fraction unless the owner has files for validation. */
 static int train_write(struct dataset *d, const struct data_spec *spec, const struct pairs *p,
 	const struct shard_sink *sink, struct errmsg *msg)
@@ -238,6 +248,7 @@ static int train_write(struct dataset *d, const struct data_spec *spec, const st
 	}
 	d->kind = SAMPLE_U8;
 	d->features = (uint32_t)p->images.each;
+	image_describe(d, &p->images);
 	rc = classes_make(d, &p->labels, &split, msg);
 	if (rc == TK_OK)
 		rc = part_write(d, &d->train, p, &split, false, sink, msg);

@@ -1,17 +1,18 @@
-/* What a person is shown of a project before anybody's time is spent, and the table of keys as help.
- * Nothing is decided here. */
+/* What a person is shown of a project before anybody's time is spent. Nothing is decided here. */
 #include "tasks/project/project.h"
 
 #include <string.h>
 
 #include "tasks/math/order.h"
-#include "tasks/model/model.h"
+#include "tasks/model/layer.h"
+#include "tasks/project/trace.h"
 #include "tasks/project/keys.h"
-#include "tasks/unit/compress.h"
 #include "tasks/unit/merge.h"
 
-#define AMOUNT_MAX 32u
-#define SHOWN_MAX  5u /* names of classes, before "…" */
+#define AMOUNT_MAX   32u
+#define SHAPE_MAX    48u
+#define SHOWN_MAX    5u /* names of classes, before "…" */
+#define LAYERS_SHOWN 20u
 
 /* Writes an amount with a prefix: "1.52 MB", "3.1 GFLOP"; whole below a thousand. */
 static const char *amount(char out[AMOUNT_MAX], double v, const char *unit)
@@ -30,42 +31,126 @@ static const char *amount(char out[AMOUNT_MAX], double v, const char *unit)
 	return out;
 }
 
+/* "32 × 28 × 28" for an image, "64 × 128" for positions, "10". */
+static const char *shape_text(char out[SHAPE_MAX], const struct shape *s)
+{
+	if (s->channels != 0)
+		snprintf(out, SHAPE_MAX, "%u × %u × %u", s->channels, s->height, s->columns);
+	else if (s->positions != 1)
+		snprintf(out, SHAPE_MAX, "%u × %u", s->positions, s->width);
+	else
+		snprintf(out, SHAPE_MAX, "%u", s->width);
+	return out;
+}
+
+/* Characters as a terminal counts them; printf pads by bytes. */
+static int padding(const char *text, int width)
+{
+	for (; *text != '\0'; text++)
+		width -= ((unsigned char)*text & 0xc0) != 0x80;
+	return width > 0 ? width : 0;
+}
+
+static size_t layer_parameters(const struct model *m, const struct placed_layer *l)
+{
+	size_t sum = 0;
+
+	for (uint32_t i = 0; i < m->tensor_count; i++) {
+		const struct tensor *t = &m->tensors[i];
+
+		if ((t->offset == l->weight && l->spec->tied == 0) || t->offset == l->bias)
+			sum += t->count;
+	}
+	return sum;
+}
+
+static void describe_layer(const struct model *m, const struct placed_layer *l, FILE *out)
+{
+	char shape[SHAPE_MAX];
+
+	shape_text(shape, &l->out);
+	fprintf(out, "  %-13s %-28s %s%*s", layer_ops_of(l->spec->type)->name, l->spec->name, shape,
+		padding(shape, 14), "");
+	if (l->spec->tied != 0)
+		fprintf(out, " shares the embedding's weight");
+	else if (l->weight != NO_PARAMETERS)
+		fprintf(out, " %zu", layer_parameters(m, l));
+	fputc('\n', out);
+}
+
+/* The layers that a person thinks of, as far as they fit on a screen. */
+static void describe_layers(const struct model *m, FILE *out)
+{
+	uint32_t shown = 0;
+	uint32_t hidden = 0;
+
+	for (uint32_t i = 0; i < m->layer_count; i++) {
+		enum layer_type type = m->layers[i].spec->type;
+
+		if (type == LAYER_BRANCH || type == LAYER_JOIN)
+			continue;
+		if (shown == LAYERS_SHOWN) {
+			hidden++;
+			continue;
+		}
+		describe_layer(m, &m->layers[i], out);
+		shown++;
+	}
+	if (hidden > 0)
+		fprintf(out, "  … and %u layers more\n", hidden);
+}
+
 static void describe_model(const struct project *p, const struct model *m, FILE *out)
 {
-	const struct key *type = &project_keys[key_index("model.type")];
-	const struct key *activation = &project_keys[key_index("model.activation")];
+	const struct key *loss = &project_keys[key_index("model.loss")];
+	char shape[SHAPE_MAX];
 
-	fprintf(out, "model       %s", key_choice_name(type, (int)p->model.type));
-	if (m->vocabulary != 0)
-		fprintf(out, ", context %u × embedding %u", m->context, m->embedding);
+	if (m->data->kind == SAMPLE_TEXT)
+		snprintf(shape, sizeof(shape), "%u tokens", m->data->context);
 	else
-		fprintf(out, ", %u inputs", m->inputs);
-	for (uint32_t i = 0; i < p->model.hidden_count; i++)
-		fprintf(out, " → %u", p->model.hidden[i]);
-	if (p->model.hidden_count > 0)
-		fprintf(out, " (%s)", key_choice_name(activation, (int)p->model.activation));
-	fprintf(out, " → %u\n", m->classes);
+		shape_text(shape, &m->layers[0].in);
+	fprintf(out, "model       %s: %s → ", model_type_name(p->model.type), shape);
+	fprintf(out, "%s, %s\n", shape_text(shape, &m->output),
+		key_choice_name(loss, (int)m->spec->loss));
+	describe_layers(m, out);
 	fprintf(out, "parameters  %zu\n", m->parameters);
 }
 
-static void describe_data(const struct dataset *d, FILE *out)
+static void describe_labels(const struct dataset *d, FILE *out)
 {
-	fprintf(out, "samples     %llu to train on (%u shard%s), %llu to validate",
-		(unsigned long long)d->train.samples, d->train.shards,
-		d->train.shards == 1 ? "" : "s", (unsigned long long)d->validation.samples);
-	if (d->validation.samples > EVALUATE_MAX)
-		fprintf(out, ", the same %u of them after every round", EVALUATE_MAX);
-	fputc('\n', out);
 	if (d->kind == SAMPLE_TEXT) {
-		fprintf(out, "vocabulary  %u characters\n", d->classes);
+		if (d->token == TOKEN_BYTE)
+			fprintf(out, "tokens      bytes\n");
+		else
+			fprintf(out, "vocabulary  %u characters\n", d->classes);
 		return;
 	}
 	fprintf(out, "features    %u %s\n", d->features,
 		d->kind == SAMPLE_U8 ? "bytes" : "numbers (categories one-hot)");
+	if (d->label == LABEL_NUMBER) {
+		fprintf(out, "predicts    a number, %.4g ± %.4g\n", (double)d->target_mean,
+			(double)d->target_deviation);
+		return;
+	}
 	fprintf(out, "classes     %u:", d->classes);
 	for (uint32_t i = 0; i < d->classes && i < SHOWN_MAX; i++)
 		fprintf(out, "%s %s", i == 0 ? "" : ",", d->class_names[i]);
 	fprintf(out, "%s\n", d->classes > SHOWN_MAX ? " …" : "");
+}
+
+static void describe_data(const struct model *m, FILE *out)
+{
+	const struct dataset *d = m->data;
+
+	fprintf(out, "samples     %llu to train on (%u shard%s), %llu to validate",
+		(unsigned long long)d->train.samples, d->train.shards,
+		d->train.shards == 1 ? "" : "s", (unsigned long long)d->validation.samples);
+	if (m->labels == 1 && d->validation.samples > EVALUATE_MAX)
+		fprintf(out, ", the same %u of them after every round", EVALUATE_MAX);
+	if (m->labels > 1 && d->validation.samples > EVALUATE_TOKENS)
+		fprintf(out, ", the first %u of them after every round", EVALUATE_TOKENS);
+	fputc('\n', out);
+	describe_labels(d, out);
 }
 
 static double samples_read(const struct train_spec *t)
@@ -76,19 +161,19 @@ static double samples_read(const struct train_spec *t)
 static void describe_work(const struct recipe *r, const struct model *m, FILE *out)
 {
 	const struct train_spec *t = &r->train;
+	bool local = t->mode == MODE_LOCAL;
 	double step = model_step_flops(m, t->batch_size);
+	double all_steps = (double)t->rounds * t->inner_steps * t->units_per_round;
 	char unit[AMOUNT_MAX];
 	char all[AMOUNT_MAX];
 
-	fprintf(out, "training    %u rounds × %u units × %u steps of %u samples\n", t->rounds,
-		t->units_per_round, t->inner_steps, t->batch_size);
-	fprintf(out, "steps       %llu in sequence, %llu in all; %.3g epochs\n",
-		(unsigned long long)t->rounds * t->inner_steps,
-		(unsigned long long)t->rounds * t->inner_steps * t->units_per_round,
-		samples_read(t) / (double)r->data.train.samples);
+	fprintf(out, "training    %u rounds × %u units × %u %s of %u samples\n", t->rounds,
+		t->units_per_round, t->inner_steps, local ? "steps" : "gradients", t->batch_size);
+	fprintf(out, "steps       %llu in sequence, %.0f %s in all; %.3g epochs\n",
+		(unsigned long long)t->rounds * (local ? t->inner_steps : 1), all_steps,
+		local ? "steps" : "gradients", samples_read(t) / (double)r->data.train.samples);
 	fprintf(out, "work        %s in a unit, %s in all (before replicas)\n",
-		amount(unit, step * t->inner_steps, "FLOP"),
-		amount(all, step * t->inner_steps * t->units_per_round * t->rounds, "FLOP"));
+		amount(unit, step * t->inner_steps, "FLOP"), amount(all, step * all_steps, "FLOP"));
 }
 
 /* Bytes of the first `count` training shards, or of all. */
@@ -101,24 +186,57 @@ static double shard_bytes(const struct dataset *d, uint32_t count)
 	return sum;
 }
 
-static void describe_costs(
+/* Bytes of state that travel beside the parameters and updates, each way. */
+static double carried_bytes(const struct train_spec *t, double parameters)
+{
+	double each = 0;
+
+	if (t->inner_state == INNER_AVERAGE)
+		each += t->optimizer == OPTIMIZER_ADAMW ? 8 : 4;
+	if (t->compression == COMPRESSION_SPARSELOCO)
+		each += 4; /* the error feedback of the unit's slot */
+	return each * parameters;
+}
+
+static int describe_traffic(
+	const struct recipe *r, const struct model *m, FILE *out, struct errmsg *msg)
+{
+	double state = carried_bytes(&r->train, (double)m->parameters);
+	double theta = 4.0 * (double)m->parameters;
+	char a[AMOUNT_MAX];
+	char b[AMOUNT_MAX];
+	size_t update;
+	int rc = payload_size(r, &update, msg);
+
+	if (rc != TK_OK)
+		return rc;
+	fprintf(out, "a round     %s down to each worker", amount(a, theta, "B"));
+	fprintf(out, ", %s up for each unit, %s up in all\n", amount(a, (double)update, "B"),
+		amount(b, (double)update * r->train.units_per_round, "B"));
+	if (state > 0)
+		fprintf(out,
+			"state       %s more each way for each unit, which its next one carries "
+			"on\n",
+			amount(a, state, "B"));
+	fprintf(out, "once        %s of data at most, in parts as a worker needs them\n",
+		amount(a, shard_bytes(&r->data, SHARDS_MAX), "B"));
+	return TK_OK;
+}
+
+static void describe_worker(
 	const struct project *p, const struct recipe *r, const struct model *m, FILE *out)
 {
-	double theta = 4.0 * (double)m->parameters;
-	struct compress_layout layout = compress_flat(m->parameters);
-	double update = (double)compress_bytes(r->train.compression, &layout);
-	/* start, present, gradient, two moments and the parameters as they came; a window of shards */
-	double memory = 6 * theta + update + shard_bytes(&r->data, ORDER_WINDOW) +
-			(double)model_work_bytes(m, r->train.batch_size);
+	const struct train_spec *t = &r->train;
+	struct compute one = {.engine = engine_best()};
+	double batch = (double)model_work_bytes(m, &one, t->batch_size / t->accumulate, true);
+	double memory = (double)unit_memory(r) + shard_bytes(&r->data, ORDER_WINDOW);
 	char a[AMOUNT_MAX];
 	char b[AMOUNT_MAX];
 
-	fprintf(out, "a round     %s down to each worker", amount(a, theta, "B"));
-	fprintf(out, ", %s up for each unit, %s up in all\n", amount(a, update, "B"),
-		amount(b, update * r->train.units_per_round, "B"));
-	fprintf(out, "once        %s of data at most, in parts as a worker needs them\n",
-		amount(a, shard_bytes(&r->data, SHARDS_MAX), "B"));
-	fprintf(out, "a worker    about %s of memory\n", amount(a, memory, "B"));
+	fprintf(out, "a worker    about %s of memory, of which %s for a batch's activations\n",
+		amount(a, memory, "B"), amount(b, batch, "B"));
+	fprintf(out, "trace       every %u steps, about %.2g %% of a unit's time\n", t->trace_every,
+		100 * trace_share(m, t, t->trace_every));
 	fprintf(out, "verify      every unit by at least %u peers whose results are equal\n",
 		p->quorum);
 }
@@ -153,85 +271,12 @@ void project_describe(const struct project *p, const struct recipe *r, FILE *out
 		fprintf(out, "warning: %s\n", why.text);
 		return;
 	}
-	describe_data(&r->data, out);
+	describe_data(&m, out);
 	describe_model(p, &m, out);
 	describe_work(r, &m, out);
-	describe_costs(p, r, &m, out);
+	if (describe_traffic(r, &m, out, &why) != TK_OK)
+		fprintf(out, "warning: %s\n", why.text);
+	describe_worker(p, r, &m, out);
 	describe_warnings(r, out);
-}
-
-static void help_type(const struct key *k, FILE *out)
-{
-	char list[KEY_LIST_MAX];
-
-	switch (k->type) {
-	case KEY_CHOICE:
-		fprintf(out, "%s", key_choices(list, k, ~0u));
-		return;
-	case KEY_U64:
-		fprintf(out, "whole number");
-		return;
-	case KEY_U32:
-		fprintf(out, "whole number, %.0f to %.0f", k->min, k->max);
-		return;
-	case KEY_FLOAT:
-	case KEY_DOUBLE:
-		fprintf(out, "number, %.15g to %.15g", k->min, k->max);
-		return;
-	case KEY_WIDTHS:
-		fprintf(out, "list of whole numbers, %.0f to %.0f", k->min, k->max);
-		return;
-	case KEY_CHARACTER:
-		fprintf(out, "character");
-		return;
-	case KEY_PATH:
-		fprintf(out, "file");
-		return;
-	case KEY_NAME:
-	case KEY_TEXT:
-		fprintf(out, "text");
-		return;
-	}
-}
-
-static void help_key(const struct key *k, const char *name, int indent, FILE *out)
-{
-	char list[KEY_LIST_MAX];
-
-	fprintf(out, "%*s%-*s ", indent, "", 22 - indent, name);
-	help_type(k, out);
-	if (k->required)
-		fprintf(out, "; required");
-	else if (k->fallback != NULL)
-		fprintf(out, "; default %s", k->fallback);
-	else if (k->note != NULL)
-		fprintf(out, "; %s", k->note);
-	fprintf(out, "\n%*s%s", 23, "", k->help);
-	if (k->only_with != NULL) {
-		const struct key *choice = &project_keys[key_index(k->only_with)];
-
-		fprintf(out, " (only %s: %s)", strrchr(choice->path, '.') + 1,
-			key_choices(list, choice, k->only_values));
-	}
-	fputc('\n', out);
-}
-
-void project_help(FILE *out)
-{
-	const char *before = "";
-
-	for (const struct key *k = project_keys; k->path != NULL; k++) {
-		const char *name = strrchr(k->path, '.') + 1;
-		int section = (int)(name - 1 - k->path);
-		int indent = memchr(k->path, '.', (size_t)section) != NULL ? 4 : 2;
-
-		if (strncmp(before, k->path, (size_t)section + 1) != 0) {
-			const char *last = memrchr(k->path, '.', (size_t)section);
-
-			last = last != NULL ? last + 1 : k->path;
-			fprintf(out, "%*s%.*s:\n", indent - 2, "", (int)(name - 1 - last), last);
-		}
-		help_key(k, name, indent, out);
-		before = k->path;
-	}
+	model_close(&m);
 }

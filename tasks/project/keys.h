@@ -6,10 +6,11 @@
 
 #include "tasks/project/project.h"
 
-#define KEYS_MAX       64u
-#define KEY_PATH_MAX   96u  /* "train.outer.learning_rate" and a NUL */
-#define KEY_LIST_MAX   288u /* room for the names of a section's keys in a sentence */
-#define CHOICE_NOT_YET (-1) /* a choice that the design knows and this version does not */
+#define KEYS_MAX	96u
+#define KEY_PATH_MAX	96u  /* "train.outer.learning_rate" and a NUL */
+#define KEY_LIST_MAX	384u /* room for the names of a section's keys in a sentence */
+#define KEY_CHOICES_MAX 16u
+#define CHOICE_NOT_YET	(-1) /* a choice that the design knows and this version does not */
 
 enum key_type {
 	KEY_NAME, /* a project's name */
@@ -20,7 +21,9 @@ enum key_type {
 	KEY_U64, /* any 64-bit number: no limits */
 	KEY_FLOAT,
 	KEY_DOUBLE,
-	KEY_WIDTHS, /* a list of whole numbers: the hidden layers */
+	KEY_WIDTHS, /* struct widths: a list of whole numbers */
+	KEY_BOOL,
+	KEY_LAYERS, /* a list of layers, or how many blocks the preset has */
 	KEY_CHARACTER,
 };
 
@@ -32,18 +35,24 @@ struct key_choice {
 struct key {
 	const char *path; /* "section.key"; NULL ends the table */
 	enum key_type type;
-	double min, max; /* of numbers and of each width; of texts and paths, in bytes */
+	double min, max;      /* of numbers and of each width; of texts and paths, in bytes */
+	uint32_t least, most; /* numbers in a list */
+	const char *example;  /* of a list */
 	const struct key_choice *choices;
 	const char *fallback; /* the default as an owner would write it, or NULL */
-	const char *note;     /* what to say of a default that depends on other keys */
+	/* … and another one, when the choice other_with is one of other_values. */
+	const char *other;
+	const char *other_with;
+	unsigned other_values;
+	const char *note; /* what to say of a default that depends on other keys */
 	bool required;
 	const char *only_with; /* path of a KEY_CHOICE: the key has a meaning only there … */
 	unsigned only_values;  /* … with one of these values, as bits 1 << value */
-	size_t offset;	       /* of the field in struct project */
+	size_t offset;	       /* of the field in the struct that the table is about */
 	const char *help;
 };
 
-/* The table; sections stand together, and a key stands after those that it depends on. */
+/* The table, about struct project; sections stand together, and a key stands after those that it depends on. */
 extern const struct key project_keys[];
 
 /* Index in the table, or -1. */
@@ -67,6 +76,9 @@ const char *key_choices(char out[KEY_LIST_MAX], const struct key *k, unsigned ma
 
 /* Finishes a sentence about an unknown key: the nearest key, where it belongs, or what is valid. */
 void key_suggest(char out[KEY_LIST_MAX], const char *section, const char *name);
+
+/* Of these words (NULL-terminated) the nearest to one that was mistyped, or NULL when none is near. */
+const char *word_nearest(const char *word, const char *const *words);
 
 /* The nearest supported choice to a word, or NULL when none is near. */
 const char *key_nearest_choice(const struct key *k, const char *word);

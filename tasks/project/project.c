@@ -1,5 +1,5 @@
 /* See project.h. The file's tree is walked once against the table of keys; then come the defaults and
- * what keys mean for each other. Every step adds to one list of faults and goes on. */
+ * what keys mean for each other (reader.h). With the data prepared, a project becomes a recipe. */
 #include "tasks/project/project.h"
 
 #include <stdio.h>
@@ -10,39 +10,12 @@
 #include "tasks/base/require.h"
 #include "tasks/data/utf8.h"
 #include "tasks/math/engine.h"
-#include "tasks/project/keys.h"
-#include "tasks/project/tree.h"
+#include "tasks/project/layer_list.h"
+#include "tasks/project/reader.h"
+#include "tasks/project/trace.h"
 #include "tasks/project/value.h"
 
-struct reader {
-	char folder[DATA_PATH_MAX];
-	struct project project;
-	const struct tree *keys[KEYS_MAX]; /* where the key stands; NULL: not in the file */
-	struct faults faults;
-};
-
 static void walk(struct reader *r, const struct tree *map, const char *section);
-
-static bool given(const struct reader *r, const char *path)
-{
-	return r->keys[key_index(path)] != NULL;
-}
-
-/* Where to report something about a key: the key itself, or else its section. */
-static struct place place_for(const struct reader *r, const struct tree *root, const char *path)
-{
-	const struct tree *key = r->keys[key_index(path)];
-	size_t n = strcspn(path, ".");
-
-	if (key != NULL)
-		return key->at;
-	for (const struct tree *k = root->first; root->kind == TREE_MAP && k != NULL;
-		k = k->next->next)
-		if (k->kind == TREE_SCALAR && strlen(k->text) == n &&
-			strncmp(k->text, path, n) == 0)
-			return k->at;
-	return root->at;
-}
 
 static bool seen_before(const struct tree *map, const struct tree *key)
 {
@@ -92,6 +65,15 @@ static void walk_section(
 			path);
 }
 
+static void read_value(
+	struct reader *r, const struct key *k, const struct tree *value, struct place at)
+{
+	if (k->type == KEY_LAYERS && value->kind == TREE_LIST)
+		layer_list_read(&r->project.model, value, &r->faults);
+	else
+		value_read(&r->project, k, value, at, r->folder, &r->faults);
+}
+
 static void walk_pair(
 	struct reader *r, const struct tree *map, const struct tree *key, const char *section)
 {
@@ -113,7 +95,7 @@ static void walk_pair(
 		path = NULL;
 	if (path != NULL)
 		index = key_find(path);
-	if (index < 0 && (path == NULL || !key_section(path))) {
+	if (index >= 0 ? key_not_yet(path) != NULL : path == NULL || !key_section(path)) {
 		refuse_key(r, key, section, path);
 	} else if (seen_before(map, key)) {
 		fault_add(&r->faults, key->at, TK_EINVAL, "%s: written twice; keep one of the two",
@@ -122,8 +104,7 @@ static void walk_pair(
 		walk_section(r, key, value, path);
 	} else {
 		r->keys[index] = key;
-		value_read(
-			&r->project, &project_keys[index], value, key->at, r->folder, &r->faults);
+		read_value(r, &project_keys[index], value, key->at);
 	}
 }
 
@@ -133,146 +114,17 @@ static void walk(struct reader *r, const struct tree *map, const char *section)
 		walk_pair(r, map, key, section);
 }
 
-/* The format is plain from some names of files. */
-static void infer_format(struct reader *r, const struct tree *root)
+static void read_root(struct reader *r, const struct tree *root)
 {
-	const char *dot = strrchr(r->project.data.path, '.');
-
-	if (given(r, "data.format") || r->project.data.path[0] == '\0')
-		return;
-	if (dot != NULL && strcmp(dot, ".csv") == 0)
-		r->project.data.format = DATA_CSV;
-	else if (dot != NULL && strcmp(dot, ".txt") == 0)
-		r->project.data.format = DATA_TEXT;
-	else
-		fault_add(&r->faults, place_for(r, root, "data.format"), TK_EINVAL,
-			"data.format: missing, and the data's name does not tell; write csv, idx "
-			"or text");
-}
-
-/* True when the key has a meaning with what was chosen; unsure while the choice is unknown. */
-enum fit { FITS, FITS_NOT, FIT_UNSURE };
-
-static enum fit key_fits(const struct key *k, const struct project *p)
-{
-	int value;
-
-	if (k->only_with == NULL)
-		return FITS;
-	value = key_choice_value(&project_keys[key_index(k->only_with)], p);
-	if (value <= 0)
-		return FIT_UNSURE;
-	return (k->only_values & 1u << value) != 0 ? FITS : FITS_NOT;
-}
-
-static void refuse_misfit(struct reader *r, const struct key *k, struct place at)
-{
-	const struct key *choice = &project_keys[key_index(k->only_with)];
-	char list[KEY_LIST_MAX];
-
-	fault_add(&r->faults, at, TK_EINVAL,
-		"%s: has no meaning with %s: %s; remove it (it belongs to %s)", k->path,
-		choice->path, key_choice_name(choice, key_choice_value(choice, &r->project)),
-		key_choices(list, choice, k->only_values));
-}
-
-/* Walks the table: required keys that are missing, keys that do not fit, defaults. */
-static void settle_keys(struct reader *r, const struct tree *root)
-{
-	for (unsigned i = 0; project_keys[i].path != NULL; i++) {
-		const struct key *k = &project_keys[i];
-		enum fit fit = key_fits(k, &r->project);
-
-		if (r->keys[i] != NULL && fit == FITS_NOT)
-			refuse_misfit(r, k, r->keys[i]->at);
-		if (r->keys[i] != NULL)
-			continue;
-		if (k->required)
-			fault_add(&r->faults, place_for(r, root, k->path), TK_EINVAL,
-				"%s: missing; add it: %s", k->path, k->help);
-		else if (fit == FITS && k->fallback != NULL)
-			value_default(&r->project, k, k->fallback);
-	}
-}
-
-/* The defaults that hang on other keys. */
-static void settle_dependent(struct reader *r)
-{
-	struct project *p = &r->project;
-	bool text = p->model.type == MODEL_CHAR_MLP;
-
-	if (!given(r, "model.activation"))
-		p->model.activation = text ? ACTIVATION_TANH : ACTIVATION_RELU;
-	if (!given(r, "model.hidden") && p->model.type != MODEL_LOGISTIC) {
-		p->model.hidden_count = 1;
-		p->model.hidden[0] = text ? 256 : 128;
-	}
-	if (!given(r, "data.validation_fraction") && !given(r, "data.validation_path"))
-		p->data.validation_fraction = 0.1;
-	if (!given(r, "train.learning_rate"))
-		p->train.learning_rate = p->train.optimizer == OPTIMIZER_SGD ? 0.1f : 4e-3f;
-	if (!given(r, "train.warmup_steps"))
-		p->train.warmup_steps = p->train.inner_steps >= 8 ? p->train.inner_steps / 4 : 1;
-	p->data.context = text ? p->data.context : 0;
-	p->data.seed = p->seed;
-}
-
-/* Which files of data there must be, and which exclude each other. */
-static void check_files(struct reader *r, const struct tree *root)
-{
-	bool idx = r->project.data.format == DATA_IDX;
-
-	if (idx && !given(r, "data.labels"))
-		fault_add(&r->faults, place_for(r, root, "data.format"), TK_EINVAL,
-			"data.labels: missing; IDX keeps the labels in a file of their own: name "
-			"it");
-	if (given(r, "data.validation_path") && given(r, "data.validation_fraction"))
-		fault_add(&r->faults, place_for(r, root, "data.validation_fraction"), TK_EINVAL,
-			"data.validation_fraction: has no meaning beside validation_path; remove "
-			"one of the two");
-	if (idx && given(r, "data.validation_path") && !given(r, "data.validation_labels"))
-		fault_add(&r->faults, place_for(r, root, "data.validation_path"), TK_EINVAL,
-			"data.validation_labels: missing; name the file with the labels of "
-			"validation_path");
-	if (idx && given(r, "data.validation_labels") && !given(r, "data.validation_path"))
-		fault_add(&r->faults, place_for(r, root, "data.validation_labels"), TK_EINVAL,
-			"data.validation_labels: has no meaning without validation_path; add the "
-			"file of images");
-}
-
-static void check_together(struct reader *r, const struct tree *root)
-{
-	const struct project *p = &r->project;
-	bool text_model = p->model.type == MODEL_CHAR_MLP;
-
-	if (p->model.type != 0 && p->data.format != 0 &&
-		text_model != (p->data.format == DATA_TEXT))
-		fault_add(&r->faults, place_for(r, root, "model.type"), TK_EINVAL,
-			text_model ? "model.type: char-mlp learns from format: text; for tables "
-				     "and images use mlp or logistic"
-				   : "model.type: logistic and mlp learn from tables and images; "
-				     "for format: text use char-mlp");
-	if (given(r, "train.warmup_steps") && p->train.inner_steps > 0 &&
-		p->train.warmup_steps > p->train.inner_steps)
-		fault_add(&r->faults, place_for(r, root, "train.warmup_steps"), TK_EINVAL,
-			"train.warmup_steps: %u, more than the %u inner_steps of a unit",
-			p->train.warmup_steps, p->train.inner_steps);
-	check_files(r, root);
-}
-
-static void settle(struct reader *r, const struct tree *root)
-{
-	if (root->kind == TREE_MAP)
-		walk(r, root, "");
-	else
+	if (root->kind != TREE_MAP) {
 		fault_add(&r->faults, root->at, TK_EINVAL,
 			"not a project; it needs the sections project, model and data");
-	if (root->kind != TREE_MAP)
 		return;
-	infer_format(r, root);
-	settle_keys(r, root);
-	settle_dependent(r);
-	check_together(r, root);
+	}
+	r->root = root;
+	walk(r, root, "");
+	reader_settle(r);
+	reader_check_together(r);
 }
 
 /* The folder part of a path, "" when there is none. */
@@ -309,7 +161,7 @@ static int read_file(struct reader *r, const char *path)
 	if (rc == TK_OK)
 		rc = tree_read(&root, bytes_span(&text), &r->faults);
 	if (rc == TK_OK && root != NULL)
-		settle(r, root);
+		read_root(r, root);
 	tree_free(root);
 	bytes_close(&text);
 	return rc == TK_ENOMEM ? TK_ENOMEM : TK_OK;
@@ -333,21 +185,43 @@ int project_read(struct project *out, const char *path, struct bytes *errors, st
 	return rc;
 }
 
-int project_recipe(struct recipe *out, const struct project *p, const struct shard_sink *sink,
-	struct errmsg *msg)
+static int choose_trace(struct recipe *r, struct errmsg *msg)
 {
-	struct recipe r = {
-		.numerics = NUMERICS_VERSION,
-		.seed = p->seed,
-		.model = p->model,
-		.train = p->train,
-	};
-	int rc = dataset_prepare(&r.data, &p->data, sink, msg);
+	struct model m;
+	int rc = model_init(&m, &r->model, &r->data, msg);
 
 	if (rc != TK_OK)
 		return rc;
-	memcpy(r.name, p->name, sizeof(r.name));
-	rc = recipe_validate(&r, msg);
+	r->train.trace_every = trace_distance(&m, &r->train);
+	model_close(&m);
+	return TK_OK;
+}
+
+/* Everything but the data, which r has. */
+static int recipe_fill(struct recipe *r, const struct project *p, struct errmsg *msg)
+{
+	bool choose = p->train.trace_every == 0;
+	int rc = model_expand(&r->model, &p->model, &r->data, msg);
+
+	memset(r->data.image, 0, sizeof(r->data.image)); /* the model has it now */
+	memcpy(r->name, p->name, sizeof(r->name));
+	if (choose)
+		r->train.trace_every = 1;
+	if (rc == TK_OK)
+		rc = recipe_validate(r, msg);
+	if (rc == TK_OK && choose)
+		rc = choose_trace(r, msg);
+	return rc;
+}
+
+int project_recipe(struct recipe *out, const struct project *p, const struct shard_sink *sink,
+	struct errmsg *msg)
+{
+	struct recipe r = {.numerics = NUMERICS_VERSION, .seed = p->seed, .train = p->train};
+	int rc = dataset_prepare(&r.data, &p->data, sink, msg);
+
+	if (rc == TK_OK)
+		rc = recipe_fill(&r, p, msg);
 	if (rc == TK_OK)
 		*out = r;
 	else

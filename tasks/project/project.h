@@ -4,7 +4,7 @@
 
 #include <stdio.h>
 
-#include "tasks/project/recipe.h"
+#include "tasks/project/presets.h"
 
 enum verify_policy { VERIFY_FULL = 1 };
 
@@ -15,9 +15,9 @@ enum verify_policy { VERIFY_FULL = 1 };
 struct project {
 	char name[PROJECT_NAME_MAX];
 	uint64_t seed;
-	struct model_spec model;
+	struct model_settings model;
 	struct data_spec data; /* paths are relative to the project file's folder: resolved here */
-	struct train_spec train;
+	struct train_spec train; /* trace_every 0: project_recipe decides */
 	enum verify_policy policy;
 	uint32_t quorum;
 };
@@ -31,7 +31,7 @@ struct project {
 int project_read(
 	struct project *out, const char *path, struct bytes *errors, struct errmsg *msg) TK_CHECKED;
 
-/* Prepares the data and puts the recipe together. Gives *out (recipe_close) only on success. */
+/* Prepares the data, lays the model out over them and puts the recipe together. Gives *out (recipe_close) only on success. */
 int project_recipe(struct recipe *out, const struct project *p, const struct shard_sink *sink,
 	struct errmsg *msg) TK_CHECKED;
 

@@ -46,7 +46,12 @@ static int layer_prefix(const struct model_spec *m, uint32_t i, int rc, struct e
 	return errmsg_prefix(msg, rc, "layer %u (%s \"%s\")", i, type, l->name);
 }
 
-static bool name_valid(const char *name)
+bool layer_type_named(enum layer_type type)
+{
+	return (layer_uses[type] & HAS_NAME) != 0;
+}
+
+bool layer_name_valid(const char *name)
 {
 	size_t n = strlen(name);
 
@@ -58,10 +63,10 @@ static int check_name(const struct model_spec *m, uint32_t i, struct errmsg *msg
 {
 	const struct layer *l = &m->layers[i];
 
-	if ((layer_uses[l->type] & HAS_NAME) == 0)
+	if (!layer_type_named(l->type))
 		return l->name[0] == '\0' ? TK_OK
 					  : errmsg_set(msg, TK_EINVAL, "it has no tensors to name");
-	if (!name_valid(l->name))
+	if (!layer_name_valid(l->name))
 		return errmsg_set(msg, TK_EINVAL,
 			"it needs a name of a-z, A-Z, 0-9, '_' and single dots within");
 	for (uint32_t j = 0; j < i; j++)

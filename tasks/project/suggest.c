@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "tasks/base/require.h"
+
 #define WORD_MAX 40u
 
 struct nearest {
@@ -69,12 +71,15 @@ static void nearest_offer(struct nearest *n, const char *candidate, size_t len)
 	memcpy(n->best, name, len + 1);
 }
 
-/* The first name below the section in the key's path, or NULL when the key is not in the section. */
+/* The first name below the section in the key's path, or NULL when the key is not in the section or is
+ * refused anyway. */
 static const char *name_within(const struct key *k, const char *section, size_t *len)
 {
 	size_t n = strlen(section);
 	const char *name = k->path;
 
+	if (key_not_yet(k->path) != NULL)
+		return NULL;
 	if (n > 0) {
 		if (strncmp(name, section, n) != 0 || name[n] != '.')
 			return NULL;
@@ -133,18 +138,31 @@ void key_suggest(char out[KEY_LIST_MAX], const char *section, const char *name)
 		list_section(out, section);
 }
 
-const char *key_nearest_choice(const struct key *k, const char *word)
+const char *word_nearest(const char *word, const char *const *words)
 {
 	struct nearest near = {.word = word, .distance = SIZE_MAX};
 	const char *best = NULL;
 
-	for (const struct key_choice *c = k->choices; c->name != NULL; c++) {
+	for (; *words != NULL; words++) {
 		size_t before = near.distance;
 
-		if (c->value != CHOICE_NOT_YET)
-			nearest_offer(&near, c->name, strlen(c->name));
+		nearest_offer(&near, *words, strlen(*words));
 		if (near.distance != before)
-			best = c->name;
+			best = *words;
 	}
 	return best;
+}
+
+const char *key_nearest_choice(const struct key *k, const char *word)
+{
+	const char *words[KEY_CHOICES_MAX + 1];
+	size_t n = 0;
+
+	for (const struct key_choice *c = k->choices; c->name != NULL; c++) {
+		REQUIRE(n < KEY_CHOICES_MAX);
+		if (c->value != CHOICE_NOT_YET)
+			words[n++] = c->name;
+	}
+	words[n] = NULL;
+	return word_nearest(word, words);
 }

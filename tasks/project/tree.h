@@ -1,12 +1,12 @@
 /* A YAML file as a tree of maps, lists and scalars, each with its place.
  *
- * Only what a project file needs: one document, no anchors, aliases or tags, and few levels. */
+ * Only what a project file needs: one document, no anchors, aliases or tags, and a few levels. */
 #ifndef TASKS_PROJECT_TREE_H
 #define TASKS_PROJECT_TREE_H
 
 #include "tasks/project/faults.h"
 
-#define TREE_DEPTH_MAX 8u
+#define TREE_DEPTH_MAX 24u /* residuals within residuals */
 #define TREE_NODES_MAX 4096u
 
 enum tree_kind {

@@ -10,9 +10,9 @@
 #include "tasks/base/require.h"
 #include "tasks/data/utf8.h"
 
-static void *field_of(struct project *p, const struct key *k)
+static void *field_of(void *about, const struct key *k)
 {
-	return (char *)p + k->offset;
+	return (char *)about + k->offset;
 }
 
 /* text has the letters of numbers alone, and may be long. */
@@ -86,6 +86,17 @@ static int read_float(float *out, const struct key *k, const char *text, struct 
 	if (rc == TK_OK)
 		*out = (float)v;
 	return rc;
+}
+
+static int read_bool(bool *out, const char *text, struct errmsg *why)
+{
+	char quoted[UTF8_QUOTED];
+
+	if (strcmp(text, "true") != 0 && strcmp(text, "false") != 0)
+		return errmsg_set(
+			why, TK_EINVAL, "%s is not true or false", utf8_quote(quoted, text));
+	*out = text[0] == 't';
+	return TK_OK;
 }
 
 static int read_choice(void *field, const struct key *k, const char *text, struct errmsg *why)
@@ -184,10 +195,10 @@ static int read_character(char *field, const char *text, struct errmsg *why)
 	return TK_OK;
 }
 
-static int read_scalar(struct project *p, const struct key *k, const char *text, const char *folder,
-	struct errmsg *why)
+static int read_scalar(
+	void *about, const struct key *k, const char *text, const char *folder, struct errmsg *why)
 {
-	void *field = field_of(p, k);
+	void *field = field_of(about, k);
 
 	switch (k->type) {
 	case KEY_NAME:
@@ -198,7 +209,10 @@ static int read_scalar(struct project *p, const struct key *k, const char *text,
 		return read_path(field, k, text, folder, why);
 	case KEY_CHOICE:
 		return read_choice(field, k, text, why);
+	case KEY_BOOL:
+		return read_bool(field, text, why);
 	case KEY_U32:
+	case KEY_LAYERS: /* a list has its own reader */
 		return read_u32(field, k, text, why);
 	case KEY_U64:
 		return read_u64(field, text, why);
@@ -209,25 +223,25 @@ static int read_scalar(struct project *p, const struct key *k, const char *text,
 	case KEY_CHARACTER:
 		return read_character(field, text, why);
 	case KEY_WIDTHS:
-		return errmsg_set(why, TK_EINVAL,
-			"wants a list of widths in brackets, such as [128] or [256, 128]");
+		return errmsg_set(
+			why, TK_EINVAL, "wants a list in brackets, such as %s", k->example);
 	}
 	REQUIRE(!"a type of key");
 	return TK_EINVAL;
 }
 
-void value_default(struct project *p, const struct key *k, const char *text)
+void value_default(void *about, const struct key *k, const char *text)
 {
-	REQUIRE(k->type != KEY_PATH && read_scalar(p, k, text, "", NULL) == TK_OK);
+	REQUIRE(k->type != KEY_PATH && read_scalar(about, k, text, "", NULL) == TK_OK);
 }
 
 static bool is_number(enum key_type type)
 {
 	return type == KEY_U32 || type == KEY_U64 || type == KEY_FLOAT || type == KEY_DOUBLE ||
-	       type == KEY_WIDTHS;
+	       type == KEY_WIDTHS || type == KEY_LAYERS;
 }
 
-static bool is_null(const struct tree *t)
+bool value_null(const struct tree *t)
 {
 	static const char *const nulls[] = {"", "~", "null", "Null", "NULL"};
 
@@ -248,9 +262,9 @@ static int check_scalar(const struct key *k, const struct tree *value, struct er
 	if (value->kind == TREE_LIST)
 		return errmsg_set(why, TK_EINVAL, "wants %s, not a list",
 			is_number(k->type) ? "a number" : "one value");
-	if (is_null(value) && value->text[0] == '\0')
+	if (value_null(value) && value->text[0] == '\0')
 		return errmsg_set(why, TK_EINVAL, "is empty; give it a value or remove the key");
-	if (is_null(value))
+	if (value_null(value))
 		return errmsg_set(why, TK_EINVAL,
 			"%s means nothing in YAML; remove the key, or put the word in quotes",
 			utf8_quote(quoted, value->text));
@@ -261,44 +275,51 @@ static int check_scalar(const struct key *k, const struct tree *value, struct er
 	return TK_OK;
 }
 
-/* Reads a list of widths; every wrong one is reported where it stands. */
-static void read_widths(
-	struct project *p, const struct key *k, const struct tree *list, struct faults *faults)
+static void refuse_count(
+	const struct key *k, struct place at, uint32_t count, struct faults *faults)
 {
-	uint32_t widths[HIDDEN_LAYERS_MAX] = {0};
+	if (count == 0)
+		fault_add(faults, at, TK_EINVAL, "%s: the list is empty; write one such as %s",
+			k->path, k->example);
+	else if (k->least == k->most)
+		fault_add(faults, at, TK_EINVAL, "%s: wants %u numbers, such as %s", k->path,
+			k->most, k->example);
+	else
+		fault_add(faults, at, TK_EINVAL, "%s: more than %u numbers", k->path, k->most);
+}
+
+/* Reads a list of numbers; every wrong one is reported where it stands. */
+static void read_widths(
+	struct widths *out, const struct key *k, const struct tree *list, struct faults *faults)
+{
+	struct widths widths = {0};
 	uint32_t before = faults->count;
-	uint32_t count = 0;
 	struct errmsg why;
 
 	for (const struct tree *t = list->first; t != NULL; t = t->next) {
 		int rc;
 
-		if (count == HIDDEN_LAYERS_MAX) {
-			fault_add(faults, t->at, TK_EINVAL, "%s: more than %u layers", k->path,
-				HIDDEN_LAYERS_MAX);
+		if (widths.count == k->most) {
+			refuse_count(k, t->at, k->most + 1, faults);
 			return;
 		}
 		if (t->kind == TREE_BAD)
 			return;
 		rc = check_scalar(k, t, &why);
 		if (rc == TK_OK)
-			rc = read_u32(&widths[count], k, t->text, &why);
+			rc = read_u32(&widths.of[widths.count], k, t->text, &why);
 		if (rc != TK_OK)
 			fault_add(faults, t->at, rc, "%s: %s", k->path, why.text);
-		count++;
+		widths.count++;
 	}
-	if (count == 0)
-		fault_add(faults, list->at, TK_EINVAL,
-			"%s: the list is empty; name at least one width, or use the model logistic",
-			k->path);
-	if (faults->count != before || faults->dropped > 0)
-		return;
-	memcpy(p->model.hidden, widths, sizeof(widths));
-	p->model.hidden_count = count;
+	if (widths.count < k->least)
+		refuse_count(k, list->at, widths.count, faults);
+	if (faults->count == before && faults->dropped == 0)
+		*out = widths;
 }
 
-void value_read(struct project *p, const struct key *k, const struct tree *value,
-	struct place where, const char *folder, struct faults *faults)
+void value_read(void *about, const struct key *k, const struct tree *value, struct place where,
+	const char *folder, struct faults *faults)
 {
 	struct errmsg why;
 	int rc;
@@ -306,14 +327,14 @@ void value_read(struct project *p, const struct key *k, const struct tree *value
 	if (value->kind == TREE_BAD)
 		return;
 	if (k->type == KEY_WIDTHS && value->kind == TREE_LIST) {
-		read_widths(p, k, value, faults);
+		read_widths(field_of(about, k), k, value, faults);
 		return;
 	}
 	if (value->kind != TREE_SCALAR || value->text[0] != '\0')
 		where = value->at;
 	rc = check_scalar(k, value, &why);
 	if (rc == TK_OK)
-		rc = read_scalar(p, k, value->text, folder, &why);
+		rc = read_scalar(about, k, value->text, folder, &why);
 	if (rc != TK_OK)
 		fault_add(faults, where, rc, "%s: %s", k->path, why.text);
 }

@@ -69,12 +69,11 @@ static void describe_layer(const struct model *m, const struct placed_layer *l, 
 	char shape[SHAPE_MAX];
 
 	shape_text(shape, &l->out);
-	fprintf(out, "  %-13s %-28s %s%*s", layer_ops_of(l->spec->type)->name, l->spec->name, shape,
-		padding(shape, 14), "");
+	fprintf(out, "  %-13s %-28s %s", layer_ops_of(l->spec->type)->name, l->spec->name, shape);
 	if (l->spec->tied != 0)
-		fprintf(out, " shares the embedding's weight");
+		fprintf(out, "%*s shares the embedding's weight", padding(shape, 14), "");
 	else if (l->weight != NO_PARAMETERS)
-		fprintf(out, " %zu", layer_parameters(m, l));
+		fprintf(out, "%*s %zu", padding(shape, 14), "", layer_parameters(m, l));
 	fputc('\n', out);
 }
 
@@ -153,9 +152,13 @@ static void describe_data(const struct model *m, FILE *out)
 	describe_labels(d, out);
 }
 
-static double samples_read(const struct train_spec *t)
+/* How often training sees each of the data's labels. */
+static double epochs(const struct recipe *r, const struct model *m)
 {
-	return (double)t->rounds * t->units_per_round * t->inner_steps * t->batch_size;
+	const struct train_spec *t = &r->train;
+
+	return (double)t->rounds * t->units_per_round * t->inner_steps * t->batch_size * m->labels /
+	       (double)r->data.train.samples;
 }
 
 static void describe_work(const struct recipe *r, const struct model *m, FILE *out)
@@ -168,10 +171,10 @@ static void describe_work(const struct recipe *r, const struct model *m, FILE *o
 	char all[AMOUNT_MAX];
 
 	fprintf(out, "training    %u rounds × %u units × %u %s of %u samples\n", t->rounds,
-		t->units_per_round, t->inner_steps, local ? "steps" : "gradients", t->batch_size);
-	fprintf(out, "steps       %llu in sequence, %.0f %s in all; %.3g epochs\n",
+		t->units_per_round, t->inner_steps, local ? "steps" : "batches", t->batch_size);
+	fprintf(out, "steps       %llu in sequence, %.0f %sin all; %.3g epochs\n",
 		(unsigned long long)t->rounds * (local ? t->inner_steps : 1), all_steps,
-		local ? "steps" : "gradients", samples_read(t) / (double)r->data.train.samples);
+		local ? "" : "batches ", epochs(r, m));
 	fprintf(out, "work        %s in a unit, %s in all (before replicas)\n",
 		amount(unit, step * t->inner_steps, "FLOP"), amount(all, step * all_steps, "FLOP"));
 }
@@ -241,21 +244,22 @@ static void describe_worker(
 		p->quorum);
 }
 
-static void describe_warnings(const struct recipe *r, FILE *out)
+static void describe_warnings(const struct recipe *r, const struct model *m, FILE *out)
 {
-	double unit = (double)r->train.inner_steps * r->train.batch_size;
-	double samples = (double)r->data.train.samples;
+	double seen = epochs(r, m);
+	double unit = seen / ((double)r->train.rounds * r->train.units_per_round);
 
-	if (samples_read(&r->train) < samples)
+	if (seen < 1)
 		fprintf(out,
-			"warning: training reads %.2g of the data's samples; raise rounds, "
-			"units_per_round or inner_steps to see all\n",
-			samples_read(&r->train) / samples);
-	if (unit > samples)
+			"warning: training reads %.2g of the data; raise rounds, units_per_round "
+			"or "
+			"inner_steps to see all\n",
+			seen);
+	if (unit > 1)
 		fprintf(out,
 			"warning: one unit reads %.3g times the data; lower inner_steps or "
 			"batch_size\n",
-			unit / samples);
+			unit);
 	if (r->data.validation.samples == 0)
 		fprintf(out, "warning: nothing is kept for validation; the loss shown is that of "
 			     "training\n");
@@ -277,6 +281,6 @@ void project_describe(const struct project *p, const struct recipe *r, FILE *out
 	if (describe_traffic(r, &m, out, &why) != TK_OK)
 		fprintf(out, "warning: %s\n", why.text);
 	describe_worker(p, r, &m, out);
-	describe_warnings(r, out);
+	describe_warnings(r, &m, out);
 	model_close(&m);
 }

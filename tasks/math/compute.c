@@ -42,7 +42,7 @@ static void ranges_take(void *context)
 	}
 }
 
-static uint32_t threads_of(const struct compute *c)
+uint32_t compute_threads(const struct compute *c)
 {
 	return c->pool == NULL ? 1 : pool_threads(c->pool);
 }
@@ -55,7 +55,7 @@ static size_t round_up(size_t n, size_t unit)
 void compute_each(const struct compute *c, size_t n, size_t grain, double cost, compute_part *part,
 	void *context)
 {
-	uint32_t threads = threads_of(c);
+	uint32_t threads = compute_threads(c);
 	struct ranges r = {.compute = c, .part = part, .context = context, .n = n, .length = n};
 	double most = cost > 0 ? OPERATIONS_RANGE / cost : (double)n;
 
@@ -111,7 +111,7 @@ void compute_gemm(const struct compute *c, bool ta, bool tb, size_t M, size_t N,
 	bool accumulate)
 {
 	struct product p = {c, ta, tb, accumulate, M, N, K, lda, ldb, ldc, A, B, C};
-	uint32_t threads = threads_of(c);
+	uint32_t threads = compute_threads(c);
 	double chain = 2.0 * (double)K;
 
 	if (M / GEMM_ROWS >= N / GEMM_COLUMNS)

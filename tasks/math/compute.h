@@ -29,6 +29,9 @@ struct compute {
 /* True once the computation was told to stop. */
 bool compute_stopped(const struct compute *c);
 
+/* Threads that share an operation, the calling one included. */
+uint32_t compute_threads(const struct compute *c);
+
 /* Runs part(context, first, count) for ranges that cover [0, n), each a multiple of grain long but for
  * the last; in the calling thread alone when the work (n·cost operations) is not worth waking others.
  * Ranges are taken one after another by whoever is free, and none is begun after a stop. */

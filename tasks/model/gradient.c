@@ -1,67 +1,28 @@
-/* Forward and backward passes of model.h's models, batch by batch.
+/* Forward and backward passes of a batch, layer by layer, in the arena that plan.c laid out.
  *
- * Order is part of the specification (NUMERICS.md, "Training step"): each layer is one product, then
- * the bias, then the activation; embeddings gather and scatter rows in ascending order. */
+ * Order is part of the specification (NUMERICS.md, "Training step"): layers ascending, the loss, layers
+ * descending; a branch adds the gradient that came through to the one that its join had. */
 #include <string.h>
 
 #include "tasks/base/mem.h"
 #include "tasks/base/require.h"
-#include "tasks/model/model.h"
+#include "tasks/model/layer.h"
+#include "tasks/model/loss.h"
+#include "tasks/model/work.h"
 
-struct model_work {
-	size_t rows_max;
-	float *embedded;		       /* (rows, inputs), text only */
-	float *outputs[HIDDEN_LAYERS_MAX + 1]; /* (rows, outputs of layer l) */
-	float *upstream[2];		       /* (rows, widest layer): gradients, in turn */
-	float *losses;			       /* (rows) */
-	uint8_t *correct;		       /* (rows) */
-};
-
-static size_t widest(const struct model *m)
-{
-	size_t width = m->inputs;
-
-	for (uint32_t l = 0; l < m->linear_count; l++) {
-		if (m->linears[l].outputs > width)
-			width = m->linears[l].outputs;
-	}
-	return width;
-}
-
-size_t model_work_bytes(const struct model *m, size_t rows_max)
-{
-	size_t floats = 2 * widest(m) + 2;
-
-	if (m->vocabulary != 0)
-		floats += m->inputs;
-	for (uint32_t l = 0; l < m->linear_count; l++)
-		floats += m->linears[l].outputs;
-	return floats * rows_max * sizeof(float);
-}
-
-struct model_work *model_work_new(const struct model *m, size_t rows_max)
+struct model_work *model_work_new(
+	const struct model *m, const struct compute *c, size_t rows_max, bool training)
 {
 	struct model_work *w = mem_calloc(1, sizeof(*w));
-	bool whole;
 
 	if (w == NULL)
 		return NULL;
 	w->rows_max = rows_max;
-	w->losses = mem_floats(rows_max);
-	w->correct = mem_calloc(rows_max, 1);
-	w->upstream[0] = mem_floats(rows_max * widest(m));
-	w->upstream[1] = mem_floats(rows_max * widest(m));
-	whole = w->losses != NULL && w->correct != NULL && w->upstream[0] != NULL &&
-		w->upstream[1] != NULL;
-	if (m->vocabulary != 0) {
-		w->embedded = mem_floats(rows_max * m->inputs);
-		whole = whole && w->embedded != NULL;
-	}
-	for (uint32_t l = 0; l < m->linear_count; l++) {
-		w->outputs[l] = mem_floats(rows_max * m->linears[l].outputs);
-		whole = whole && w->outputs[l] != NULL;
-	}
-	if (whole)
+	w->training = training;
+	w->slots = compute_threads(c);
+	if (plan_init(&w->plan, m, c, rows_max, training) == TK_OK)
+		w->arena = mem_floats(w->plan.floats);
+	if (w->arena != NULL)
 		return w;
 	model_work_free(w);
 	return NULL;
@@ -71,122 +32,191 @@ void model_work_free(struct model_work *w)
 {
 	if (w == NULL)
 		return;
-	mem_free(w->losses);
-	mem_free(w->correct);
-	mem_free(w->upstream[0]);
-	mem_free(w->upstream[1]);
-	mem_free(w->embedded);
-	for (size_t l = 0; l <= HIDDEN_LAYERS_MAX; l++)
-		mem_free(w->outputs[l]);
+	plan_close(&w->plan);
+	mem_free(w->arena);
 	mem_free(w);
 }
 
-/* x (rows, context·embedding): each token's vector, side by side. table is (vocabulary, embedding). */
-static void embedding_forward(
-	const struct model *m, const float *table, const struct batch *batch, float *x)
+size_t model_work_bytes(
+	const struct model *m, const struct compute *c, size_t rows_max, bool training)
 {
-	size_t width = m->embedding;
+	struct plan plan;
+	size_t bytes;
 
-	for (size_t i = 0; i < batch->rows * m->context; i++)
-		memcpy(x + i * width, table + batch->tokens[i] * width, width * sizeof(float));
+	if (plan_init(&plan, m, c, rows_max, training) != TK_OK)
+		return 0;
+	bytes = plan.floats * sizeof(float);
+	plan_close(&plan);
+	return bytes;
 }
 
-/* Adds each token's gradient to its row of dtable, tokens in the order of rows, then positions. */
-static void embedding_backward(
-	const struct model *m, const struct batch *batch, const float *dx, float *dtable)
+/* One batch on its way. */
+struct run {
+	const struct model *model;
+	struct model_work *work;
+	struct batch batch;
+	struct pass pass; /* what is equal for all layers */
+};
+
+static float *buffer(const struct model_work *w, uint32_t number)
 {
-	size_t width = m->embedding;
+	return number < w->plan.buffer_count ? w->arena + w->plan.buffers[number].offset : NULL;
+}
 
-	memset(dtable, 0, (size_t)m->vocabulary * width * sizeof(float));
-	for (size_t i = 0; i < batch->rows * m->context; i++) {
-		float *row = dtable + batch->tokens[i] * width;
+static const float *value(const struct run *r, uint32_t number)
+{
+	return number == PLAN_FEATURES ? r->batch.features : buffer(r->work, number);
+}
 
-		for (size_t c = 0; c < width; c++)
-			row[c] += dx[i * width + c];
+/* The pass of layer l. */
+static struct pass pass_of(const struct run *r, uint32_t l, bool back)
+{
+	const struct plan_layer *plan = &r->work->plan.layers[l];
+	struct pass p = r->pass;
+
+	p.layer = &r->model->layers[l];
+	p.kept = buffer(r->work, plan->kept);
+	p.scratch = buffer(r->work, back ? plan->scratch_back : plan->scratch);
+	if (p.layer->spec->type == LAYER_JOIN)
+		p.remembered = value(r, r->work->plan.layers[p.layer->partner].input);
+	return p;
+}
+
+static void forward(const struct run *r)
+{
+	for (uint32_t l = 0; l < r->model->layer_count; l++) {
+		const struct plan_layer *plan = &r->work->plan.layers[l];
+		const struct layer_ops *ops = layer_ops_of(r->model->layers[l].spec->type);
+		struct pass p = pass_of(r, l, false);
+
+		if (compute_stopped(p.compute))
+			return;
+		if (ops->forward != NULL)
+			ops->forward(&p, value(r, plan->input), buffer(r->work, plan->output));
 	}
 }
 
-/* All layers; returns the input of the first one. The logits are in outputs[last]. */
-static const float *forward(const struct model *m, const struct engine *e, struct model_work *w,
-	const float *parameters, const struct batch *batch)
+struct sum_part {
+	const struct engine *engine;
+	const float *add;
+	float *to;
+};
+
+static void sum_part(void *context, size_t first, size_t count)
 {
-	const float *first = batch->features;
-	const float *x;
+	const struct sum_part *s = context;
 
-	REQUIRE(batch->rows > 0 && batch->rows <= w->rows_max);
-	if (m->vocabulary != 0) {
-		embedding_forward(m, parameters, batch, w->embedded);
-		first = w->embedded;
-	}
-	x = first;
-	for (uint32_t l = 0; l < m->linear_count; l++) {
-		const struct linear *a = &m->linears[l];
-		float *y = w->outputs[l];
-
-		e->gemm(false, true, batch->rows, a->outputs, a->inputs, x, a->inputs,
-			parameters + a->weight, a->inputs, y, a->outputs, false);
-		e->add_bias(batch->rows, a->outputs, parameters + a->bias, y, a->outputs);
-		if (l + 1 < m->linear_count) {
-			if (m->activation == ACTIVATION_TANH)
-				e->tanh(batch->rows * a->outputs, y, y);
-			else
-				e->relu(batch->rows * a->outputs, y, y);
-		}
-		x = y;
-	}
-	return first;
+	s->engine->add(count, s->add + first, s->to + first);
 }
 
-/* Gradients of linear layer l from dy (rows, outputs); x (rows, inputs) went in. */
-static void linear_backward(const struct linear *a, const struct engine *e, size_t rows,
-	const float *x, const float *dy, float *gradient)
+/* dx = dy + what the join had: whichever of the two dx is, the other one is added. */
+static void branch_backward(const struct run *r, uint32_t l)
 {
-	e->gemm(true, false, a->outputs, a->inputs, rows, dy, a->outputs, x, a->inputs,
-		gradient + a->weight, a->inputs, false);
-	e->column_sums(rows, a->outputs, dy, a->outputs, gradient + a->bias);
+	const struct plan_layer *plan = &r->work->plan.layers[l];
+	const struct placed_layer *placed = &r->model->layers[l];
+	size_t n = r->pass.samples * placed->in.positions * placed->in.width;
+	const float *dy = buffer(r->work, plan->dy);
+	const float *saved = buffer(r->work, r->work->plan.layers[placed->partner].dy);
+	float *dx = buffer(r->work, plan->dx);
+	struct sum_part part = {r->pass.compute->engine, dx == dy ? saved : dy, dx};
+
+	if (dx != dy && dx != saved)
+		memcpy(dx, saved, n * sizeof(float));
+	compute_each(r->pass.compute, n, 4096, 1, sum_part, &part);
 }
 
-float model_gradient(const struct model *m, const struct engine *e, struct model_work *w,
-	const float *parameters, const struct batch *batch, float *gradient)
+static void backward(const struct run *r, float *gradient, bool accumulate)
 {
-	const float *first = forward(m, e, w, parameters, batch);
-	uint32_t last = m->linear_count - 1;
-	float *dy = w->upstream[0];
-	size_t rows = batch->rows;
+	for (uint32_t l = r->model->layer_count; l-- > r->model->lowest;) {
+		const struct plan_layer *plan = &r->work->plan.layers[l];
+		const struct layer_ops *ops = layer_ops_of(r->model->layers[l].spec->type);
+		struct pass p = pass_of(r, l, true);
+		const float *x = NULL, *y = NULL;
 
-	e->softmax_cross_entropy(
-		rows, rows, m->classes, w->outputs[last], batch->labels, w->losses, w->correct, dy);
-	for (uint32_t l = last;; l--) {
-		const struct linear *a = &m->linears[l];
-		float *dx = dy == w->upstream[0] ? w->upstream[1] : w->upstream[0];
-
-		linear_backward(a, e, rows, l > 0 ? w->outputs[l - 1] : first, dy, gradient);
-		if (l == 0 && m->vocabulary == 0)
-			break;
-		e->gemm(false, false, rows, a->inputs, a->outputs, dy, a->outputs,
-			parameters + a->weight, a->inputs, dx, a->inputs, false);
-		if (l == 0) {
-			embedding_backward(m, batch, dx, gradient);
-			break;
-		}
-		if (m->activation == ACTIVATION_TANH)
-			e->tanh_backward(rows * a->inputs, w->outputs[l - 1], dx, dx);
-		else
-			e->relu_backward(rows * a->inputs, w->outputs[l - 1], dx, dx);
-		dy = dx;
+		if (compute_stopped(p.compute))
+			return;
+		if ((ops->backward_reads & READS_INPUT) != 0)
+			x = value(r, plan->input);
+		if ((ops->backward_reads & READS_OUTPUT) != 0)
+			y = buffer(r->work, plan->output);
+		if (p.layer->spec->type == LAYER_BRANCH)
+			branch_backward(r, l);
+		else if (ops->backward != NULL)
+			ops->backward(&p, x, y, buffer(r->work, plan->dy),
+				buffer(r->work, plan->dx), gradient, accumulate);
 	}
-	return e->sum(rows, w->losses) / (float)rows;
 }
 
-void model_evaluate(const struct model *m, const struct engine *e, struct model_work *w,
+static void check_batch(const struct model *m, const struct model_work *w, const struct batch *b)
+{
+	REQUIRE(b->rows > 0 && b->rows <= w->rows_max);
+	REQUIRE((m->data->kind == SAMPLE_TEXT ? (const void *)b->tokens : b->features) != NULL);
+	REQUIRE((m->spec->loss == LOSS_SQUARED_ERROR ? (const void *)b->targets : b->labels) !=
+		NULL);
+}
+
+float model_gradient(const struct model *m, const struct compute *c, struct model_work *w,
+	const struct gradient_request *request, float *gradient)
+{
+	struct run r = {
+		.model = m,
+		.work = w,
+		.batch = request->batch,
+		.pass =
+			{
+				.compute = c,
+				.parameters = request->parameters,
+				.samples = request->batch.rows,
+				.tokens = request->batch.tokens,
+				.training = true,
+				.seed = request->seed,
+				.step = request->step,
+				.first_row = request->first_row,
+				.slots = w->slots,
+			},
+	};
+	float *losses = buffer(w, w->plan.losses);
+	float sum;
+
+	check_batch(m, w, &request->batch);
+	REQUIRE(w->training && compute_threads(c) <= w->slots);
+	forward(&r);
+	if (compute_stopped(c))
+		return 0;
+	loss_compute(m, c, &r.batch, request->count,
+		buffer(w, w->plan.layers[m->layer_count - 1].output), losses,
+		(uint8_t *)buffer(w, w->plan.correct), buffer(w, w->plan.doutput));
+	sum = c->engine->sum(request->batch.rows * m->labels, losses);
+	backward(&r, gradient, request->accumulate);
+	return sum;
+}
+
+void model_evaluate(const struct model *m, const struct compute *c, struct model_work *w,
 	const float *parameters, const struct batch *batch, float *losses, uint8_t *correct,
-	float *logits_out)
+	float *outputs)
 {
-	const float *logits = w->outputs[m->linear_count - 1];
+	struct run r = {
+		.model = m,
+		.work = w,
+		.batch = *batch,
+		.pass =
+			{
+				.compute = c,
+				.parameters = parameters,
+				.samples = batch->rows,
+				.tokens = batch->tokens,
+				.slots = w->slots,
+			},
+	};
+	const float *last = buffer(w, w->plan.layers[m->layer_count - 1].output);
+	size_t labels = batch->rows * m->labels;
 
-	forward(m, e, w, parameters, batch);
-	e->softmax_cross_entropy(
-		batch->rows, batch->rows, m->classes, logits, batch->labels, losses, correct, NULL);
-	if (logits_out != NULL)
-		memcpy(logits_out, logits, batch->rows * m->classes * sizeof(float));
+	check_batch(m, w, batch);
+	REQUIRE(compute_threads(c) <= w->slots);
+	forward(&r);
+	if (compute_stopped(c))
+		return;
+	loss_compute(m, c, batch, labels, last, losses, correct, NULL);
+	if (outputs != NULL)
+		memcpy(outputs, last, labels * m->output.width * sizeof(float));
 }

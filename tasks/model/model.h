@@ -29,26 +29,30 @@ struct placed_layer {
 	const struct layer *spec; /* borrowed from the recipe */
 	struct shape in, out;
 	size_t weight, bias; /* offsets in the parameter block; NO_PARAMETERS: none */
-	uint32_t partner;    /* branch and join: each other's index */
-	uint64_t dropout_lane;
+	bool adds_weight;    /* a later layer shares the weight: its gradient comes first */
+	uint32_t
+		partner; /* branch and join: each other's index; embedding: the last layer tied to it */
+	uint32_t dropout_lane; /* number among the dropout layers */
 };
 
 struct model {
 	const struct model_spec *spec; /* borrowed */
 	const struct dataset *data;    /* borrowed: kind, context, classes */
 	uint32_t layer_count;
+	uint32_t lowest;	     /* first layer with parameters: the backward pass ends there */
 	struct placed_layer *layers; /* owned */
 	uint32_t tensor_count;
 	struct tensor *tensors; /* owned; in the order of the block */
 	size_t parameters;	/* floats in the block */
+	size_t activations;	/* floats per sample that the layers put out or keep */
 	struct shape output;
 	uint32_t labels; /* per sample: the positions of the output */
 };
 
 /* Lays the model out over data. Borrows both; they must outlive it. Gives *m (model_close) only on
  * success. This is also the check that layers fit together: every message names the layer by its index
- * and name. Bounded in time and memory whatever spec says. Errors: TK_EINVAL, TK_ELIMIT (parameters,
- * activations of a batch), TK_ENOMEM. */
+ * and name. O(layers · log layers) whatever spec says. Errors: TK_EINVAL, TK_ELIMIT (parameters,
+ * activations of one sample; a batch's are the caller's to compare with ACTIVATIONS_MAX), TK_ENOMEM. */
 int model_init(struct model *m, const struct model_spec *spec, const struct dataset *data,
 	struct errmsg *msg) TK_CHECKED;
 void model_close(struct model *m);
@@ -65,12 +69,17 @@ struct batch {
 	const float *targets;	/* LOSS_SQUARED_ERROR: (rows); else NULL */
 };
 
-/* Activations and gradients for batches of up to rows_max samples; training: with what the backward pass
- * needs. NULL: out of memory. */
+/* Memory for batches of up to rows_max samples on c's engine and threads; training: with what the backward
+ * pass needs. Borrows m. Nothing is allocated later. NULL: out of memory. */
 struct model_work;
-struct model_work *model_work_new(const struct model *m, size_t rows_max, bool training);
+struct model_work *model_work_new(
+	const struct model *m, const struct compute *c, size_t rows_max, bool training);
 void model_work_free(struct model_work *w);
-size_t model_work_bytes(const struct model *m, size_t rows_max, bool training);
+
+/* What model_work_new allocates for activations, their gradients and scratch; 0 when there is no memory to
+ * plan it. O(layers²) with a small constant. */
+size_t model_work_bytes(
+	const struct model *m, const struct compute *c, size_t rows_max, bool training);
 
 /* The sum (not the mean) of the losses of all rows·labels of the batch by the rule of sums, and the
  * gradient of their mean over `count` labels: overwritten, or added to when accumulate. count is

@@ -65,13 +65,12 @@ static void put_tensor(struct bytes *out, int *rc, const struct tensor *t)
 	char text[128];
 
 	put_string(out, rc, t->name);
-	if (t->shape[1] != 0)
-		snprintf(text, sizeof(text), ":{\"dtype\":\"F32\",\"shape\":[%u,%u],", t->shape[0],
-			t->shape[1]);
-	else
-		snprintf(text, sizeof(text), ":{\"dtype\":\"F32\",\"shape\":[%u],", t->shape[0]);
-	put_text(out, rc, text);
-	snprintf(text, sizeof(text), "\"data_offsets\":[%zu,%zu]}", 4 * t->offset,
+	put_text(out, rc, ":{\"dtype\":\"F32\",\"shape\":[");
+	for (uint32_t d = 0; d < t->dimensions; d++) {
+		snprintf(text, sizeof(text), "%s%u", d == 0 ? "" : ",", t->shape[d]);
+		put_text(out, rc, text);
+	}
+	snprintf(text, sizeof(text), "],\"data_offsets\":[%zu,%zu]}", 4 * t->offset,
 		4 * (t->offset + t->count));
 	put_text(out, rc, text);
 }

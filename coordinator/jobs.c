@@ -128,6 +128,7 @@ static int merging_evaluate(struct merging *m, const struct blob_store *blobs,
 	struct evaluation *out, struct errmsg *msg)
 {
 	const struct dataset_part *part = &m->recipe.data.validation;
+	const struct compute alone = {.engine = engine_best()};
 	struct shard_source source = {&m->shards, shard_cache_get};
 
 	for (uint32_t i = 0; i < part->shards; i++) {
@@ -136,7 +137,7 @@ static int merging_evaluate(struct merging *m, const struct blob_store *blobs,
 		if (rc != TK_OK)
 			return rc;
 	}
-	return evaluate(&m->recipe, engine_best(), m->parameters, &source, out, msg);
+	return evaluate(&m->recipe, &alone, m->parameters, &source, out, msg);
 }
 
 static int merging_store(const struct merging *m, const struct blob_store *blobs,
@@ -181,6 +182,7 @@ int job_merge(const struct blob_store *blobs, const struct project_row *row,
 	shard_cache_close(&m.shards);
 	mem_free(m.parameters);
 	mem_free(m.outer_state);
+	model_close(&m.model);
 	recipe_close(&m.recipe);
 	return rc;
 }
@@ -214,12 +216,13 @@ static int refereeing_load(struct refereeing *r, const struct blob_store *blobs,
 
 static int refereeing_run(struct refereeing *r, const struct blob_store *blobs, struct errmsg *msg)
 {
+	const struct compute alone = {.engine = engine_best()};
 	struct shard_source source = {&r->shards, shard_cache_get};
 	struct digest payload;
 
 	for (int i = 0; i < 2; i++) {
-		int rc = unit_run(&r->recipe, &r->unit, engine_best(), bytes_span(&r->parameters),
-			&source, NULL, &r->results[i], msg);
+		int rc = unit_run(&r->recipe, &r->unit, &alone, bytes_span(&r->parameters), &source,
+			NULL, &r->results[i], msg);
 
 		if (rc != TK_OK)
 			return rc;

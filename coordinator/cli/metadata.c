@@ -36,12 +36,14 @@ int metadata_init(struct metadata *m, const struct recipe *recipe, const struct 
 	uint32_t rounds_done, const char *verification)
 {
 	const struct dataset *d = &recipe->data;
-	bool text = d->kind == SAMPLE_TEXT;
 	const char **pair = m->pairs;
-	int rc;
+	int rc = TK_OK;
 
 	memset(m, 0, sizeof(*m));
-	rc = text ? add_characters(&m->classes, d) : add_names(&m->classes, d);
+	if (d->vocabulary != NULL)
+		rc = add_characters(&m->classes, d);
+	else if (d->class_names != NULL)
+		rc = add_names(&m->classes, d);
 	if (rc == TK_OK)
 		rc = bytes_append(&m->classes, "", 1);
 	if (rc != TK_OK)
@@ -58,7 +60,9 @@ int metadata_init(struct metadata *m, const struct recipe *recipe, const struct 
 	*pair++ = m->progress;
 	*pair++ = "talkoot.verification";
 	*pair++ = verification;
-	*pair++ = text ? "talkoot.vocabulary" : "talkoot.classes";
+	if (d->vocabulary == NULL && d->class_names == NULL)
+		return TK_OK; /* bytes, or numbers */
+	*pair++ = d->vocabulary != NULL ? "talkoot.vocabulary" : "talkoot.classes";
 	*pair++ = (const char *)m->classes.data;
 	return TK_OK;
 }

@@ -32,14 +32,17 @@ static int load_model(struct home *home, const char *name, struct loaded *l, str
 	rc = model_init(&l->model, &l->recipe.model, &l->recipe.data, msg);
 	if (rc == TK_OK)
 		rc = job_parameters(&home->blobs, &l->row, &l->model, &l->parameters, msg);
-	if (rc != TK_OK)
+	if (rc != TK_OK) {
+		model_close(&l->model);
 		recipe_close(&l->recipe);
+	}
 	return rc;
 }
 
 static void loaded_close(struct loaded *l)
 {
 	mem_free(l->parameters);
+	model_close(&l->model);
 	recipe_close(&l->recipe);
 }
 
@@ -119,9 +122,11 @@ static uint32_t draw(const float *logits, uint32_t classes, double temperature, 
 	return classes - 1;
 }
 
-/* The token a fresh text starts from: a line's end when the vocabulary has one. */
+/* The token a fresh text starts from: a line's end when there is one. */
 static uint32_t first_token(const struct dataset *data)
 {
+	if (data->vocabulary == NULL)
+		return '\n'; /* tokens are bytes */
 	for (uint32_t i = 0; i < data->classes; i++) {
 		if (data->vocabulary[i] == '\n')
 			return i;
@@ -129,49 +134,90 @@ static uint32_t first_token(const struct dataset *data)
 	return 0;
 }
 
-/* Draws length tokens, each from what the model says after the window (context) before it; logits is
- * (classes). */
-static void print_tokens(const struct loaded *l, const struct sampling *how,
-	struct model_work *work, float *logits, uint32_t *window)
+static void print_token(const struct dataset *data, uint32_t token)
 {
-	const struct model *m = &l->model;
-	uint32_t label = 0;
+	char text[5];
 
-	for (uint32_t i = 0; i < m->context; i++)
-		window[i] = first_token(&l->recipe.data);
+	if (data->vocabulary == NULL) {
+		putchar((int)token);
+		return;
+	}
+	text[utf8_encode(text, data->vocabulary[token])] = '\0';
+	fputs(text, stdout);
+}
+
+/* Draws tokens, each from what the model says after the window (context) before it. A causal model reads a
+ * text that is shorter than its context from the start and is asked at its last token; any other one sees
+ * it behind a row of first tokens. window and labels are (context), outputs a sample's. */
+struct drawing {
+	const struct loaded *loaded;
+	struct model_work *work;
+	uint32_t *window, *labels;
+	float *outputs, *losses;
+	uint8_t *correct;
+};
+
+static uint32_t draw_token(
+	const struct drawing *d, const struct sampling *how, uint64_t number, uint32_t position)
+{
+	const struct model *m = &d->loaded->model;
+	const struct compute alone = {.engine = engine_best()};
+	struct batch batch = {.rows = 1, .tokens = d->window, .labels = d->labels};
+
+	model_evaluate(m, &alone, d->work, d->loaded->parameters, &batch, d->losses, d->correct,
+		d->outputs);
+	return draw(d->outputs + (size_t)position * m->output.width, m->output.width,
+		how->temperature, (double)philox_uniform(how->seed, STREAM_SAMPLE, 0, number));
+}
+
+static void print_tokens(const struct drawing *d, const struct sampling *how)
+{
+	const struct dataset *data = &d->loaded->recipe.data;
+	uint32_t context = data->context;
+	bool causal = d->loaded->model.labels == context;
+	uint32_t length = causal ? 1 : context; /* tokens of the window that are text */
+
+	for (uint32_t i = 0; i < context; i++)
+		d->window[i] = first_token(data);
 	for (uint64_t i = 0; i < how->length; i++) {
-		struct batch batch = {1, NULL, window, &label};
-		float loss;
-		uint8_t correct;
-		uint32_t token;
-		char text[5];
+		uint32_t token = draw_token(d, how, i, causal ? length - 1 : 0);
 
-		model_evaluate(
-			m, engine_best(), work, l->parameters, &batch, &loss, &correct, logits);
-		token = draw(logits, m->classes, how->temperature,
-			(double)philox_uniform(how->seed, STREAM_SAMPLE, 0, i));
-		memmove(window, window + 1, (m->context - 1) * sizeof(*window));
-		window[m->context - 1] = token;
-		text[utf8_encode(text, l->recipe.data.vocabulary[token])] = '\0';
-		fputs(text, stdout);
+		if (length == context)
+			memmove(d->window, d->window + 1, (context - 1) * sizeof(*d->window));
+		else
+			length++;
+		d->window[length - 1] = token;
+		print_token(data, token);
 	}
 	putchar('\n');
 }
 
 static int print_sample(const struct loaded *l, const struct sampling *how, struct errmsg *msg)
 {
-	struct model_work *work = model_work_new(&l->model, 1);
-	float *logits = mem_floats(l->model.classes);
-	uint32_t *window = mem_calloc(l->model.context, sizeof(*window));
+	const struct compute alone = {.engine = engine_best()};
+	size_t context = l->recipe.data.context, labels = l->model.labels;
+	struct drawing d = {
+		.loaded = l,
+		.work = model_work_new(&l->model, &alone, 1, false),
+		.window = mem_calloc(context, sizeof(uint32_t)),
+		.labels = mem_calloc(context, sizeof(uint32_t)),
+		.outputs = mem_floats(labels * l->model.output.width),
+		.losses = mem_floats(labels),
+		.correct = mem_calloc(labels, 1),
+	};
 	int rc = TK_OK;
 
-	if (work != NULL && logits != NULL && window != NULL)
-		print_tokens(l, how, work, logits, window);
+	if (d.work != NULL && d.window != NULL && d.labels != NULL && d.outputs != NULL &&
+		d.losses != NULL && d.correct != NULL)
+		print_tokens(&d, how);
 	else
 		rc = errmsg_set(msg, TK_ENOMEM, "not enough memory to sample");
-	mem_free(window);
-	mem_free(logits);
-	model_work_free(work);
+	mem_free(d.correct);
+	mem_free(d.losses);
+	mem_free(d.outputs);
+	mem_free(d.labels);
+	mem_free(d.window);
+	model_work_free(d.work);
 	return rc;
 }
 
@@ -217,11 +263,12 @@ int command_sample(const struct cli *cli)
 		return EXIT_FAILED;
 	rc = load_model(&home, name, &l, &msg);
 	if (rc == TK_OK) {
-		rc = l.model.vocabulary != 0 ? print_sample(&l, &how, &msg)
-					     : errmsg_set(&msg, TK_EUNSUPPORTED,
-						       "%s is not a text model, so there is no "
-						       "text to draw from it",
-						       name);
+		rc = l.recipe.data.kind == SAMPLE_TEXT
+			     ? print_sample(&l, &how, &msg)
+			     : errmsg_set(&msg, TK_EUNSUPPORTED,
+				       "%s is not a text model, so there is no "
+				       "text to draw from it",
+				       name);
 		loaded_close(&l);
 	}
 	home_close(&home);

@@ -109,6 +109,7 @@ static int submit(struct home *home, const struct project *project, struct errms
 		row.classes = recipe.data.classes;
 		row.unit_flops = model_step_flops(&model, recipe.train.batch_size) *
 				 recipe.train.inner_steps;
+		model_close(&model);
 		rc = put_initial(home, &recipe, &row, msg);
 	}
 	if (rc == TK_OK)

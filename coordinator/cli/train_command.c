@@ -74,7 +74,7 @@ static int save_model(const struct recipe *recipe, const float *parameters,
 {
 	struct bytes file = {0};
 	struct metadata m;
-	struct model model;
+	struct model model = {0};
 	int rc = metadata_init(&m, recipe, digest, recipe->train.rounds, "trained in one process");
 
 	if (rc != TK_OK)
@@ -86,6 +86,7 @@ static int save_model(const struct recipe *recipe, const float *parameters,
 	if (rc == TK_OK)
 		rc = file_replace(path, bytes_span(&file), 0644, msg);
 	bytes_close(&file);
+	model_close(&model);
 	metadata_close(&m);
 	return rc;
 }

@@ -77,12 +77,12 @@ static int job_plan(
 {
 	struct digest *digests;
 	uint32_t *shards = NULL;
-	struct model model;
 	uint32_t count;
+	size_t parameters;
 	int rc = unit_check(j, recipe, msg);
 
 	if (rc == TK_OK)
-		rc = model_init(&model, &recipe->model, &recipe->data, msg);
+		rc = unit_parameters(recipe, &parameters, msg);
 	if (rc != TK_OK)
 		return rc;
 	rc = unit_shards(recipe, &j->unit, &shards, &count);
@@ -105,7 +105,7 @@ static int job_plan(
 	j->shards = digests;
 	j->shard_count = count;
 	j->shards_found = 0;
-	j->parameter_bytes = (uint64_t)model.parameters * 4;
+	j->parameter_bytes = (uint64_t)parameters * 4;
 	snprintf(j->project, sizeof(j->project), "%s", recipe->name);
 	return TK_OK;
 }

@@ -209,10 +209,11 @@ static int run_unit(struct worker *w, const struct unit *unit, struct span param
 {
 	struct shard_source source = {.context = &w->shards, .get = shard_cache_get};
 	struct run_progress progress = {.context = w, .step = worker_step};
+	const struct compute alone = {.engine = w->engine};
 
 	if (!w->has_recipe || !digest_equal(&unit->recipe, &w->recipe_digest))
 		return errmsg_set(msg, TK_EINVAL, "the unit is about another recipe");
-	return unit_run(&w->recipe, unit, w->engine, parameters, &source, &progress, result, msg);
+	return unit_run(&w->recipe, unit, &alone, parameters, &source, &progress, result, msg);
 }
 
 static void take_run(struct worker *w, const struct worker_message *m)

@@ -70,7 +70,11 @@ static int check_dense(
 		const uint8_t *sample = bytes.data + at;
 		uint32_t label = le32(sample + size - 4);
 
-		if (label >= d->classes)
+		if (d->label == LABEL_NUMBER && !all_finite(sample + size - 4, 1))
+			return errmsg_set(msg, TK_ECORRUPT,
+				"shard %u: the label of sample %zu is not finite", shard,
+				at / size);
+		if (d->label != LABEL_NUMBER && label >= d->classes)
 			return errmsg_set(msg, TK_ECORRUPT,
 				"shard %u: sample %zu has label %u of %u classes", shard, at / size,
 				label, d->classes);
@@ -112,12 +116,14 @@ void shard_sample_dense(const struct dataset *d, struct span shard, uint64_t ind
 }
 
 void shard_sample_text(const struct dataset *d, struct span shard, uint64_t index, uint32_t *tokens,
-	uint32_t *label)
+	uint32_t *labels, uint32_t count)
 {
 	const uint8_t *window = shard.data + index * 2;
+	size_t first = d->context - count + 1;
 
 	REQUIRE(index < shard.len / 2 && d->context < shard.len / 2 - index);
 	for (size_t i = 0; i < d->context; i++)
 		tokens[i] = le16(window + 2 * i);
-	*label = le16(window + 2 * (size_t)d->context);
+	for (size_t i = 0; i < count; i++)
+		labels[i] = le16(window + 2 * (first + i));
 }

@@ -23,14 +23,17 @@ int merge_finish(struct merge *m, const struct recipe *recipe, float *parameters
 	float *outer_state, float *loss, struct errmsg *msg) TK_CHECKED;
 void merge_close(struct merge *m);
 
-/* Canonical evaluation on the validation part: its first EVALUATE_MAX samples in the order of epoch 0. */
-#define EVALUATE_MAX 16384u
+/* Canonical evaluation on the validation part: its first EVALUATE_MAX samples in the order of epoch 0. A
+ * model with a label for each position reads texts instead as they stand, window after window, up to
+ * EVALUATE_TOKENS of them. */
+#define EVALUATE_MAX	16384u
+#define EVALUATE_TOKENS (1u << 18)
 struct evaluation {
-	uint64_t samples; /* 0: no validation part */
+	uint64_t samples; /* labels that were judged; 0: no validation part */
 	float loss;
 	float accuracy;
 };
-int evaluate(const struct recipe *recipe, const struct engine *engine, const float *parameters,
+int evaluate(const struct recipe *recipe, const struct compute *c, const float *parameters,
 	const struct shard_source *shards, struct evaluation *out, struct errmsg *msg) TK_CHECKED;
 
 /* BLAKE2b-256 of the parameters' bytes (float32 LE, NaN as 7fc00000): the model digest.

@@ -13,14 +13,11 @@
 
 /* θ_r as it came (a buffer that grew), as floats, θ, gradient, two moments, payload, its frame. */
 #define MEMORY_PER_PARAMETER 40u
-/* A layer's output and two upstream gradients as wide as the widest layer, the batch itself. */
-#define MEMORY_PER_ACTIVATION 16u
-
 /* Everything that one run holds. */
 struct run {
 	const struct recipe *recipe;
 	const struct unit *unit;
-	const struct engine *engine;
+	const struct compute *compute;
 	struct model model;
 	struct model_work *work;
 	struct sampler sampler;
@@ -103,18 +100,27 @@ int unit_shards(
 	return TK_OK;
 }
 
+/* Samples that are computed at once. */
+static size_t part_rows(const struct train_spec *t)
+{
+	return t->batch_size / t->accumulate;
+}
+
 uint64_t unit_memory(const struct recipe *recipe)
 {
-	const struct model_spec *m = &recipe->model;
-	uint64_t parameters = recipe_parameters(m, &recipe->data);
-	uint64_t widths = m->type == MODEL_CHAR_MLP ? (uint64_t)recipe->data.context * m->embedding
-						    : recipe->data.features;
+	const struct dataset *d = &recipe->data;
+	const struct compute alone = {.engine = engine_best()};
+	size_t rows = part_rows(&recipe->train);
+	struct model model;
+	uint64_t work, batch, parameters;
 
-	for (uint32_t i = 0; i < m->hidden_count; i++)
-		widths += m->hidden[i];
-	widths += recipe->data.classes;
-	return parameters * MEMORY_PER_PARAMETER +
-	       widths * recipe->train.batch_size * MEMORY_PER_ACTIVATION;
+	if (model_init(&model, &recipe->model, d, NULL) != TK_OK)
+		return UINT64_MAX;
+	work = model_work_bytes(&model, &alone, rows, true);
+	batch = rows * 4 * ((uint64_t)d->features + d->context + model.labels);
+	parameters = model.parameters * (uint64_t)MEMORY_PER_PARAMETER;
+	model_close(&model);
+	return work != 0 ? parameters + work + batch : UINT64_MAX;
 }
 
 static int run_check(const struct recipe *recipe, const struct unit *unit, struct errmsg *msg)
@@ -134,7 +140,7 @@ static int run_init(struct run *run, struct span parameters, const struct shard_
 	struct errmsg *msg)
 {
 	const struct recipe *recipe = run->recipe;
-	size_t rows = recipe->train.batch_size;
+	size_t rows = part_rows(&recipe->train);
 	struct digest digest;
 	size_t n;
 	int rc;
@@ -147,10 +153,10 @@ static int run_init(struct run *run, struct span parameters, const struct shard_
 	if (!digest_equal(&digest, &run->unit->parameters))
 		return errmsg_set(msg, TK_ECORRUPT, "the parameters differ from the unit's digest");
 	rc = sampler_init(
-		&run->sampler, &recipe->data, &recipe->data.train, recipe->seed, shards, rows);
+		&run->sampler, &run->model, &recipe->data.train, recipe->seed, shards, rows);
 	if (rc != TK_OK)
 		return errmsg_set(msg, rc, "not enough memory for a batch");
-	run->work = model_work_new(&run->model, rows);
+	run->work = model_work_new(&run->model, run->compute, rows, true);
 	run->start = mem_floats(n);
 	run->theta = mem_floats(n);
 	run->gradient = mem_floats(n);
@@ -171,6 +177,7 @@ static void run_close(struct run *run)
 {
 	sampler_close(&run->sampler);
 	model_work_free(run->work);
+	model_close(&run->model);
 	mem_free(run->start);
 	mem_free(run->theta);
 	mem_free(run->gradient);
@@ -196,13 +203,13 @@ static float learning_rate(const struct train_spec *t, uint32_t round, uint32_t 
 	return (float)rate;
 }
 
-static float clip_factor(const struct engine *e, float clip, const float *gradient, size_t n)
+static float clip_factor(const struct compute *c, float clip, const float *gradient, size_t n)
 {
 	float norm;
 
 	if (clip == 0)
 		return 1;
-	norm = sqrtf(e->sum_squares(n, gradient));
+	norm = sqrtf(compute_sum_squares(c, n, gradient));
 	return norm > clip ? clip / norm : 1;
 }
 
@@ -212,7 +219,7 @@ static void update(struct run *run, uint32_t step)
 	const struct train_spec *t = &run->recipe->train;
 	size_t n = run->model.parameters;
 	float rate = learning_rate(t, run->unit->round, step);
-	float scale = clip_factor(run->engine, t->clip, run->gradient, n);
+	float scale = clip_factor(run->compute, t->clip, run->gradient, n);
 
 	if (t->optimizer == OPTIMIZER_ADAMW) {
 		struct adamw_step s = {
@@ -226,16 +233,18 @@ static void update(struct run *run, uint32_t step)
 			.gradient_scale = scale,
 		};
 
-		run->engine->adamw(n, &s, run->gradient, run->first, run->second, run->theta);
+		compute_adamw(
+			run->compute, n, &s, run->gradient, run->first, run->second, run->theta);
 	} else {
 		struct sgd_step s = {
 			.learning_rate = rate,
 			.momentum = t->momentum,
+			.nesterov = t->nesterov,
 			.weight_decay = t->weight_decay,
 			.gradient_scale = scale,
 		};
 
-		run->engine->sgd(n, &s, run->gradient, run->first, run->theta);
+		compute_sgd(run->compute, n, &s, run->gradient, run->first, run->theta);
 	}
 }
 
@@ -248,28 +257,55 @@ static bool finite_all(const float *x, size_t n)
 	return true;
 }
 
+/* The gradient of inner step h and its loss, part after part of its batch. */
+static int step_gradient(struct run *run, uint32_t step, struct errmsg *msg)
+{
+	const struct train_spec *t = &run->recipe->train;
+	const struct unit *u = run->unit;
+	uint64_t units = (uint64_t)u->round * t->units_per_round + u->index;
+	uint64_t position = first_position(run->recipe, u) + (uint64_t)step * t->batch_size;
+	size_t rows = part_rows(t);
+	struct gradient_request request = {
+		.parameters = run->theta,
+		.count = t->batch_size * (size_t)run->model.labels,
+		.seed = run->recipe->seed,
+		.step = units * t->inner_steps + step,
+	};
+	float sum = 0;
+
+	for (uint32_t part = 0; part < t->accumulate; part++) {
+		int rc = sampler_batch(
+			&run->sampler, position + request.first_row, rows, &request.batch, msg);
+
+		if (rc != TK_OK)
+			return rc;
+		request.accumulate = part > 0;
+		sum += model_gradient(
+			&run->model, run->compute, run->work, &request, run->gradient);
+		request.first_row += rows;
+	}
+	run->losses[step] = sum / (float)request.count;
+	return TK_OK;
+}
+
 /* All inner steps. *done gets H, or the first step whose loss is not finite. */
 static int train_steps(
 	struct run *run, const struct run_progress *progress, uint32_t *done, struct errmsg *msg)
 {
 	const struct train_spec *t = &run->recipe->train;
-	uint64_t position = first_position(run->recipe, run->unit);
 
 	for (uint32_t step = 0; step < t->inner_steps; step++) {
-		struct batch batch;
-		int rc = sampler_batch(&run->sampler, position, t->batch_size, &batch, msg);
+		int rc = step_gradient(run, step, msg);
 
 		if (rc != TK_OK)
 			return rc;
-		position += t->batch_size;
-		run->losses[step] = model_gradient(
-			&run->model, run->engine, run->work, run->theta, &batch, run->gradient);
 		*done = step;
-		if (!finite_all(&run->losses[step], 1))
+		if (!compute_stopped(run->compute) && !finite_all(&run->losses[step], 1))
 			return TK_OK;
 		update(run, step);
-		if (progress != NULL &&
-			progress->step(progress->context, step + 1, t->inner_steps) != 0)
+		if (compute_stopped(run->compute) ||
+			(progress != NULL &&
+				progress->step(progress->context, step + 1, t->inner_steps) != 0))
 			return errmsg_set(msg, TK_ECANCELED, "stopped on request");
 	}
 	*done = t->inner_steps;
@@ -284,7 +320,7 @@ static int pack_update(struct run *run, struct bytes *payload)
 	for (size_t i = 0; i < run->model.parameters; i++)
 		run->start[i] = run->start[i] - run->theta[i];
 	return compress_pack(
-		run->engine, run->recipe->train.compression, &layout, run->start, NULL, payload);
+		run->compute->engine, run->recipe->train.compression, &layout, run->start, NULL, payload);
 }
 
 /* The trace's two leaves: the header, from which everything starts, and the packed result. */
@@ -307,7 +343,7 @@ static int conclude(struct run *run, uint32_t done, struct unit_result *out)
 		goto out;
 	unit_digest(&claim.unit, bytes_span(&header));
 	if (done == steps) {
-		float loss = run->engine->sum(steps, run->losses) / (float)steps;
+		float loss = run->compute->engine->sum(steps, run->losses) / (float)steps;
 
 		if (finite_all(&loss, 1) && finite_all(run->theta, run->model.parameters)) {
 			rc = pack_update(run, &out->payload);
@@ -329,11 +365,11 @@ out:
 	return rc;
 }
 
-int unit_run(const struct recipe *recipe, const struct unit *unit, const struct engine *engine,
+int unit_run(const struct recipe *recipe, const struct unit *unit, const struct compute *c,
 	struct span parameters, const struct shard_source *shards,
 	const struct run_progress *progress, struct unit_result *out, struct errmsg *msg)
 {
-	struct run run = {.recipe = recipe, .unit = unit, .engine = engine};
+	struct run run = {.recipe = recipe, .unit = unit, .compute = c};
 	struct unit_result result = {0};
 	uint32_t done = 0;
 	int rc;
@@ -357,17 +393,29 @@ int unit_run(const struct recipe *recipe, const struct unit *unit, const struct 
 	return rc;
 }
 
-int payload_size(const struct recipe *recipe, size_t *bytes, struct errmsg *msg)
+int unit_parameters(const struct recipe *recipe, size_t *count, struct errmsg *msg)
 {
 	struct model model;
 	int rc = model_init(&model, &recipe->model, &recipe->data, msg);
 
-	if (rc == TK_OK) {
-		struct compress_layout layout = compress_flat(model.parameters);
+	if (rc != TK_OK)
+		return rc;
+	*count = model.parameters;
+	model_close(&model);
+	return TK_OK;
+}
 
-		*bytes = compress_bytes(recipe->train.compression, &layout);
-	}
-	return rc;
+int payload_size(const struct recipe *recipe, size_t *bytes, struct errmsg *msg)
+{
+	struct compress_layout layout;
+	size_t count;
+	int rc = unit_parameters(recipe, &count, msg);
+
+	if (rc != TK_OK)
+		return rc;
+	layout = compress_flat(count);
+	*bytes = compress_bytes(recipe->train.compression, &layout);
+	return TK_OK;
 }
 
 int result_check(const struct recipe *recipe, const struct claim *claim, struct span payload,
@@ -375,8 +423,8 @@ int result_check(const struct recipe *recipe, const struct claim *claim, struct 
 {
 	struct compress_layout layout;
 	struct digest digest;
-	struct model model;
-	int rc = model_init(&model, &recipe->model, &recipe->data, msg);
+	size_t count;
+	int rc = unit_parameters(recipe, &count, msg);
 
 	if (rc != TK_OK)
 		return rc;
@@ -391,6 +439,6 @@ int result_check(const struct recipe *recipe, const struct claim *claim, struct 
 	digest_blob(&digest, payload.data, payload.len);
 	if (payload.len != claim->payload_bytes || !digest_equal(&digest, &claim->payload))
 		return errmsg_set(msg, TK_ECORRUPT, "the payload differs from its claim");
-	layout = compress_flat(model.parameters);
+	layout = compress_flat(count);
 	return compress_check(engine_best(), recipe->train.compression, &layout, payload, msg);
 }

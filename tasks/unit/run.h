@@ -3,7 +3,7 @@
 #ifndef TASKS_UNIT_RUN_H
 #define TASKS_UNIT_RUN_H
 
-#include "tasks/math/engine.h"
+#include "tasks/math/compute.h"
 #include "tasks/unit/unit.h"
 
 /* Where shards come from. get gives bytes that have passed shard_check and stay valid until the run
@@ -32,14 +32,17 @@ void unit_result_close(struct unit_result *r);
 int unit_shards(const struct recipe *recipe, const struct unit *unit, uint32_t **shards,
 	uint32_t *count) TK_CHECKED;
 
+/* How many floats θ has. Errors: TK_EINVAL, TK_ELIMIT, TK_ENOMEM (as model_init). */
+int unit_parameters(const struct recipe *recipe, size_t *count, struct errmsg *msg) TK_CHECKED;
+
 /* About how many bytes of memory it takes to compute a unit of this recipe and to hand its result on,
- * without the shards; rather too many than too few. */
+ * without the shards; rather too many than too few. UINT64_MAX: there is not even memory to find out. */
 uint64_t unit_memory(const struct recipe *recipe);
 
-/* Runs it. parameters is θ_r as float32 LE bytes (recipe's model->parameters × 4); it is checked
+/* Runs it on c, whose stop is looked at many times in a step. parameters is θ_r as float32 LE bytes (recipe's model->parameters × 4); it is checked
  * against the unit's digest. progress may be NULL. Gives *out only on success.
  * Errors: TK_EUNSUPPORTED (numerics), TK_ECORRUPT, TK_ECANCELED, TK_ENOMEM, what get returns. */
-int unit_run(const struct recipe *recipe, const struct unit *unit, const struct engine *engine,
+int unit_run(const struct recipe *recipe, const struct unit *unit, const struct compute *c,
 	struct span parameters, const struct shard_source *shards,
 	const struct run_progress *progress, struct unit_result *out,
 	struct errmsg *msg) TK_CHECKED;

@@ -21,7 +21,8 @@ struct train_watch {
 };
 
 /* Trains from the recipe's initial parameters. Gives *parameters (mem_free; model->parameters floats)
- * and *model (the digest) only on success. threads: units computed at once, 1 … 64; no effect on bits.
+ * and *model (the digest) only on success. threads (1 … COMPUTE_THREADS_MAX) are
+ * given to units first, then to the operations inside them; no effect on bits.
  * Errors: TK_EDIVERGED, TK_ECANCELED, and those of unit_run and evaluate. */
 int train_run(const struct recipe *recipe, const struct engine *engine,
 	const struct shard_source *shards, uint32_t threads, const struct train_watch *watch,

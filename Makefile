@@ -109,8 +109,9 @@ $(BUILD)/tests/bench/%: $(BUILD)/tests/bench/%.o $(LIB_BLAS) $(LIB_TASKS)
 	$(CC) $(CFLAGS) $(MODE) $^ -o $@ $(LIBS_TASKS) $(LIBS_BLAS) -pthread
 
 # Tests of tasks/ alone need no more than that, so that they also build where the other libraries are missing.
+TESTLIB_TASKS := $(addprefix $(BUILD)/tests/lib/,tiny.o model64.o model_bench.o model_cases.o)
 define tasks_alone
-$(BUILD)/tests/$(1)/%: $(BUILD)/tests/$(1)/%.o $(BUILD)/tests/lib/tiny.o $(LIB_TASKS)
+$(BUILD)/tests/$(1)/%: $(BUILD)/tests/$(1)/%.o $(TESTLIB_TASKS) $(LIB_TASKS)
 	$$(call tell,LINK,$$@)
 	$$(CC) $$(CFLAGS) $$(MODE) $$^ -o $$@ $$(LIBS_TASKS) -pthread -lcmocka
 endef

@@ -24,6 +24,7 @@ static int setup(void **state)
 	static struct bench b;
 	struct digest digest;
 	struct bytes parameters = {0};
+	const struct compute c = {.engine = engine_best()};
 	struct unit unit;
 	size_t bytes;
 	float *theta;
@@ -37,7 +38,7 @@ static int setup(void **state)
 	assert_int_equal(parameters_encode(&parameters, theta, bytes), TK_OK);
 	digest_blob(&digest, parameters.data, parameters.len);
 	unit_describe(&unit, &b.tiny.recipe_digest, 0, 1, &digest);
-	assert_int_equal(unit_run(&b.tiny.recipe, &unit, engine_best(), bytes_span(&parameters),
+	assert_int_equal(unit_run(&b.tiny.recipe, &unit, &c, bytes_span(&parameters),
 				 &b.tiny.source, NULL, &b.honest, NULL),
 		TK_OK);
 	mem_free(theta);

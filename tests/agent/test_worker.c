@@ -50,16 +50,15 @@ static int setup(void **state)
 {
 	static struct bench b;
 	float *theta;
-	struct model model;
+	size_t parameters;
 
 	memset(&b, 0, sizeof(b));
 	assert_int_equal(crypto_start(), TK_OK);
 	assert_true(tiny_init(&b.tiny, MODEL_MLP));
 	assert_int_equal(recipe_encode(&b.tiny.recipe, &b.recipe, NULL), TK_OK);
-	assert_int_equal(
-		model_init(&model, &b.tiny.recipe.model, &b.tiny.recipe.data, NULL), TK_OK);
+	assert_int_equal(unit_parameters(&b.tiny.recipe, &parameters, NULL), TK_OK);
 	assert_int_equal(train_initial(&b.tiny.recipe, &theta, NULL), TK_OK);
-	assert_int_equal(parameters_encode(&b.parameters, theta, model.parameters), TK_OK);
+	assert_int_equal(parameters_encode(&b.parameters, theta, parameters), TK_OK);
 	digest_blob(&b.parameters_digest, b.parameters.data, b.parameters.len);
 	mem_free(theta);
 	bench_spawn(&b);
@@ -160,11 +159,12 @@ static void queue_run(struct bench *b, uint64_t job, uint32_t index, struct unit
 
 static void expect_result(struct bench *b, uint64_t job, const struct unit *unit)
 {
+	const struct compute c = {.engine = engine_find("baseline")};
 	struct unit_result want;
 	struct worker_message m;
 
-	assert_int_equal(unit_run(&b->tiny.recipe, unit, engine_find("baseline"),
-				 bytes_span(&b->parameters), &b->tiny.source, NULL, &want, NULL),
+	assert_int_equal(unit_run(&b->tiny.recipe, unit, &c, bytes_span(&b->parameters),
+				 &b->tiny.source, NULL, &want, NULL),
 		TK_OK);
 	assert_true(hear(b, &m));
 	assert_int_equal(m.type, WORKER_RESULT);

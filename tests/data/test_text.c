@@ -31,7 +31,7 @@ static void code_points_become_tokens_in_ascending_order(void **state)
 	assert_int_equal(f->d.validation.samples, 0);
 	assert_int_equal(f->shards[0].len, sizeof(golden));
 	assert_memory_equal(f->shards[0].data, golden, sizeof(golden));
-	shard_sample_text(&f->d, bytes_span(&f->shards[0]), 3, tokens, &label);
+	shard_sample_text(&f->d, bytes_span(&f->shards[0]), 3, tokens, &label, 1);
 	assert_int_equal(tokens[0], 4);
 	assert_int_equal(tokens[1], 0);
 	assert_int_equal(label, 1);
@@ -105,7 +105,7 @@ static void neighbouring_shards_share_their_context(void **state)
 		uint32_t tokens[8];
 		uint32_t label;
 
-		shard_sample_text(&f->d, bytes_span(shard), i % each, tokens, &label);
+		shard_sample_text(&f->d, bytes_span(shard), i % each, tokens, &label, 1);
 		for (uint32_t k = 0; k < context; k++)
 			assert_int_equal(f->d.vocabulary[tokens[k]], long_text[i + k]);
 		assert_int_equal(f->d.vocabulary[label], long_text[i + context]);

@@ -352,13 +352,13 @@ void script_restart(struct script *s)
 /* As long as the model's, and different in each round. */
 static void make_parameters(struct script *s)
 {
-	struct model model;
+	size_t parameters;
 
-	REQUIRE(model_init(&model, &s->tiny.recipe.model, &s->tiny.recipe.data, NULL) == TK_OK);
+	REQUIRE(unit_parameters(&s->tiny.recipe, &parameters, NULL) == TK_OK);
 	for (size_t r = 0; r < SCRIPT_ROUNDS; r++) {
 		struct bytes *b = &s->parameters[r];
 
-		for (size_t i = 0; i < model.parameters * 4; i++) {
+		for (size_t i = 0; i < parameters * 4; i++) {
 			uint8_t byte = (uint8_t)(r + i);
 
 			REQUIRE(bytes_append(b, &byte, 1) == TK_OK);

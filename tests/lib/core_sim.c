@@ -68,22 +68,33 @@ static void recipe_make(struct sim *s, size_t payload_bytes)
 {
 	char names[2][LABEL_BYTES_MAX] = {"no", "yes"};
 	struct digest shard = {{1}};
+	struct layer layer = {.type = LAYER_LINEAR, .name = "0", .width = 2, .bias = true};
 	struct recipe r = {
 		.numerics = NUMERICS_VERSION,
 		.name = "sim",
 		.seed = s->seed,
-		.model = {.type = MODEL_LOGISTIC, .activation = ACTIVATION_RELU},
-		.train = {.optimizer = OPTIMIZER_SGD,
+		.model = {.type = MODEL_LOGISTIC,
+			.loss = LOSS_CROSS_ENTROPY,
+			.layer_count = 1,
+			.layers = &layer},
+		.train = {.mode = MODE_LOCAL,
+			.optimizer = OPTIMIZER_SGD,
+			.inner_state = INNER_FRESH,
 			.learning_rate = 0.1f,
 			.schedule = SCHEDULE_CONSTANT,
 			.batch_size = 4,
+			.accumulate = 1,
 			.inner_steps = 2,
+			.trace_every = 2,
 			.units_per_round = s->units,
 			.rounds = s->rounds,
 			.compression = COMPRESSION_NONE,
 			.outer = OUTER_SGD,
 			.outer_learning_rate = 1},
-		.data = {.kind = SAMPLE_U8, .classes = 2, .class_names = names},
+		.data = {.kind = SAMPLE_U8,
+			.label = LABEL_CLASS,
+			.classes = 2,
+			.class_names = names},
 	};
 	struct errmsg msg = {""};
 

@@ -211,11 +211,12 @@ static void run_recipe(struct span in)
 
 static bool seed_recipe(unsigned which, struct bytes *out)
 {
-	static const enum model_type types[] = {MODEL_LOGISTIC, MODEL_MLP, MODEL_CHAR_MLP};
+	static const enum model_type types[] = {
+		MODEL_LOGISTIC, MODEL_MLP, MODEL_CHAR_MLP, MODEL_CNN, MODEL_GPT};
 	struct tiny t;
 	int rc;
 
-	if (which > 2 || !tiny_init(&t, types[which]))
+	if (which > 4 || !tiny_init(&t, types[which]))
 		return false;
 	rc = recipe_encode(&t.recipe, out, NULL);
 	tiny_close(&t);

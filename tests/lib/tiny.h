@@ -11,8 +11,9 @@ struct tiny {
 	struct digest recipe_digest;
 };
 
-/* Dense samples (5 features, 3 classes that depend on them) for an mlp with hidden [7], or windows of
- * 4 tokens over 6 characters for a char-mlp. Several shards, the last one short. False: no memory. */
+/* Dense samples (5 features, 3 classes that depend on them) for logistic and an mlp with hidden [7], images of
+ * 8 x 8 for a cnn, or windows of 4 tokens over 6 characters for a char-mlp and a gpt of two blocks with a
+ * tied head. Several shards, the last one short. False: no memory. */
 bool tiny_init(struct tiny *t, enum model_type type);
 void tiny_close(struct tiny *t);
 

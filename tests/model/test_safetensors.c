@@ -16,8 +16,18 @@
 /* Embedding (3,2), Flatten, Linear(4 → 5), activation, Linear(5 → 3). */
 static void small_model(struct model *m, float parameters[PARAMETERS])
 {
-	struct model_spec spec = {MODEL_CHAR_MLP, ACTIVATION_TANH, 2, 1, {5}};
-	struct dataset data = {.kind = SAMPLE_TEXT, .context = 2, .classes = 3};
+	static struct layer layers[] = {
+		{.type = LAYER_EMBEDDING, .name = "0", .width = 2},
+		{.type = LAYER_FLATTEN},
+		{.type = LAYER_LINEAR, .name = "2", .width = 5, .bias = true},
+		{.type = LAYER_TANH},
+		{.type = LAYER_LINEAR, .name = "4", .width = 3, .bias = true},
+	};
+	static const struct model_spec spec = {.type = MODEL_CHAR_MLP,
+		.loss = LOSS_CROSS_ENTROPY,
+		.layer_count = 5,
+		.layers = layers};
+	static const struct dataset data = {.kind = SAMPLE_TEXT, .context = 2, .classes = 3};
 	struct errmsg msg;
 
 	assert_int_equal(model_init(m, &spec, &data, &msg), TK_OK);
@@ -59,13 +69,14 @@ static void the_header_names_every_tensor(void **state)
 		"\"4.weight\":{\"dtype\":\"F32\",\"shape\":[3,5],\"data_offsets\":[124,184]},"
 		"\"4.bias\":{\"dtype\":\"F32\",\"shape\":[3],\"data_offsets\":[184,196]}}");
 	bytes_close(&file);
+	model_close(&m);
 }
 
 /* Reads a tensor's offsets from the header, and gives its floats from the file. */
 static const uint8_t *find_tensor(
 	const char *header, const uint8_t *data, const char *name, size_t count)
 {
-	char quoted[32];
+	char quoted[80];
 	const char *at;
 	size_t begin;
 	size_t end;
@@ -107,6 +118,7 @@ static void every_float_is_read_back(void **state)
 		}
 	}
 	bytes_close(&file);
+	model_close(&m);
 }
 
 static void metadata_is_escaped(void **state)
@@ -128,6 +140,7 @@ static void metadata_is_escaped(void **state)
 	split(&file, header, sizeof(header));
 	assert_memory_equal(header, start, sizeof(start) - 1);
 	bytes_close(&file);
+	model_close(&m);
 }
 
 static void every_allocation_may_fail(void **state)
@@ -157,6 +170,7 @@ static void every_allocation_may_fail(void **state)
 			break;
 	}
 	assert_true(after > 1);
+	model_close(&m);
 }
 
 int main(void)

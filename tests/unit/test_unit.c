@@ -146,22 +146,24 @@ static void run_unit(
 	struct tiny *t, const struct engine *e, uint32_t index, struct unit_result *out)
 {
 	struct bytes encoded = {0};
+	const struct compute c = {.engine = e};
 	struct digest parameters;
 	struct errmsg msg = {""};
-	struct model m;
 	struct unit u;
+	size_t count;
 	float *theta;
 
-	assert_int_equal(model_init(&m, &t->recipe.model, &t->recipe.data, NULL), TK_OK);
+	assert_int_equal(unit_parameters(&t->recipe, &count, NULL), TK_OK);
 	assert_int_equal(train_initial(&t->recipe, &theta, NULL), TK_OK);
-	assert_int_equal(parameters_encode(&encoded, theta, m.parameters), TK_OK);
+	assert_int_equal(parameters_encode(&encoded, theta, count), TK_OK);
 	digest_blob(&parameters, encoded.data, encoded.len);
 	unit_describe(&u, &t->recipe_digest, 0, index, &parameters);
-	if (unit_run(&t->recipe, &u, e, bytes_span(&encoded), &t->source, NULL, out, &msg) != TK_OK)
+	if (unit_run(&t->recipe, &u, &c, bytes_span(&encoded), &t->source, NULL, out, &msg) !=
+		TK_OK)
 		fail_msg("%s", msg.text);
 	encoded.data[0] ^= 1;
 	assert_int_equal(
-		unit_run(&t->recipe, &u, e, bytes_span(&encoded), &t->source, NULL, out, NULL),
+		unit_run(&t->recipe, &u, &c, bytes_span(&encoded), &t->source, NULL, out, NULL),
 		TK_ECORRUPT);
 	bytes_close(&encoded);
 	mem_free(theta);
@@ -169,10 +171,11 @@ static void run_unit(
 
 static void every_engine_gives_the_same_result_digest(void **state)
 {
-	const enum model_type types[] = {MODEL_LOGISTIC, MODEL_MLP, MODEL_CHAR_MLP};
+	const enum model_type types[] = {
+		MODEL_LOGISTIC, MODEL_MLP, MODEL_CHAR_MLP, MODEL_CNN, MODEL_GPT};
 
 	(void)state;
-	for (size_t i = 0; i < 3; i++) {
+	for (size_t i = 0; i < 5; i++) {
 		struct unit_result first = {0};
 		struct tiny t;
 
@@ -264,20 +267,21 @@ static void unit_stops_between_steps_when_asked(void **state)
 	struct digest parameters;
 	uint32_t steps = 0;
 	struct run_progress progress = {&steps, stop_at_two};
+	const struct compute c = {.engine = engine_best()};
 	struct tiny t;
 	struct unit u;
-	struct model m;
+	size_t count;
 	float *theta;
 
 	(void)state;
 	assert_true(tiny_init(&t, MODEL_MLP));
-	assert_int_equal(model_init(&m, &t.recipe.model, &t.recipe.data, NULL), TK_OK);
+	assert_int_equal(unit_parameters(&t.recipe, &count, NULL), TK_OK);
 	assert_int_equal(train_initial(&t.recipe, &theta, NULL), TK_OK);
-	assert_int_equal(parameters_encode(&encoded, theta, m.parameters), TK_OK);
+	assert_int_equal(parameters_encode(&encoded, theta, count), TK_OK);
 	digest_blob(&parameters, encoded.data, encoded.len);
 	unit_describe(&u, &t.recipe_digest, 0, 0, &parameters);
-	assert_int_equal(unit_run(&t.recipe, &u, engine_best(), bytes_span(&encoded), &t.source,
-				 &progress, &r, NULL),
+	assert_int_equal(
+		unit_run(&t.recipe, &u, &c, bytes_span(&encoded), &t.source, &progress, &r, NULL),
 		TK_ECANCELED);
 	assert_int_equal(steps, 2);
 	assert_int_equal(r.claim.len, 0);
@@ -299,21 +303,25 @@ static void training_of(
 
 static void threads_and_engines_leave_the_model_digest_alone(void **state)
 {
+	const enum model_type types[] = {MODEL_CHAR_MLP, MODEL_CNN, MODEL_GPT};
 	const uint32_t threads[] = {1, 2, 3, 7};
 	struct digest first, other;
 	struct tiny t;
 
 	(void)state;
-	assert_true(tiny_init(&t, MODEL_CHAR_MLP));
-	training_of(&t, engine_find("baseline"), 1, &first);
-	for (size_t i = 0; i < 4; i++) {
-		training_of(&t, engine_best(), threads[i], &other);
-		assert_true(digest_equal(&first, &other));
+	for (size_t k = 0; k < 3; k++) {
+		assert_true(tiny_init(&t, types[k]));
+		t.recipe.train.units_per_round = 2; /* threads beyond them work inside the units */
+		training_of(&t, engine_find("baseline"), 1, &first);
+		for (size_t i = 0; i < 4; i++) {
+			training_of(&t, engine_best(), threads[i], &other);
+			assert_true(digest_equal(&first, &other));
+		}
+		t.recipe.seed++;
+		training_of(&t, engine_best(), 1, &other);
+		assert_false(digest_equal(&first, &other));
+		tiny_close(&t);
 	}
-	t.recipe.seed++;
-	training_of(&t, engine_best(), 1, &other);
-	assert_false(digest_equal(&first, &other));
-	tiny_close(&t);
 }
 
 static int keep_losses(void *context, const struct train_round *r)
@@ -369,8 +377,8 @@ static void one_unit_without_compression_is_plain_training(void **state)
 	struct unit_result r = {0};
 	struct claim claim;
 	struct merge merge;
-	struct model m;
 	struct tiny t;
+	size_t count;
 	float *theta, *start, *outer, loss;
 
 	(void)state;
@@ -379,17 +387,17 @@ static void one_unit_without_compression_is_plain_training(void **state)
 	t.recipe.train.outer = OUTER_SGD;
 	t.recipe.train.outer_momentum = 0;
 	t.recipe.train.units_per_round = 1;
-	assert_int_equal(model_init(&m, &t.recipe.model, &t.recipe.data, NULL), TK_OK);
+	assert_int_equal(unit_parameters(&t.recipe, &count, NULL), TK_OK);
 	assert_int_equal(train_initial(&t.recipe, &theta, NULL), TK_OK);
-	start = mem_dup(theta, m.parameters * sizeof(float));
-	outer = mem_floats(m.parameters);
+	start = mem_dup(theta, count * sizeof(float));
+	outer = mem_floats(count);
 	run_unit(&t, engine_best(), 0, &r);
 	assert_int_equal(claim_decode(&claim, bytes_span(&r.claim), NULL), TK_OK);
-	assert_int_equal(merge_begin(&merge, m.parameters), TK_OK);
+	assert_int_equal(merge_begin(&merge, count), TK_OK);
 	assert_int_equal(merge_add(&merge, &t.recipe, &claim, bytes_span(&r.payload), NULL), TK_OK);
 	assert_int_equal(merge_finish(&merge, &t.recipe, theta, outer, &loss, NULL), TK_OK);
 	assert_true(loss == claim.loss);
-	for (size_t i = 0; i < m.parameters; i++) {
+	for (size_t i = 0; i < count; i++) {
 		uint32_t bits = load_le32(r.payload.data + 4 * i);
 		float delta;
 
@@ -462,9 +470,9 @@ static void memory_of_a_unit_follows_its_model_and_batch(void **state)
 	assert_true(tiny_init(&t, MODEL_MLP));
 	small = unit_memory(&t.recipe);
 	assert_true(small > 0 && small < 1u << 20);
-	t.recipe.model.hidden[0] = HIDDEN_WIDTH_MAX;
-	assert_true(unit_memory(&t.recipe) > HIDDEN_WIDTH_MAX * 9ull * 20);
-	t.recipe.model.hidden[0] = 7;
+	t.recipe.model.layers[0].width = WIDTH_MAX;
+	assert_true(unit_memory(&t.recipe) > WIDTH_MAX * 9ull * 20);
+	t.recipe.model.layers[0].width = 7;
 	t.recipe.train.batch_size = BATCH_MAX;
 	assert_true(unit_memory(&t.recipe) > BATCH_MAX * 15ull * 4);
 	tiny_close(&t);

@@ -130,6 +130,12 @@ static int run_check(const struct recipe *recipe, const struct unit *unit, struc
 		return errmsg_set(msg, TK_EUNSUPPORTED,
 			"the unit asks for arithmetic version %u; this program has version %u",
 			unit->numerics, NUMERICS_VERSION);
+	if (recipe->train.mode != MODE_LOCAL || recipe->train.inner_state != INNER_FRESH ||
+		recipe->train.schedule == SCHEDULE_LINEAR || recipe->train.run_warmup_steps != 0 ||
+		recipe->train.compression == COMPRESSION_SPARSELOCO ||
+		recipe->train.outer == OUTER_ADAMW || !digest_is_zero(&recipe->initial))
+		return errmsg_set(msg, TK_EUNSUPPORTED,
+			"the recipe trains in a way that this program cannot");
 	if (unit->round >= recipe->train.rounds || unit->index >= recipe->train.units_per_round)
 		return errmsg_set(msg, TK_ELIMIT, "unit %u of round %u is outside the recipe",
 			unit->index, unit->round);

@@ -161,6 +161,14 @@ static double epochs(const struct recipe *r, const struct model *m)
 	       (double)r->data.train.samples;
 }
 
+/* What a unit is counted in: steps, or in gradient mode the batches of one step. */
+static const char *steps_name(const struct train_spec *t)
+{
+	if (t->mode == MODE_LOCAL)
+		return t->inner_steps == 1 ? "step" : "steps";
+	return t->inner_steps == 1 ? "batch" : "batches";
+}
+
 static void describe_work(const struct recipe *r, const struct model *m, FILE *out)
 {
 	const struct train_spec *t = &r->train;
@@ -171,7 +179,7 @@ static void describe_work(const struct recipe *r, const struct model *m, FILE *o
 	char all[AMOUNT_MAX];
 
 	fprintf(out, "training    %u rounds × %u units × %u %s of %u samples\n", t->rounds,
-		t->units_per_round, t->inner_steps, local ? "steps" : "batches", t->batch_size);
+		t->units_per_round, t->inner_steps, steps_name(t), t->batch_size);
 	fprintf(out, "steps       %llu in sequence, %.0f %sin all; %.3g epochs\n",
 		(unsigned long long)t->rounds * (local ? t->inner_steps : 1), all_steps,
 		local ? "" : "batches ", epochs(r, m));
@@ -238,8 +246,11 @@ static void describe_worker(
 
 	fprintf(out, "a worker    about %s of memory, of which %s for a batch's activations\n",
 		amount(a, memory, "B"), amount(b, batch, "B"));
-	fprintf(out, "trace       every %u steps, about %.2g %% of a unit's time\n", t->trace_every,
-		100 * trace_share(m, t, t->trace_every));
+	if (t->trace_every == 1)
+		fprintf(out, "trace       after every step");
+	else
+		fprintf(out, "trace       every %u steps", t->trace_every);
+	fprintf(out, ", about %.2g %% of a unit's time\n", 100 * trace_share(m, t, t->trace_every));
 	fprintf(out, "verify      every unit by at least %u peers whose results are equal\n",
 		p->quorum);
 }

@@ -676,7 +676,7 @@ static void a_project_becomes_a_recipe_and_is_described(void **state)
 	assert_non_null(strstr(text, "project     tiny\n"));
 	assert_non_null(strstr(text, "model       char-mlp: 2 tokens → "));
 	assert_non_null(strstr(text, "  linear        2                            256 "));
-	assert_non_null(strstr(text, "trace       every "));
+	assert_non_null(strstr(text, "trace       "));
 	assert_non_null(strstr(text, "steps       400 in sequence, 3200 in all"));
 	assert_non_null(strstr(text, "warning: one unit reads"));
 	free(text);

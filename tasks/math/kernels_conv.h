@@ -197,7 +197,7 @@ static void conv2d(size_t batch, const struct window *w, const float *x, const f
 	for (size_t o = 0; o < channels; o += GATHER_WIDTH) {
 		size_t width = channels - o < GATHER_WIDTH ? channels - o : GATHER_WIDTH;
 
-		transpose(width, depth, weight + o * depth, depth, space.factor + o * depth,
+		pack_transposed(width, depth, weight + o * depth, depth, space.factor + o * depth,
 			round_up(width, LANES));
 	}
 	if (bias != NULL)
@@ -325,8 +325,8 @@ static void image_gradient(const struct lattice *l, size_t depth, size_t channel
 			size_t padded = round_up(width, LANES);
 			float *sums = space->factor + o * depth;
 
-			transpose(width, count, dy + o * positions + i, positions, space->block,
-				padded);
+			pack_transposed(width, count, dy + o * positions + i, positions,
+				space->block, padded);
 			block_add(count, padded / LANES, space->block, space->start + o);
 			gather_multiply(depth, width,
 				(struct gather){x, space->step, from, count, space->block, sums,

@@ -7,7 +7,7 @@
 #ifndef TASKS_MATH_KERNELS_GATHER_H
 #define TASKS_MATH_KERNELS_GATHER_H
 
-#include "tasks/math/kernels_vector.h"
+#include "tasks/math/kernels_gemm_pack.h"
 
 /* Accumulators GATHER_ROWS × 2, two vectors of the right factor and one of the left fit the registers. */
 #if defined(__AVX512F__)
@@ -122,7 +122,7 @@ static void transpose(
 			UNROLL
 			for (int i = 0; i < LANES; i++)
 				square[i] = vec_load(from + (top + (size_t)i) * ld_from + left);
-			vec_transpose(square);
+			square_transpose(square);
 			UNROLL
 			for (int i = 0; i < LANES; i++)
 				vec_store(to + (left + (size_t)i) * ld_to + top, square[i]);

@@ -120,46 +120,6 @@ INLINE vec vec_fma(vec a, vec b, vec c)
 #endif
 }
 
-/* Transposes LANES vectors as a square: at distance 1, 2, 4 … two vectors swap the lanes that belong to
- * each other. */
-INLINE void vec_transpose(vec v[LANES])
-{
-#define LOW(lane, distance)  ((lane) & (distance) ? LANES + (lane) - (distance) : (lane))
-#define HIGH(lane, distance) ((lane) & (distance) ? LANES + (lane) : (lane) + (distance))
-#define FOUR(f, lane, d)     f(lane, d), f(lane + 1, d), f(lane + 2, d), f(lane + 3, d)
-#if LANES == 16
-#define ALL(f, d) FOUR(f, 0, d), FOUR(f, 4, d), FOUR(f, 8, d), FOUR(f, 12, d)
-#elif LANES == 8
-#define ALL(f, d) FOUR(f, 0, d), FOUR(f, 4, d)
-#else
-#define ALL(f, d) FOUR(f, 0, d)
-#endif
-#define SWAP(distance)                                                                             \
-	UNROLL                                                                                     \
-	for (int i = 0; i < LANES; i++) {                                                          \
-		vec a = v[i];                                                                      \
-                                                                                                   \
-		if (i & (distance))                                                                \
-			continue;                                                                  \
-		v[i] = __builtin_shufflevector(a, v[i + (distance)], ALL(LOW, distance));          \
-		v[i + (distance)] =                                                                \
-			__builtin_shufflevector(a, v[i + (distance)], ALL(HIGH, distance));        \
-	}
-	SWAP(1)
-	SWAP(2)
-#if LANES >= 8
-	SWAP(4)
-#endif
-#if LANES >= 16
-	SWAP(8)
-#endif
-#undef SWAP
-#undef ALL
-#undef FOUR
-#undef HIGH
-#undef LOW
-}
-
 /* The lanes 0, 2, 4 … of two vectors. */
 INLINE vec vec_even(vec a, vec b)
 {

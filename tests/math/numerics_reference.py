@@ -12,6 +12,7 @@ import sys
 from fractions import Fraction
 
 from numerics_arithmetic import *
+from numerics_images import IMAGE_CASES
 from numerics_layers import EACH, LAYER_CASES
 
 # ---- layers and optimizers ----
@@ -183,7 +184,7 @@ def main():
         table = {
             "gemm": case_gemm, "cross_entropy": case_cross_entropy, "adamw": case_adamw, "sgd": case_sgd,
             "order": case_order, "columns": case_columns, "philox": case_philox, "cos_pi": case_cos_pi,
-            **LAYER_CASES, "sum": lambda kind, n: digest([reduce(inputs(kind, n, 1))]),
+            **LAYER_CASES, **IMAGE_CASES, "sum": lambda kind, n: digest([reduce(inputs(kind, n, 1))]),
             "squares": lambda kind, n: digest([reduce(inputs(kind, n, 1), True)]),
         }
         value = table[name](*args) if name in table else case_each(name, *args)
@@ -232,6 +233,15 @@ def main():
         emit("squared", kind, 40, 7)
     for kind in ("plain", "wide", "nasty"):
         emit("binary", kind, 203)
+    for kind, *sizes in (  # batch, channels, height, width, channels out, kernel, stride, padding
+            ("wide", 2, 3, 7, 6, 4, 3, 1, 1), ("nasty", 2, 2, 6, 7, 3, 3, 2, 1), ("plain", 1, 5, 5, 5, 17, 2, 1, 0),
+            ("plain", 3, 2, 9, 5, 3, 4, 3, 2), ("wide", 1, 1, 5, 5, 33, 3, 1, 4), ("wide", 2, 2, 7, 7, 3, 2, 3, 0)):
+        emit("conv", kind, *sizes)
+    for name in ("max_pool", "average_pool"):
+        for kind, *sizes in (  # batch, channels, height, width, kernel, stride, padding
+                ("wide", 2, 3, 8, 14, 2, 2, 0), ("nasty", 1, 2, 9, 31, 2, 2, 0), ("plain", 2, 2, 7, 20, 3, 1, 1),
+                ("nasty", 1, 3, 9, 9, 3, 2, 2), ("plain", 1, 2, 6, 11, 2, 3, 0)):
+            emit(name, kind, *sizes)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@
 struct golden {
 	char operation[32];
 	enum input_kind kind;
-	unsigned size[6];
+	unsigned size[8];
 	char digest[DIGEST_HEX];
 };
 
@@ -235,6 +235,60 @@ static void run_squared(const struct engine *e, const struct golden *g, char hex
 	mem_free(out);
 }
 
+static void run_conv(const struct engine *e, const struct golden *g, char hex[DIGEST_HEX])
+{
+	const unsigned *s = g->size;
+	struct window w = {s[1], s[2], s[3], s[4], s[5], s[6], s[7],
+		(s[2] + 2 * s[7] - s[5]) / s[6] + 1, (s[3] + 2 * s[7] - s[5]) / s[6] + 1};
+	size_t batch = s[0], inputs = batch * w.channels * w.height * w.width;
+	size_t outputs = batch * w.channels_out * w.height_out * w.width_out;
+	size_t weights = (size_t)w.channels_out * w.channels * w.kernel * w.kernel;
+	float *x = inputs_new(g->kind, inputs, 1), *weight = inputs_new(g->kind, weights, 2);
+	float *bias = inputs_new(g->kind, w.channels_out, 3);
+	float *dy = inputs_new(g->kind, outputs, 4);
+	float *y = mem_floats(outputs + inputs + weights + w.channels_out);
+	float *dx = y + outputs, *dweight = dx + inputs, *dbias = dweight + weights;
+	float *workspace = mem_floats(e->conv2d_workspace(&w));
+
+	e->conv2d(batch, &w, x, weight, bias, y, workspace);
+	e->conv2d_backward_input(batch, &w, dy, weight, dx, workspace);
+	e->conv2d_backward_weight(batch, &w, 0, w.channels_out, x, dy, dweight, dbias, workspace);
+	floats_digest(hex, y, outputs + inputs + weights + w.channels_out);
+	mem_free(x);
+	mem_free(weight);
+	mem_free(bias);
+	mem_free(dy);
+	mem_free(y);
+	mem_free(workspace);
+}
+
+static void run_pool(const struct engine *e, const struct golden *g, char hex[DIGEST_HEX])
+{
+	const unsigned *s = g->size;
+	struct window w = {s[1], s[2], s[3], s[1], s[4], s[5], s[6],
+		(s[2] + 2 * s[6] - s[4]) / s[5] + 1, (s[3] + 2 * s[6] - s[4]) / s[5] + 1};
+	size_t batch = s[0], inputs = batch * w.channels * w.height * w.width;
+	size_t outputs = batch * w.channels * w.height_out * w.width_out, n = outputs;
+	float *x = inputs_new(g->kind, inputs, 1), *dy = inputs_new(g->kind, outputs, 2);
+	float *y = mem_floats(2 * outputs + inputs);
+	uint8_t *chosen = mem_alloc(outputs);
+
+	if (strcmp(g->operation, "max_pool") == 0) {
+		e->max_pool(batch, &w, x, y, chosen);
+		for (size_t i = 0; i < outputs; i++)
+			y[n++] = chosen[i];
+		e->max_pool_backward(batch, &w, chosen, dy, y + n);
+	} else {
+		e->average_pool(batch, &w, x, y);
+		e->average_pool_backward(batch, &w, dy, y + n);
+	}
+	floats_digest(hex, y, n + inputs);
+	mem_free(x);
+	mem_free(dy);
+	mem_free(y);
+	mem_free(chosen);
+}
+
 static void run_philox(const struct engine *e, const struct golden *g, char hex[DIGEST_HEX])
 {
 	const uint64_t seed = (1ull << 63) + 5;
@@ -315,6 +369,9 @@ static void golden_run(const struct engine *e, const struct golden *g, char hex[
 		{"softmax", run_softmax},
 		{"binary", run_binary},
 		{"squared", run_squared},
+		{"conv", run_conv},
+		{"max_pool", run_pool},
+		{"average_pool", run_pool},
 		{"philox", run_philox},
 		{"order", run_order},
 		{"cos_pi", run_cos_pi},
@@ -353,7 +410,7 @@ static void golden_parse(struct golden *g, char *line)
 			memcpy(g->digest, word, DIGEST_HEX);
 		else if (kind_parse(word) != INPUT_KINDS)
 			g->kind = kind_parse(word);
-		else if (sizes < 6)
+		else if (sizes < 8)
 			g->size[sizes++] = (unsigned)strtoul(word, NULL, 10);
 	}
 	assert_int_equal(strlen(g->digest), DIGEST_HEX - 1);
@@ -388,7 +445,7 @@ static void every_engine_gives_the_digests_of_the_exact_reference(void **state)
 	}
 	fclose(f);
 	assert_int_equal(wrong, 0);
-	assert_int_equal(cases, 142);
+	assert_int_equal(cases, 158);
 }
 
 int main(void)

@@ -209,7 +209,7 @@ const struct key project_keys[] = {
 	{.path = "model.width",
 		.type = KEY_U32,
 		.min = 1,
-		.max = WIDTH_MAX / 4,
+		.max = GPT_WIDTH_MAX,
 		.fallback = "128",
 		WITH_GPT,
 		FIELD(model.width),

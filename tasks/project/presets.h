@@ -7,6 +7,7 @@
 #define WIDTHS_MAX	16u
 #define LIST_LAYERS_MAX 256u
 #define GPT_LAYERS_MAX	64u
+#define GPT_WIDTH_MAX	16384u /* its mlp is four times as wide, which is WIDTH_MAX */
 
 struct widths {
 	uint32_t count;

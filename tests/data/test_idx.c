@@ -41,6 +41,24 @@ static void images_become_bytes_and_labels(void **state)
 	assert_sample(f, false, 2, (float[]){51.0f / 255.0f, 0}, 1);
 }
 
+static void the_size_of_an_image_is_what_the_file_says(void **state)
+{
+	static const uint8_t y[] = {0, 0, 8, 1, 0, 0, 0, 2, 0, 1};
+	uint8_t deep[20 + 24] = {0, 0, 8, 4, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0, 1, 0, 0, 0, 4};
+	uint8_t flat[12 + 24] = {0, 0, 8, 2, 0, 0, 0, 2, 0, 0, 0, 12};
+	struct fixture *f = *state;
+
+	f->spec.format = DATA_IDX;
+	fixture_bytes(f, f->spec.labels, "b", y, sizeof(y));
+	fixture_bytes(f, f->spec.path, "a", deep, sizeof(deep));
+	fixture_accept(f);
+	assert_memory_equal(f->d.image, ((uint32_t[]){3, 1, 4}), sizeof(f->d.image));
+	dataset_close(&f->d);
+	fixture_bytes(f, f->spec.path, "a", flat, sizeof(flat));
+	fixture_accept(f);
+	assert_memory_equal(f->d.image, ((uint32_t[]){0, 0, 0}), sizeof(f->d.image));
+}
+
 static void validation_files_are_the_validation_part(void **state)
 {
 	struct fixture *f = *state;
@@ -234,6 +252,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		FIXTURE_TEST(images_become_bytes_and_labels),
+		FIXTURE_TEST(the_size_of_an_image_is_what_the_file_says),
 		FIXTURE_TEST(validation_files_are_the_validation_part),
 		FIXTURE_TEST(a_fraction_is_drawn_by_image_and_keeps_the_order),
 		FIXTURE_TEST(a_label_that_only_validation_has_is_refused),

@@ -419,15 +419,27 @@ static void run_project(struct span in)
 
 static bool seed_project(unsigned which, struct bytes *out)
 {
-	static const char text[] =
+	static const char *const texts[] = {
 		"project: {name: licences, seed: 1337}\n"
 		"model:   {type: char-mlp, context: 16, embedding: 24, hidden: [256]}\n"
 		"data:    {path: corpus.txt, format: text, validation_fraction: 0.1}\n"
 		"train:   {optimizer: adamw, learning_rate: 4.0e-3, batch_size: 64, rounds: 20,\n"
 		"          outer: {optimizer: nesterov, learning_rate: 1.0, momentum: 0.5}}\n"
-		"verify:  {policy: full, quorum: 2}\n";
+		"verify:  {policy: full, quorum: 2}\n",
+		"project: {name: own}\n"
+		"model:\n"
+		"  type: layers\n"
+		"  layers:\n"
+		"  - {embedding: {width: 8}, name: wte}\n"
+		"  - position\n"
+		"  - residual: [layer_norm, {attention: {heads: 2}}, {dropout: {rate: 0.1}}]\n"
+		"  - {residual: [{linear: {width: 8}}, {residual: [gelu]}], name: mlp}\n"
+		"  - {linear: {tie: true, bias: false}}\n"
+		"data: {path: a.txt}\n"
+		"train: {mode: gradient, accumulate: 4, outer: {beta2: 0.95}}\n",
+	};
 
-	return which == 0 && bytes_append(out, text, sizeof(text) - 1) == TK_OK;
+	return which < 2 && bytes_append(out, texts[which], strlen(texts[which])) == TK_OK;
 }
 
 static void prepare(struct span in, struct span labels, enum data_format format)

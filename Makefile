@@ -24,7 +24,7 @@ endif
 BASE     := -std=c17 -D_GNU_SOURCE -I. -ffp-contract=off -fno-fast-math -fno-strict-aliasing -pthread -MMD -MP
 CFLAGS_LIBS := $(shell pkg-config --cflags $(PACKAGES) openblas)
 ALL_CFLAGS  = $(CFLAGS) $(MODE) $(WARN) $(BASE) $(CFLAGS_LIBS)
-LIBS_TASKS := $(shell pkg-config --libs libsodium yaml-0.1) -lmsgpackc -lm
+LIBS_TASKS := $(shell pkg-config --libs libsodium yaml-0.1 jansson) -lmsgpackc -lm
 LIBS_ALL   := $(shell pkg-config --libs $(PACKAGES)) -lmsgpackc -lm -pthread
 # Loaded only by programs that call engine_blas(); talkoot-peer links without it.
 LIBS_BLAS  := -Wl,--push-state,--as-needed $(shell pkg-config --libs openblas) -Wl,--pop-state

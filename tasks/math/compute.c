@@ -10,9 +10,10 @@
 #define OPERATIONS_SHARED 200000.0
 #define OPERATIONS_RANGE  30000000.0
 
-/* Rows and columns of C that suit the tiles of every engine. */
-#define GEMM_ROWS    56u
-#define GEMM_COLUMNS 96u
+/* Of a range of C: vectors of every engine are whole, and a product remains one that packs (gemm). */
+#define GEMM_ROWS    8u
+#define GEMM_COLUMNS 32u
+#define GEMM_LEAST   64u
 
 #define LEAVES_TOGETHER 8u /* that suits every way of hashing them (digest.h) */
 
@@ -100,10 +101,12 @@ static void product_columns(void *context, size_t first, size_t count)
 		p->accumulate);
 }
 
-/* Two ranges for each thread: enough to even them out, and few enough that packing stays cheap. */
+/* Two ranges for each thread even them out; more would pack the other factor once more each. */
 static size_t product_grain(size_t n, size_t unit, uint32_t threads)
 {
-	return round_up((n - (n != 0)) / (2 * (size_t)threads) + 1, unit);
+	size_t length = (n - (n != 0)) / (2 * (size_t)threads) + 1;
+
+	return round_up(length < GEMM_LEAST ? GEMM_LEAST : length, unit);
 }
 
 void compute_gemm(const struct compute *c, bool ta, bool tb, size_t M, size_t N, size_t K,
@@ -114,7 +117,7 @@ void compute_gemm(const struct compute *c, bool ta, bool tb, size_t M, size_t N,
 	uint32_t threads = compute_threads(c);
 	double chain = 2.0 * (double)K;
 
-	if (M / GEMM_ROWS >= N / GEMM_COLUMNS)
+	if (M >= N || M / GEMM_LEAST >= 2 * (size_t)threads)
 		compute_each(c, M, product_grain(M, GEMM_ROWS, threads), chain * (double)N,
 			product_rows, &p);
 	else

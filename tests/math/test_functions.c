@@ -1,4 +1,4 @@
-/* exp, log and tanh against libm's double functions, and at the points where they must be exact; the
+/* exp, log, tanh, erf, sigmoid, silu and gelu against libm's double functions, and at the points where they must be exact; the
  * scalars in double. The bounds are those of NUMERICS.md, which were measured on all 2^32 inputs. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -50,6 +50,21 @@ static double worst_error(void (*f)(size_t, const float *, float *), double (*ex
 	return worst;
 }
 
+static double sigmoid(double x)
+{
+	return x < 0 ? exp(x) / (1 + exp(x)) : 1 / (1 + exp(-x));
+}
+
+static double silu(double x)
+{
+	return x * sigmoid(x);
+}
+
+static double gelu(double x)
+{
+	return x * 0.5 * erfc(-x * 0.70710678118654752440);
+}
+
 static void errors_stay_within_the_specified_bounds(void **state)
 {
 	const struct engine *e = engine_best();
@@ -58,6 +73,10 @@ static void errors_stay_within_the_specified_bounds(void **state)
 	assert_true(worst_error(e->exp, exp) <= 1.03);
 	assert_true(worst_error(e->log, log) <= 0.81);
 	assert_true(worst_error(e->tanh, tanh) <= 1.34);
+	assert_true(worst_error(e->erf, erf) <= 1.80);
+	assert_true(worst_error(e->sigmoid, sigmoid) <= 2.41);
+	assert_true(worst_error(e->silu, silu) <= 52.1);
+	assert_true(worst_error(e->gelu, gelu) <= 15.1);
 }
 
 static void special_values_are_exact(void **state)
@@ -84,6 +103,29 @@ static void special_values_are_exact(void **state)
 				assert_int_equal(float_bits(y[1][i]), logs[i]);
 			if (i != 5 && i != 6)
 				assert_int_equal(float_bits(y[2][i]), tanhs[i]);
+		}
+	}
+}
+
+static void activations_are_exact_at_zero_and_at_the_ends(void **state)
+{
+	const float x[5] = {0.0f, -0.0f, INFINITY, -INFINITY, NAN};
+	const uint32_t want[4][5] = {{0, 0x80000000, 0x3f800000, 0xbf800000, 0x7fc00000},
+		{0x3f000000, 0x3f000000, 0x3f800000, 0, 0x7fc00000},
+		{0, 0x80000000, 0x7f800000, 0x7fc00000, 0x7fc00000},
+		{0, 0x80000000, 0x7f800000, 0x7fc00000, 0x7fc00000}};
+
+	(void)state;
+	for (const struct engine *const *e = engine_all(); *e != NULL; e++) {
+		float y[4][5];
+
+		(*e)->erf(5, x, y[0]);
+		(*e)->sigmoid(5, x, y[1]);
+		(*e)->silu(5, x, y[2]);
+		(*e)->gelu(5, x, y[3]);
+		for (int f = 0; f < 4; f++) {
+			for (int i = 0; i < 5; i++)
+				assert_int_equal(float_bits(y[f][i]), want[f][i]);
 		}
 	}
 }
@@ -126,6 +168,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(errors_stay_within_the_specified_bounds),
 		cmocka_unit_test(special_values_are_exact),
+		cmocka_unit_test(activations_are_exact_at_zero_and_at_the_ends),
 		cmocka_unit_test(subnormals_are_kept),
 		cmocka_unit_test(cosine_of_pi_is_right_to_the_last_digits),
 		cmocka_unit_test(powers_follow_the_bits_of_the_exponent),

@@ -2,8 +2,9 @@
 
 #include "tasks/model/layer.h"
 
-#define CHANNEL_GRAIN	16u /* output channels of a thread, for the gradient of the weight */
-#define POOL_KERNEL_MAX 16u /* the place within a window is a byte */
+#define CHANNEL_GRAIN	   16u /* output channels of a thread, for the gradient of the weight */
+#define OPERATIONS_AT_ONCE 30000000.0
+#define POOL_KERNEL_MAX	   16u /* the place within a window is a byte */
 
 /* Sides of the output; a window must fit the padded image. */
 static int window_shape(struct placed_layer *p, uint32_t channels_out, struct errmsg *msg)
@@ -122,25 +123,38 @@ struct convolution {
 	float *y, *dx, *dweight, *dbias;
 };
 
-/* Samples [first, first + count), one after another so that a stop is seen. */
+/* As many samples at once as a computer with little patience works on between two looks at the stop. */
+static size_t samples_at_once(const struct placed_layer *l, size_t rest)
+{
+	double most = OPERATIONS_AT_ONCE / conv2d_flops(l);
+
+	return most < 1 ? 1 : most < (double)rest ? (size_t)most : rest;
+}
+
 static void conv2d_forward_part(void *context, size_t first, size_t count, float *scratch)
 {
 	const struct convolution *c = context;
 	const struct placed_layer *l = c->pass->layer;
+	size_t end = first + count, n;
 
-	for (size_t i = first; i < first + count && !compute_stopped(c->pass->compute); i++)
-		c->pass->compute->engine->conv2d(1, &c->window, c->x + i * l->in.width, c->weight,
+	for (size_t i = first; i < end && !compute_stopped(c->pass->compute); i += n) {
+		n = samples_at_once(l, end - i);
+		c->pass->compute->engine->conv2d(n, &c->window, c->x + i * l->in.width, c->weight,
 			c->bias, c->y + i * l->out.width, scratch);
+	}
 }
 
 static void conv2d_input_part(void *context, size_t first, size_t count, float *scratch)
 {
 	const struct convolution *c = context;
 	const struct placed_layer *l = c->pass->layer;
+	size_t end = first + count, n;
 
-	for (size_t i = first; i < first + count && !compute_stopped(c->pass->compute); i++)
-		c->pass->compute->engine->conv2d_backward_input(1, &c->window,
+	for (size_t i = first; i < end && !compute_stopped(c->pass->compute); i += n) {
+		n = samples_at_once(l, end - i);
+		c->pass->compute->engine->conv2d_backward_input(n, &c->window,
 			c->dy + i * l->out.width, c->weight, c->dx + i * l->in.width, scratch);
+	}
 }
 
 /* Output channels in groups of CHANNEL_GRAIN. */

@@ -11,6 +11,7 @@
 
 #include "tasks/base/mem.h"
 #include "tasks/model/model.h"
+#include "tasks/unit/sampler.h"
 #include "tasks/unit/train.h"
 #include "tests/lib/tiny.h"
 
@@ -290,6 +291,102 @@ static void unit_stops_between_steps_when_asked(void **state)
 	tiny_close(&t);
 }
 
+static void unit_stops_within_a_step_when_told(void **state)
+{
+	atomic_bool stop = true;
+	const struct compute c = {.engine = engine_best(), .stop = &stop};
+	struct bytes encoded = {0};
+	struct unit_result r = {0};
+	struct digest parameters;
+	uint32_t steps = 0;
+	struct run_progress progress = {&steps, stop_at_two};
+	struct tiny t;
+	struct unit u;
+	size_t count;
+	float *theta;
+
+	(void)state;
+	assert_true(tiny_init(&t, MODEL_GPT));
+	assert_int_equal(unit_parameters(&t.recipe, &count, NULL), TK_OK);
+	assert_int_equal(train_initial(&t.recipe, &theta, NULL), TK_OK);
+	assert_int_equal(parameters_encode(&encoded, theta, count), TK_OK);
+	digest_blob(&parameters, encoded.data, encoded.len);
+	unit_describe(&u, &t.recipe_digest, 0, 0, &parameters);
+	assert_int_equal(
+		unit_run(&t.recipe, &u, &c, bytes_span(&encoded), &t.source, &progress, &r, NULL),
+		TK_ECANCELED);
+	assert_int_equal(steps, 0);
+	assert_int_equal(r.claim.len, 0);
+	bytes_close(&encoded);
+	mem_free(theta);
+	tiny_close(&t);
+}
+
+/* The loss and hits that an evaluation of a gpt must give, from its windows one by one. */
+static void texts_are_evaluated_on_windows_that_do_not_overlap(void **state)
+{
+	const struct compute c = {.engine = engine_best()};
+	const struct dataset_part *part;
+	struct evaluation got;
+	struct model_work *work;
+	struct sampler sampler;
+	struct model m;
+	struct tiny t;
+	float *theta;
+	double loss = 0;
+	uint64_t labels = 0;
+
+	(void)state;
+	assert_true(tiny_init(&t, MODEL_GPT));
+	part = &t.recipe.data.validation;
+	assert_int_equal(train_initial(&t.recipe, &theta, NULL), TK_OK);
+	assert_int_equal(evaluate(&t.recipe, &c, theta, &t.source, &got, NULL), TK_OK);
+	assert_int_equal(model_init(&m, &t.recipe.model, &t.recipe.data, NULL), TK_OK);
+	assert_int_equal(sampler_init(&sampler, &m, part, 1, &t.source, 1), TK_OK);
+	work = model_work_new(&m, &c, 1, false);
+	for (uint64_t at = 0; at < part->samples; at += 4) {
+		struct batch batch;
+		uint8_t correct[4];
+		float losses[4];
+
+		assert_int_equal(sampler_ascending(&sampler, at, 0, 1, &batch, NULL), TK_OK);
+		for (int i = 0; i + 1 < 4; i++)
+			assert_int_equal(batch.labels[i], batch.tokens[i + 1]);
+		model_evaluate(&m, &c, work, theta, &batch, losses, correct, NULL);
+		for (int i = 0; i < 4; i++)
+			loss += (double)losses[i];
+		labels += 4;
+	}
+	assert_int_equal(got.samples, labels);
+	assert_int_equal(labels, 38 * 4); /* of 150 samples */
+	assert_true(got.loss == (float)(loss / (double)labels));
+	model_work_free(work);
+	sampler_close(&sampler);
+	model_close(&m);
+	mem_free(theta);
+	tiny_close(&t);
+}
+
+/* Two parts of a batch are one step of training: the same up to rounding, and a digest of its own. */
+static void parts_of_a_batch_train_like_the_whole(void **state)
+{
+	struct unit_result whole = {0}, parts = {0};
+	struct claim a, b;
+	struct tiny t;
+
+	(void)state;
+	assert_true(tiny_init(&t, MODEL_GPT));
+	run_unit(&t, engine_best(), 1, &whole);
+	t.recipe.train.accumulate = 4;
+	run_unit(&t, engine_best(), 1, &parts);
+	assert_int_equal(claim_decode(&a, bytes_span(&whole.claim), NULL), TK_OK);
+	assert_int_equal(claim_decode(&b, bytes_span(&parts.claim), NULL), TK_OK);
+	assert_true(fabsf(a.loss - b.loss) < 1e-5f);
+	unit_result_close(&whole);
+	unit_result_close(&parts);
+	tiny_close(&t);
+}
+
 static void training_of(
 	struct tiny *t, const struct engine *e, uint32_t threads, struct digest *model)
 {
@@ -490,6 +587,9 @@ int main(void)
 		cmocka_unit_test(changed_payload_fails_the_check),
 		cmocka_unit_test(unit_reads_only_the_shards_it_names),
 		cmocka_unit_test(unit_stops_between_steps_when_asked),
+		cmocka_unit_test(unit_stops_within_a_step_when_told),
+		cmocka_unit_test(texts_are_evaluated_on_windows_that_do_not_overlap),
+		cmocka_unit_test(parts_of_a_batch_train_like_the_whole),
 		cmocka_unit_test(threads_and_engines_leave_the_model_digest_alone),
 		cmocka_unit_test(training_lowers_the_validation_loss),
 		cmocka_unit_test(diverging_training_says_so),

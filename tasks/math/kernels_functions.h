@@ -65,11 +65,6 @@ INLINE vec vec_log(vec x)
 	return vec_if_greater(x, zero, y, vec_if_greater(zero, x, vec_splat(NAN), x - INFINITY));
 }
 
-INLINE float exp_one(float x)
-{
-	return vec_exp(vec_splat(x))[0];
-}
-
 INLINE float log_one(float x)
 {
 	return vec_log(vec_splat(x))[0];

@@ -58,19 +58,6 @@ INLINE vec vec_signed(vec x, vec s)
 	return (vec)((uvec)x | ((uvec)s & SIGN_BIT));
 }
 
-INLINE vec vec_sqrt(vec x)
-{
-#if defined(__AVX512F__)
-	return _mm512_sqrt_ps(x);
-#elif defined(__AVX2__)
-	return _mm256_sqrt_ps(x);
-#else
-	for (int i = 0; i < LANES; i++)
-		x[i] = __builtin_sqrtf(x[i]);
-	return x;
-#endif
-}
-
 /* p · 2^n with one rounding for ½ ≤ p < 2 and an integer |n| ≤ 160, which stands in the low bits of
  * n + 0x1.8p23, too: two factors, so that no power leaves the normal numbers. */
 INLINE vec vec_scale(vec p, vec n, vec shifted)

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "coordinator/core_state.h"
-#include "tasks/unit/run.h"
+#include "tasks/unit/payload.h"
 
 /* The peer's own replica of this nonce; somebody else's is as unknown to it as none. */
 static struct core_replica *replica_own(

@@ -87,7 +87,7 @@ static int merge_units(const struct blob_store *blobs, const struct recipe *reci
 			rc = blob_store_get(
 				blobs, &claim.payload, (size_t)claim.payload_bytes, &payload, msg);
 		if (rc == TK_OK)
-			rc = merge_add(merge, recipe, &claim, bytes_span(&payload), msg);
+			rc = merge_add(merge, &claim, bytes_span(&payload), msg);
 		bytes_close(&payload);
 		if (rc != TK_OK)
 			return errmsg_prefix(msg, rc, "unit %u", i + 1);
@@ -97,6 +97,7 @@ static int merge_units(const struct blob_store *blobs, const struct recipe *reci
 
 /* What a merge holds: about 12 bytes per parameter. */
 struct merging {
+	struct compute compute;
 	struct recipe recipe;
 	struct model model;
 	struct merge merge;
@@ -107,20 +108,20 @@ struct merging {
 static int merging_load(struct merging *m, const struct blob_store *blobs,
 	const struct project_row *row, struct errmsg *msg)
 {
+	size_t outer;
 	int rc = model_init(&m->model, &m->recipe.model, &m->recipe.data, msg);
 
 	if (rc == TK_OK)
 		rc = job_parameters(blobs, row, &m->model, &m->parameters, msg);
 	if (rc != TK_OK)
 		return rc;
+	outer = outer_state_floats(&m->recipe.train, m->model.parameters);
 	if (!digest_is_zero(&row->outer_state))
-		rc = load_floats(
-			blobs, &row->outer_state, m->model.parameters, &m->outer_state, msg);
-	else
-		m->outer_state = mem_floats(m->model.parameters);
-	if (rc == TK_OK &&
-		(m->outer_state == NULL || merge_begin(&m->merge, m->model.parameters) != 0))
+		rc = load_floats(blobs, &row->outer_state, outer, &m->outer_state, msg);
+	else if ((m->outer_state = mem_floats(outer)) == NULL)
 		rc = errmsg_set(msg, TK_ENOMEM, "not enough memory to merge");
+	if (rc == TK_OK)
+		rc = merge_begin(&m->merge, &m->recipe, &m->compute, msg);
 	return rc;
 }
 
@@ -128,7 +129,6 @@ static int merging_evaluate(struct merging *m, const struct blob_store *blobs,
 	struct evaluation *out, struct errmsg *msg)
 {
 	const struct dataset_part *part = &m->recipe.data.validation;
-	const struct compute alone = {.engine = engine_best()};
 	struct shard_source source = {&m->shards, shard_cache_get};
 
 	for (uint32_t i = 0; i < part->shards; i++) {
@@ -137,7 +137,7 @@ static int merging_evaluate(struct merging *m, const struct blob_store *blobs,
 		if (rc != TK_OK)
 			return rc;
 	}
-	return evaluate(&m->recipe, &alone, m->parameters, &source, out, msg);
+	return evaluate(&m->recipe, &m->compute, m->parameters, &source, out, msg);
 }
 
 static int merging_store(const struct merging *m, const struct blob_store *blobs,
@@ -147,7 +147,8 @@ static int merging_store(const struct merging *m, const struct blob_store *blobs
 	int rc = store_floats(blobs, m->parameters, n, &out->parameters, msg);
 
 	if (rc == TK_OK)
-		rc = store_floats(blobs, m->outer_state, n, &out->outer_state, msg);
+		rc = store_floats(blobs, m->outer_state, outer_state_floats(&m->recipe.train, n),
+			&out->outer_state, msg);
 	if (rc == TK_OK && model_digest(&out->model, m->parameters, n) != TK_OK)
 		rc = errmsg_set(msg, TK_ENOMEM, "not enough memory for the model's digest");
 	return rc;
@@ -157,7 +158,7 @@ int job_merge(const struct blob_store *blobs, const struct project_row *row,
 	const struct merge_input *inputs, struct merge_output *out, struct errmsg *msg)
 {
 	struct merge_output result = {0};
-	struct merging m = {0};
+	struct merging m = {.compute = {.engine = engine_best()}};
 	int rc = engine_enter_thread(msg);
 
 	if (rc == TK_OK)
@@ -169,7 +170,7 @@ int job_merge(const struct blob_store *blobs, const struct project_row *row,
 		rc = merge_units(blobs, &m.recipe, inputs, &m.merge, msg);
 	if (rc == TK_OK)
 		rc = merge_finish(
-			&m.merge, &m.recipe, m.parameters, m.outer_state, &result.loss, msg);
+			&m.merge, row->round, m.parameters, m.outer_state, &result.loss, msg);
 	if (rc == TK_OK)
 		rc = merging_evaluate(&m, blobs, &result.validation, msg);
 	if (rc == TK_OK)
@@ -199,11 +200,12 @@ struct refereeing {
 static int refereeing_load(struct refereeing *r, const struct blob_store *blobs,
 	const struct project_row *row, uint32_t unit, struct errmsg *msg)
 {
+	const struct round_start start = {.parameters = row->parameters};
 	uint32_t *shards = NULL;
 	uint32_t count = 0;
 	int rc;
 
-	unit_describe(&r->unit, &row->recipe, row->round, unit, &row->parameters);
+	unit_describe(&r->unit, &row->recipe, row->round, unit, &start);
 	rc = blob_store_get(blobs, &row->parameters, BLOB_BYTES_MAX, &r->parameters, msg);
 	if (rc == TK_OK && unit_shards(&r->recipe, &r->unit, &shards, &count) != TK_OK)
 		rc = errmsg_set(msg, TK_ENOMEM, "not enough memory for the unit's shards");
@@ -218,11 +220,12 @@ static int refereeing_run(struct refereeing *r, const struct blob_store *blobs, 
 {
 	const struct compute alone = {.engine = engine_best()};
 	struct shard_source source = {&r->shards, shard_cache_get};
+	const struct unit_input input = {.parameters = bytes_span(&r->parameters)};
 	struct digest payload;
 
 	for (int i = 0; i < 2; i++) {
-		int rc = unit_run(&r->recipe, &r->unit, &alone, bytes_span(&r->parameters), &source,
-			NULL, &r->results[i], msg);
+		int rc = unit_run(
+			&r->recipe, &r->unit, &alone, &input, &source, NULL, &r->results[i], msg);
 
 		if (rc != TK_OK)
 			return rc;

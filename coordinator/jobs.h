@@ -6,6 +6,7 @@
 #include "coordinator/rows.h"
 #include "peer/swarm/blob_store.h"
 #include "tasks/model/model.h"
+#include "tasks/unit/evaluate.h"
 #include "tasks/unit/merge.h"
 
 /* One settled unit's claim. */

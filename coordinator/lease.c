@@ -179,11 +179,12 @@ static struct core_unit *choose_backup(
 static int lease_fill(struct message_lease *m, struct bytes *out, const struct core_replica *r)
 {
 	const struct core_project *p = r->unit->project;
+	const struct round_start start = {.parameters = p->row.parameters};
 	struct digest path[64];
 	struct unit unit;
 	int rc;
 
-	unit_describe(&unit, &p->row.recipe, p->row.round, r->row.unit, &p->row.parameters);
+	unit_describe(&unit, &p->row.recipe, p->row.round, r->row.unit, &start);
 	rc = bytes_append(out, p->manifest.data, p->manifest.len);
 	if (rc == TK_OK)
 		rc = unit_encode(&unit, out);

@@ -7,7 +7,7 @@
 #include "coordinator/core_state.h"
 #include "tasks/base/mem.h"
 #include "tasks/base/require.h"
-#include "tasks/unit/run.h"
+#include "tasks/unit/payload.h"
 
 struct core_project *project_find(const struct core *c, uint64_t id)
 {
@@ -36,6 +36,13 @@ void project_link(struct core *c, struct core_project *p)
 	*at = p;
 }
 
+static bool carries_states(const struct recipe *r)
+{
+	struct state_layout one = state_layout(&r->train, 1);
+
+	return state_bytes(&one) > 0;
+}
+
 /* Checks that a row and a recipe belong together, and makes the project of them. */
 int project_attach(struct core *c, const struct project_row *row, struct span recipe,
 	struct core_project **out, struct errmsg *msg)
@@ -60,6 +67,11 @@ int project_attach(struct core *c, const struct project_row *row, struct span re
 			row->name, row->quorum, REPLICAS_PER_UNIT);
 	if (rc == TK_OK)
 		rc = payload_size(&p->recipe, &p->payload_bytes, msg);
+	if (rc == TK_OK && carries_states(&p->recipe))
+		rc = errmsg_set(msg, TK_EUNSUPPORTED,
+			"project %s: its units carry states from round to round, which this "
+			"coordinator cannot hand out",
+			row->name);
 	if (rc != TK_OK) {
 		project_free(c, p);
 		return rc;
@@ -120,6 +132,7 @@ static int manifest_build(struct core *c, struct core_project *p)
 
 int round_build(struct core *c, struct core_project *p)
 {
+	const struct round_start start = {.parameters = p->row.parameters};
 	uint32_t count = p->row.units_per_round;
 	int rc;
 
@@ -127,7 +140,7 @@ int round_build(struct core *c, struct core_project *p)
 	p->units = mem_calloc(count, sizeof(*p->units));
 	if (p->leaves == NULL || p->units == NULL)
 		return TK_ENOMEM;
-	rc = round_leaves(p->leaves, count, &p->row.recipe, p->row.round, &p->row.parameters);
+	rc = round_leaves(p->leaves, count, &p->row.recipe, p->row.round, &start);
 	if (rc == TK_OK)
 		rc = manifest_build(c, p);
 	for (uint32_t i = 0; rc == TK_OK && i < count; i++) {

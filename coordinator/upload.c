@@ -7,7 +7,7 @@
  * later tick. */
 #include "coordinator/core_state.h"
 #include "tasks/base/require.h"
-#include "tasks/unit/run.h"
+#include "tasks/unit/payload.h"
 
 static bool holds(const struct core_unit *u, const struct core_replica *r)
 {

@@ -58,7 +58,7 @@ static int put_initial(
 {
 	struct bytes encoded = {0};
 	float *parameters = NULL;
-	int rc = train_initial(recipe, &parameters, msg);
+	int rc = train_initial(recipe, span_of("", 0), &parameters, msg);
 
 	if (rc == TK_OK &&
 		(parameters_encode(&encoded, parameters, row->parameter_count) != TK_OK ||

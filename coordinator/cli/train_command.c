@@ -110,7 +110,8 @@ static int train(const struct project *p, uint32_t threads, const char *output, 
 	if (rc == TK_OK)
 		rc = project_recipe(&recipe, p, &sink, msg);
 	if (rc == TK_OK) {
-		rc = train_run(&recipe, engine, &source, threads, &watch, &parameters, &model, msg);
+		rc = train_run(&recipe, engine, span_of("", 0), &source, threads, &watch,
+			&parameters, &model, msg);
 		cli_progress_end(stdout);
 		if (rc == TK_OK) {
 			digest_hex(hex, &model);

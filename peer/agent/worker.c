@@ -146,13 +146,14 @@ static void worker_look(struct worker *w)
 	}
 }
 
-static int worker_step(void *context, uint32_t done, uint32_t total)
+static int worker_step(void *context, const struct running *run, uint32_t done, uint32_t total)
 {
 	struct worker *w = context;
 	uint32_t percent = total != 0 ? (uint32_t)((uint64_t)done * 100 / total) : 0;
 	struct worker_message m = {
 		.type = WORKER_PROGRESS, .job = w->job, .done = done, .total = total};
 
+	(void)run;
 	worker_look(w);
 	if (percent != w->percent) {
 		w->percent = percent;
@@ -210,10 +211,11 @@ static int run_unit(struct worker *w, const struct unit *unit, struct span param
 	struct shard_source source = {.context = &w->shards, .get = shard_cache_get};
 	struct run_progress progress = {.context = w, .step = worker_step};
 	const struct compute alone = {.engine = w->engine};
+	const struct unit_input input = {.parameters = parameters};
 
 	if (!w->has_recipe || !digest_equal(&unit->recipe, &w->recipe_digest))
 		return errmsg_set(msg, TK_EINVAL, "the unit is about another recipe");
-	return unit_run(&w->recipe, unit, &alone, parameters, &source, &progress, result, msg);
+	return unit_run(&w->recipe, unit, &alone, &input, &source, &progress, result, msg);
 }
 
 static void take_run(struct worker *w, const struct worker_message *m)

@@ -7,7 +7,8 @@
 #include "tasks/model/layer.h"
 #include "tasks/project/trace.h"
 #include "tasks/project/keys.h"
-#include "tasks/unit/merge.h"
+#include "tasks/unit/evaluate.h"
+#include "tasks/unit/payload.h"
 
 #define AMOUNT_MAX   32u
 #define SHAPE_MAX    48u

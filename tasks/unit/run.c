@@ -1,126 +1,18 @@
-/* See run.h. The inner loop of DESIGN's local mode; NUMERICS.md, "Training step", is its specification.
- * Time: H steps of the model; space: 5 floats per parameter and one batch's activations. */
+/* See run.h. DESIGN's two modes; NUMERICS.md, "Training step", is their specification.
+ * Time: H steps of the model; space: unit_memory. */
 #include "tasks/unit/run.h"
 
-#include <math.h>
-#include <string.h>
-
 #include "tasks/base/mem.h"
-#include "tasks/math/scalar.h"
-#include "tasks/unit/compress.h"
-#include "tasks/unit/merge.h"
-#include "tasks/unit/sampler.h"
-
-/* θ_r as it came (a buffer that grew), as floats, θ, gradient, two moments, payload, its frame. */
-#define MEMORY_PER_PARAMETER 40u
-/* Everything that one run holds. */
-struct run {
-	const struct recipe *recipe;
-	const struct unit *unit;
-	const struct compute *compute;
-	struct model model;
-	struct model_work *work;
-	struct sampler sampler;
-	float *start; /* θ_r; becomes the update at the end */
-	float *theta;
-	float *gradient;
-	float *first;  /* AdamW's m, SGD's velocity */
-	float *second; /* AdamW's v */
-	float *losses; /* (H) */
-};
+#include "tasks/unit/checkpoint.h"
+#include "tasks/unit/floats.h"
+#include "tasks/unit/rate.h"
 
 void unit_result_close(struct unit_result *r)
 {
 	bytes_close(&r->claim);
 	bytes_close(&r->payload);
-}
-
-/* The first position of the unit in the sample order. */
-static uint64_t first_position(const struct recipe *recipe, const struct unit *unit)
-{
-	const struct train_spec *t = &recipe->train;
-
-	return ((uint64_t)unit->round * t->units_per_round + unit->index) * t->inner_steps *
-	       t->batch_size;
-}
-
-/* Marks the shards that positions [at, end) of one window read; stops once they are all that it has. */
-static uint32_t window_shards(
-	const struct order *order, uint64_t at, uint64_t end, uint32_t shards, uint8_t *used)
-{
-	uint64_t seen[ORDER_WINDOW];
-	uint32_t distinct = 0;
-	uint32_t found = 0;
-
-	for (; at < end && distinct < shards; at++) {
-		uint64_t shard = order_sample(order, at).shard;
-		uint32_t i = 0;
-
-		while (i < distinct && seen[i] != shard)
-			i++;
-		if (i < distinct)
-			continue;
-		seen[distinct++] = shard;
-		found += used[shard] == 0;
-		used[shard] = 1;
-	}
-	return found;
-}
-
-int unit_shards(
-	const struct recipe *recipe, const struct unit *unit, uint32_t **shards, uint32_t *count)
-{
-	const struct dataset_part *part = &recipe->data.train;
-	struct order order = part_order(part, recipe->seed);
-	uint64_t at = first_position(recipe, unit);
-	uint64_t end = at + (uint64_t)recipe->train.inner_steps * recipe->train.batch_size;
-	uint8_t *used = mem_calloc(part->shards, 1);
-	uint32_t *list = mem_calloc(part->shards, sizeof(*list));
-	uint32_t found = 0;
-
-	if (used == NULL || list == NULL) {
-		mem_free(used);
-		mem_free(list);
-		return TK_ENOMEM;
-	}
-	while (at < end && found < part->shards) {
-		struct order_window w = order_window(&order, at);
-
-		found += window_shards(&order, at, w.end < end ? w.end : end, w.shards, used);
-		at = w.end;
-	}
-	found = 0;
-	for (uint32_t i = 0; i < part->shards; i++) {
-		if (used[i])
-			list[found++] = i;
-	}
-	mem_free(used);
-	*shards = list;
-	*count = found;
-	return TK_OK;
-}
-
-/* Samples that are computed at once. */
-static size_t part_rows(const struct train_spec *t)
-{
-	return t->batch_size / t->accumulate;
-}
-
-uint64_t unit_memory(const struct recipe *recipe)
-{
-	const struct dataset *d = &recipe->data;
-	const struct compute alone = {.engine = engine_best()};
-	size_t rows = part_rows(&recipe->train);
-	struct model model;
-	uint64_t work, batch, parameters;
-
-	if (model_init(&model, &recipe->model, d, NULL) != TK_OK)
-		return UINT64_MAX;
-	work = model_work_bytes(&model, &alone, rows, true);
-	batch = rows * 4 * ((uint64_t)d->features + d->context + model.labels);
-	parameters = model.parameters * (uint64_t)MEMORY_PER_PARAMETER;
-	model_close(&model);
-	return work != 0 ? parameters + work + batch : UINT64_MAX;
+	mem_free(r->leaves);
+	*r = (struct unit_result){0};
 }
 
 static int run_check(const struct recipe *recipe, const struct unit *unit, struct errmsg *msg)
@@ -130,101 +22,188 @@ static int run_check(const struct recipe *recipe, const struct unit *unit, struc
 		return errmsg_set(msg, TK_EUNSUPPORTED,
 			"the unit asks for arithmetic version %u; this program has version %u",
 			unit->numerics, NUMERICS_VERSION);
-	if (recipe->train.mode != MODE_LOCAL || recipe->train.inner_state != INNER_FRESH ||
-		recipe->train.schedule == SCHEDULE_LINEAR || recipe->train.run_warmup_steps != 0 ||
-		recipe->train.compression == COMPRESSION_SPARSELOCO ||
-		recipe->train.outer == OUTER_ADAMW || !digest_is_zero(&recipe->initial))
-		return errmsg_set(msg, TK_EUNSUPPORTED,
-			"the recipe trains in a way that this program cannot");
 	if (unit->round >= recipe->train.rounds || unit->index >= recipe->train.units_per_round)
 		return errmsg_set(msg, TK_ELIMIT, "unit %u of round %u is outside the recipe",
 			unit->index, unit->round);
 	return TK_OK;
 }
 
-static int run_init(struct run *run, struct span parameters, const struct shard_source *shards,
-	struct errmsg *msg)
+/* Samples that are computed at once. */
+static size_t part_rows(const struct train_spec *t)
 {
-	const struct recipe *recipe = run->recipe;
-	size_t rows = part_rows(&recipe->train);
-	struct digest digest;
-	size_t n;
-	int rc;
-
-	rc = model_init(&run->model, &recipe->model, &recipe->data, msg);
-	if (rc != TK_OK)
-		return rc;
-	n = run->model.parameters;
-	digest_blob(&digest, parameters.data, parameters.len);
-	if (!digest_equal(&digest, &run->unit->parameters))
-		return errmsg_set(msg, TK_ECORRUPT, "the parameters differ from the unit's digest");
-	rc = sampler_init(
-		&run->sampler, &run->model, &recipe->data.train, recipe->seed, shards, rows);
-	if (rc != TK_OK)
-		return errmsg_set(msg, rc, "not enough memory for a batch");
-	run->work = model_work_new(&run->model, run->compute, rows, true);
-	run->start = mem_floats(n);
-	run->theta = mem_floats(n);
-	run->gradient = mem_floats(n);
-	run->first = mem_floats(n);
-	run->second = recipe->train.optimizer == OPTIMIZER_ADAMW ? mem_floats(n) : mem_floats(0);
-	run->losses = mem_floats(recipe->train.inner_steps);
-	if (run->work == NULL || run->start == NULL || run->theta == NULL ||
-		run->gradient == NULL || run->first == NULL || run->second == NULL ||
-		run->losses == NULL)
-		return errmsg_set(msg, TK_ENOMEM, "not enough memory to train %zu parameters", n);
-	rc = parameters_decode(run->start, n, parameters, msg);
-	if (rc == TK_OK)
-		memcpy(run->theta, run->start, n * sizeof(float));
-	return rc;
+	return t->batch_size / t->accumulate;
 }
 
-static void run_close(struct run *run)
+uint32_t running_arrays(const struct train_spec *t)
 {
-	sampler_close(&run->sampler);
-	model_work_free(run->work);
-	model_close(&run->model);
-	mem_free(run->start);
-	mem_free(run->theta);
-	mem_free(run->gradient);
-	mem_free(run->first);
-	mem_free(run->second);
-	mem_free(run->losses);
+	return t->mode == MODE_GRADIENT ? 2 : 1 + moment_arrays(t);
 }
 
-/* The learning rate of inner step h of round r: warm-up in every unit, times the schedule over the
- * global step r·H + h. In double, rounded once. */
-static float learning_rate(const struct train_spec *t, uint32_t round, uint32_t step)
+size_t running_scratch(uint64_t floats)
 {
-	double rate = t->learning_rate;
+	return (size_t)(4 * floats / BLOB_LEAF) + 1;
+}
 
-	if (step < t->warmup_steps)
-		rate = rate * (double)(step + 1) / (double)t->warmup_steps;
-	if (t->schedule == SCHEDULE_COSINE) {
-		double at = (double)round * t->inner_steps + step;
-		double all = (double)t->rounds * t->inner_steps;
+struct trace_state running_state(const struct running *run)
+{
+	size_t n = run->model.parameters;
+	struct trace_state s = {.steps = run->done};
 
-		rate = rate * (0.5 * (1.0 + scalar_cos_pi(at / all)));
+	while (s.count < run->array_count) {
+		s.arrays[s.count] = (struct digest_part){run->arrays[s.count], 4 * n, true};
+		s.count++;
 	}
-	return (float)rate;
+	s.arrays[s.count++] = (struct digest_part){run->losses, 4 * (size_t)run->done, true};
+	return s;
 }
 
-static float clip_factor(const struct compute *c, float clip, const float *gradient, size_t n)
-{
-	float norm;
-
-	if (clip == 0)
-		return 1;
-	norm = sqrtf(compute_sum_squares(c, n, gradient));
-	return norm > clip ? clip / norm : 1;
-}
-
-/* One optimizer step; step counts from 0 in the unit, whose state starts fresh. */
-static void update(struct run *run, uint32_t step)
+/* False: out of memory. */
+static bool running_alloc(struct running *run)
 {
 	const struct train_spec *t = &run->recipe->train;
 	size_t n = run->model.parameters;
-	float rate = learning_rate(t, run->unit->round, step);
+	uint32_t moments = moment_arrays(t);
+	uint32_t leaves = trace_leaves(t, t->inner_steps) + 1;
+	bool whole = true;
+
+	run->work = model_work_new(&run->model, run->compute, part_rows(t), true);
+	run->theta = mem_floats(n);
+	run->gradient = mem_floats(n);
+	run->losses = mem_floats(t->inner_steps);
+	run->leaves = mem_calloc(leaves, sizeof(*run->leaves));
+	run->arrays[run->array_count++] = run->theta;
+	for (uint32_t i = 0; i < moments; i++) {
+		run->moments[i] = mem_floats(n);
+		run->arrays[run->array_count++] = run->moments[i];
+		whole = whole && run->moments[i] != NULL;
+	}
+	if (t->mode == MODE_GRADIENT)
+		run->arrays[run->array_count++] = run->gradient;
+	if (run->layout.state.feedback > 0) {
+		run->feedback = mem_floats(n);
+		whole = whole && run->feedback != NULL;
+	}
+	run->scratch = mem_calloc(running_scratch((uint64_t)run->array_count * n + t->inner_steps),
+		sizeof(*run->scratch));
+	return whole && run->work != NULL && run->theta != NULL && run->gradient != NULL &&
+	       run->losses != NULL && run->leaves != NULL && run->scratch != NULL;
+}
+
+/* True when these are the bytes of that digest. They are no longer than a state of the run. */
+static bool bytes_match(const struct running *run, struct span bytes, const struct digest *wanted)
+{
+	const struct digest_part part = {.data = bytes.data, .len = bytes.len};
+	struct digest digest;
+
+	compute_digest(run->compute, &digest, run->scratch, &part, 1);
+	return digest_equal(&digest, wanted);
+}
+
+static int load_parameters(struct running *run, struct span in, struct errmsg *msg)
+{
+	size_t n = run->model.parameters;
+
+	if (in.len != 4 * n)
+		return errmsg_set(msg, TK_ECORRUPT, "the parameters have %zu bytes; %zu are right",
+			in.len, 4 * n);
+	if (!bytes_match(run, in, &run->unit->parameters))
+		return errmsg_set(msg, TK_ECORRUPT, "the parameters differ from the unit's digest");
+	run->start = in;
+	floats_load(run->theta, in.data, n);
+	return TK_OK;
+}
+
+static int load_state(struct running *run, struct span in, struct errmsg *msg)
+{
+	const struct state_layout *l = &run->layout.state;
+	size_t n = run->model.parameters;
+	size_t wanted = digest_is_zero(&run->unit->state) ? 0 : state_bytes(l);
+
+	if (in.len != wanted)
+		return errmsg_set(msg, TK_ECORRUPT, "the slot's state has %zu bytes; %zu are right",
+			in.len, wanted);
+	if (digest_is_zero(&run->unit->state))
+		return TK_OK;
+	if (wanted == 0 || !bytes_match(run, in, &run->unit->state))
+		return errmsg_set(
+			msg, TK_ECORRUPT, "the slot's state differs from the unit's digest");
+	for (size_t i = 0; i < l->moments / n; i++)
+		floats_load(run->moments[i], in.data + 4 * n * i, n);
+	if (l->feedback > 0)
+		floats_load(run->feedback, in.data + 4 * l->moments, n);
+	return TK_OK;
+}
+
+/* Leaf 0. */
+static int name_header(struct running *run)
+{
+	struct bytes header = {0};
+	int rc = unit_encode(run->unit, &header);
+
+	if (rc == TK_OK)
+		unit_digest(&run->header, bytes_span(&header));
+	bytes_close(&header);
+	if (rc == TK_OK)
+		run->leaves[0] = run->header;
+	return rc;
+}
+
+static int running_init(struct running *run, const struct unit_input *input,
+	const struct shard_source *shards, struct errmsg *msg)
+{
+	const struct recipe *recipe = run->recipe;
+	int rc = model_init(&run->model, &recipe->model, &recipe->data, msg);
+
+	if (rc == TK_OK)
+		rc = payload_layout_init(&run->layout, &recipe->train, &run->model, msg);
+	if (rc != TK_OK)
+		return rc;
+	rc = sampler_init(&run->sampler, &run->model, &recipe->data.train, recipe->seed, shards,
+		part_rows(&recipe->train));
+	if (rc != TK_OK)
+		return errmsg_set(msg, rc, "not enough memory for a batch");
+	if (!running_alloc(run) || name_header(run) != TK_OK)
+		return errmsg_set(msg, TK_ENOMEM, "not enough memory to train %zu parameters",
+			run->model.parameters);
+	rc = load_parameters(run, input->parameters, msg);
+	if (rc == TK_OK)
+		rc = load_state(run, input->state, msg);
+	if (rc == TK_OK && input->checkpoint.len > 0)
+		rc = checkpoint_resume(run, input->checkpoint, msg);
+	return rc;
+}
+
+static void running_close(struct running *run)
+{
+	sampler_close(&run->sampler);
+	model_work_free(run->work);
+	payload_layout_close(&run->layout);
+	model_close(&run->model);
+	mem_free(run->theta);
+	mem_free(run->gradient);
+	mem_free(run->moments[0]);
+	mem_free(run->moments[1]);
+	mem_free(run->feedback);
+	mem_free(run->losses);
+	mem_free(run->leaves);
+	mem_free(run->scratch);
+}
+
+/* Steps that the moments have seen before this unit's. */
+static uint64_t steps_before(const struct running *run)
+{
+	const struct train_spec *t = &run->recipe->train;
+
+	return t->inner_state == INNER_AVERAGE ? (uint64_t)run->unit->round * t->inner_steps : 0;
+}
+
+/* The inner optimizer's step. */
+static void update(struct running *run)
+{
+	const struct train_spec *t = &run->recipe->train;
+	size_t n = run->model.parameters;
+	uint64_t seen = steps_before(run) + run->done + 1;
+	float rate = rate_inner(t, run->unit->round, run->done);
 	float scale = clip_factor(run->compute, t->clip, run->gradient, n);
 
 	if (t->optimizer == OPTIMIZER_ADAMW) {
@@ -234,13 +213,13 @@ static void update(struct run *run, uint32_t step)
 			.beta2 = t->beta2,
 			.epsilon = t->epsilon,
 			.weight_decay = t->weight_decay,
-			.bias1 = (float)(1.0 - scalar_power(t->beta1, step + 1ull)),
-			.bias2 = (float)(1.0 - scalar_power(t->beta2, step + 1ull)),
+			.bias1 = bias_correction(t->beta1, seen),
+			.bias2 = bias_correction(t->beta2, seen),
 			.gradient_scale = scale,
 		};
 
-		compute_adamw(
-			run->compute, n, &s, run->gradient, run->first, run->second, run->theta);
+		compute_adamw(run->compute, n, &s, run->gradient, run->moments[0], run->moments[1],
+			run->theta);
 	} else {
 		struct sgd_step s = {
 			.learning_rate = rate,
@@ -250,32 +229,26 @@ static void update(struct run *run, uint32_t step)
 			.gradient_scale = scale,
 		};
 
-		compute_sgd(run->compute, n, &s, run->gradient, run->first, run->theta);
+		compute_sgd(run->compute, n, &s, run->gradient, run->moments[0], run->theta);
 	}
 }
 
-static bool finite_all(const float *x, size_t n)
-{
-	for (size_t i = 0; i < n; i++) {
-		if (!(x[i] - x[i] == 0))
-			return false;
-	}
-	return true;
-}
-
-/* The gradient of inner step h and its loss, part after part of its batch. */
-static int step_gradient(struct run *run, uint32_t step, struct errmsg *msg)
+/* The gradient of the next step and its loss, part after part of its batch. In gradient mode all steps
+ * of the unit are parts of one batch. */
+static int step_gradient(struct running *run, struct errmsg *msg)
 {
 	const struct train_spec *t = &run->recipe->train;
 	const struct unit *u = run->unit;
+	bool local = t->mode == MODE_LOCAL;
 	uint64_t units = (uint64_t)u->round * t->units_per_round + u->index;
-	uint64_t position = first_position(run->recipe, u) + (uint64_t)step * t->batch_size;
+	uint64_t position = running_position(run->recipe, u) + (uint64_t)run->done * t->batch_size;
 	size_t rows = part_rows(t);
+	size_t labels = t->batch_size * (size_t)run->model.labels;
 	struct gradient_request request = {
 		.parameters = run->theta,
-		.count = t->batch_size * (size_t)run->model.labels,
+		.count = local ? labels : labels * t->inner_steps,
 		.seed = run->recipe->seed,
-		.step = units * t->inner_steps + step,
+		.step = units * t->inner_steps + run->done,
 	};
 	float sum = 0;
 
@@ -285,166 +258,165 @@ static int step_gradient(struct run *run, uint32_t step, struct errmsg *msg)
 
 		if (rc != TK_OK)
 			return rc;
-		request.accumulate = part > 0;
+		request.accumulate = part > 0 || (!local && run->done > 0);
 		sum += model_gradient(
 			&run->model, run->compute, run->work, &request, run->gradient);
 		request.first_row += rows;
 	}
-	run->losses[step] = sum / (float)request.count;
+	run->losses[run->done] = sum / (float)labels;
 	return TK_OK;
 }
 
-/* All inner steps. *done gets H, or the first step whose loss is not finite. */
-static int train_steps(
-	struct run *run, const struct run_progress *progress, uint32_t *done, struct errmsg *msg)
+/* After a step: its leaf, then what others want to know. */
+static int step_done(struct running *run, const struct run_progress *progress, struct errmsg *msg)
 {
 	const struct train_spec *t = &run->recipe->train;
 
-	for (uint32_t step = 0; step < t->inner_steps; step++) {
-		int rc = step_gradient(run, step, msg);
+	run->done++;
+	if (trace_due(t, run->done)) {
+		struct trace_state state = running_state(run);
 
-		if (rc != TK_OK)
-			return rc;
-		*done = step;
-		if (!compute_stopped(run->compute) && !finite_all(&run->losses[step], 1))
-			return TK_OK;
-		update(run, step);
-		if (compute_stopped(run->compute) ||
-			(progress != NULL &&
-				progress->step(progress->context, step + 1, t->inner_steps) != 0))
-			return errmsg_set(msg, TK_ECANCELED, "stopped on request");
+		trace_digest(&run->leaves[trace_leaves(t, run->done) - 1], run->compute, &state,
+			run->scratch);
 	}
-	*done = t->inner_steps;
+	if (compute_stopped(run->compute) ||
+		(progress != NULL &&
+			progress->step(progress->context, run, run->done, t->inner_steps) != 0))
+		return errmsg_set(msg, TK_ECANCELED, "stopped on request");
 	return TK_OK;
 }
 
-/* Δ = θ_r − θ, packed. False when something is not finite. */
-static int pack_update(struct run *run, struct bytes *payload)
+/* All steps, or up to the first one whose loss is not finite. */
+static int train_steps(struct running *run, const struct run_progress *progress, struct errmsg *msg)
 {
-	struct compress_layout layout = compress_flat(run->model.parameters);
+	const struct train_spec *t = &run->recipe->train;
 
-	for (size_t i = 0; i < run->model.parameters; i++)
-		run->start[i] = run->start[i] - run->theta[i];
-	return compress_pack(
-		run->compute->engine, run->recipe->train.compression, &layout, run->start, NULL, payload);
+	while (run->done < t->inner_steps) {
+		int rc = step_gradient(run, msg);
+
+		if (rc != TK_OK)
+			return rc;
+		if (!compute_stopped(run->compute)) {
+			if (!floats_finite(&run->losses[run->done], 1))
+				return TK_OK;
+			if (t->mode == MODE_LOCAL)
+				update(run);
+		}
+		rc = step_done(run, progress, msg);
+		if (rc != TK_OK)
+			return rc;
+	}
+	return TK_OK;
 }
 
-/* The trace's two leaves: the header, from which everything starts, and the packed result. */
-static void trace_root(struct claim *claim)
+static void difference_part(void *context, size_t first, size_t count)
 {
-	const struct digest leaves[2] = {claim->unit, claim->payload};
+	const struct running *run = context;
 
-	merkle_root(&claim->trace, leaves, 2);
+	floats_load(run->gradient + first, run->start.data + 4 * first, count);
+	for (size_t i = first; i < first + count; i++)
+		run->gradient[i] = run->gradient[i] - run->theta[i];
 }
 
-/* The claim about `done` steps, and the payload when all of them were finite. */
-static int conclude(struct run *run, uint32_t done, struct unit_result *out)
+/* The update, Δ = θ_r − θ or the mean gradient, packed, and the state at the end. TK_EDIVERGED when
+ * something is not finite. */
+static int pack_payload(struct running *run, struct bytes *out)
 {
-	uint32_t steps = run->recipe->train.inner_steps;
-	struct claim claim = {.outcome = OUTCOME_NONFINITE, .failing_step = done};
-	struct bytes header = {0};
-	int rc = unit_encode(run->unit, &header);
+	const struct train_spec *t = &run->recipe->train;
+	const struct state_layout *l = &run->layout.state;
+	size_t n = run->model.parameters;
+	int rc = bytes_reserve(out, run->layout.bytes);
 
 	if (rc != TK_OK)
-		goto out;
-	unit_digest(&claim.unit, bytes_span(&header));
-	if (done == steps) {
-		float loss = run->compute->engine->sum(steps, run->losses) / (float)steps;
-
-		if (finite_all(&loss, 1) && finite_all(run->theta, run->model.parameters)) {
-			rc = pack_update(run, &out->payload);
-			if (rc == TK_OK) {
-				claim.outcome = OUTCOME_UPDATE;
-				claim.failing_step = 0;
-				claim.loss = loss;
-				claim.payload_bytes = out->payload.len;
-				digest_blob(&claim.payload, out->payload.data, out->payload.len);
-			} else if (rc != TK_EDIVERGED) {
-				goto out;
-			}
-		}
+		return rc;
+	if (t->mode == MODE_LOCAL)
+		compute_each(run->compute, n, 4096, 1, difference_part, run);
+	rc = compress_pack(run->compute->engine, t->compression, &run->layout.update, run->gradient,
+		run->feedback, out);
+	for (size_t i = 0; i < l->moments / n && rc == TK_OK; i++) {
+		if (!floats_finite(run->moments[i], n))
+			rc = TK_EDIVERGED;
+		floats_store(out->data + out->len, run->moments[i], n);
+		out->len += 4 * n;
 	}
-	trace_root(&claim);
-	rc = claim_encode(&claim, &out->claim);
-out:
-	bytes_close(&header);
+	if (l->feedback > 0 && rc == TK_OK) {
+		if (!floats_finite(run->feedback, n))
+			rc = TK_EDIVERGED;
+		floats_store(out->data + out->len, run->feedback, n);
+		out->len += 4 * n;
+	}
 	return rc;
 }
 
-int unit_run(const struct recipe *recipe, const struct unit *unit, const struct compute *c,
-	struct span parameters, const struct shard_source *shards,
-	const struct run_progress *progress, struct unit_result *out, struct errmsg *msg)
+/* What is judged after the last step. Gives the payload, or TK_EDIVERGED and none. */
+static int finish(struct running *run, float *loss, struct bytes *payload)
 {
-	struct run run = {.recipe = recipe, .unit = unit, .compute = c};
-	struct unit_result result = {0};
-	uint32_t done = 0;
+	uint32_t steps = run->recipe->train.inner_steps;
 	int rc;
 
-	rc = run_check(recipe, unit, msg);
+	*loss = run->compute->engine->sum(steps, run->losses) / (float)steps;
+	if (!floats_finite(loss, 1) || !floats_finite(run->theta, run->model.parameters))
+		return TK_EDIVERGED;
+	rc = pack_payload(run, payload);
+	if (rc != TK_OK)
+		bytes_close(payload);
+	return rc;
+}
+
+/* The claim, with the trace's last leaf and its root, and the payload when all was finite. */
+static int conclude(struct running *run, struct unit_result *out)
+{
+	const struct train_spec *t = &run->recipe->train;
+	struct claim claim = {.unit = run->header, .outcome = OUTCOME_UPDATE};
+	uint32_t leaves = trace_leaves(t, run->done);
+	int rc = TK_EDIVERGED;
+
+	if (run->done == t->inner_steps)
+		rc = finish(run, &claim.loss, &out->payload);
+	if (rc != TK_OK && rc != TK_EDIVERGED)
+		return rc;
+	if (rc == TK_OK) {
+		claim.payload_bytes = out->payload.len;
+		digest_blob(&claim.payload, out->payload.data, out->payload.len);
+		run->leaves[leaves] = claim.payload;
+	} else {
+		claim.outcome = OUTCOME_NONFINITE;
+		claim.failing_step = run->done;
+		claim.loss = 0;
+		trace_failure(&run->leaves[leaves], run->done);
+	}
+	merkle_root(&claim.trace, run->leaves, leaves + 1);
+	out->leaves = run->leaves;
+	out->leaf_count = leaves + 1;
+	run->leaves = NULL;
+	return claim_encode(&claim, &out->claim);
+}
+
+int unit_run(const struct recipe *recipe, const struct unit *unit, const struct compute *c,
+	const struct unit_input *input, const struct shard_source *shards,
+	const struct run_progress *progress, struct unit_result *out, struct errmsg *msg)
+{
+	struct running run = {.recipe = recipe, .unit = unit, .compute = c};
+	struct unit_result result = {0};
+	int rc = run_check(recipe, unit, msg);
+
 	if (rc != TK_OK)
 		return rc;
-	rc = run_init(&run, parameters, shards, msg);
+	rc = running_init(&run, input, shards, msg);
 	if (rc == TK_OK)
-		rc = train_steps(&run, progress, &done, msg);
+		rc = train_steps(&run, progress, msg);
 	if (rc == TK_OK) {
-		rc = conclude(&run, done, &result);
+		rc = conclude(&run, &result);
 		if (rc != TK_OK)
 			errmsg_set(msg, rc, "not enough memory for the result");
 	}
+	/* What was computed since is undefined, also what looked like an error. */
+	if (compute_stopped(c))
+		rc = errmsg_set(msg, TK_ECANCELED, "stopped on request");
 	if (rc == TK_OK)
 		*out = result;
 	else
 		unit_result_close(&result);
-	run_close(&run);
+	running_close(&run);
 	return rc;
-}
-
-int unit_parameters(const struct recipe *recipe, size_t *count, struct errmsg *msg)
-{
-	struct model model;
-	int rc = model_init(&model, &recipe->model, &recipe->data, msg);
-
-	if (rc != TK_OK)
-		return rc;
-	*count = model.parameters;
-	model_close(&model);
-	return TK_OK;
-}
-
-int payload_size(const struct recipe *recipe, size_t *bytes, struct errmsg *msg)
-{
-	struct compress_layout layout;
-	size_t count;
-	int rc = unit_parameters(recipe, &count, msg);
-
-	if (rc != TK_OK)
-		return rc;
-	layout = compress_flat(count);
-	*bytes = compress_bytes(recipe->train.compression, &layout);
-	return TK_OK;
-}
-
-int result_check(const struct recipe *recipe, const struct claim *claim, struct span payload,
-	struct errmsg *msg)
-{
-	struct compress_layout layout;
-	struct digest digest;
-	size_t count;
-	int rc = unit_parameters(recipe, &count, msg);
-
-	if (rc != TK_OK)
-		return rc;
-	if (claim->outcome == OUTCOME_NONFINITE) {
-		if (claim->failing_step > recipe->train.inner_steps)
-			return errmsg_set(msg, TK_ECORRUPT, "step %u does not exist: a unit has %u",
-				claim->failing_step, recipe->train.inner_steps);
-		return payload.len == 0
-			       ? TK_OK
-			       : errmsg_set(msg, TK_ECORRUPT, "a result without payload has one");
-	}
-	digest_blob(&digest, payload.data, payload.len);
-	if (payload.len != claim->payload_bytes || !digest_equal(&digest, &claim->payload))
-		return errmsg_set(msg, TK_ECORRUPT, "the payload differs from its claim");
-	layout = compress_flat(count);
-	return compress_check(engine_best(), recipe->train.compression, &layout, payload, msg);
 }

@@ -1,5 +1,6 @@
-/* Computes a work unit: H inner steps from θ_r on the unit's samples, then the compressed update.
- * A pure function of (recipe, unit, parameters, shards): any machine gets the same bytes. */
+/* Computes a work unit: from θ_r on the unit's samples to the compressed update and the state that its
+ * slot carries on. A pure function of (recipe, unit, parameters, state, shards): any machine gets the
+ * same bytes, also when it stops on the way and goes on from a checkpoint. */
 #ifndef TASKS_UNIT_RUN_H
 #define TASKS_UNIT_RUN_H
 
@@ -14,15 +15,30 @@ struct shard_source {
 		void *context, const struct digest *digest, struct span *out, struct errmsg *msg);
 };
 
-/* Called after each inner step; a non-zero answer stops the run with TK_ECANCELED. */
-struct run_progress {
-	void *context;
-	int (*step)(void *context, uint32_t done, uint32_t total);
+/* What a unit starts from; all borrowed until the run ends. */
+struct unit_input {
+	struct span parameters; /* θ_r as float32 LE */
+	struct span state;	/* its slot's (state.h); empty when unit.state is zero */
+	struct span checkpoint; /* of run_checkpoint; empty: from the first step */
 };
 
+/* Called after each inner step; a non-zero answer stops the run with TK_ECANCELED. During the call, and
+ * only then, run_checkpoint may be asked for the run as it stands. */
+struct running;
+struct run_progress {
+	void *context;
+	int (*step)(void *context, const struct running *run, uint32_t done, uint32_t total);
+};
+
+/* Appends everything that the rest of the run needs. The bytes name their format and the unit's digest
+ * and end in their own digest (checkpoint.h). Errors: TK_ENOMEM; out is then as before. */
+int run_checkpoint(const struct running *run, struct bytes *out) TK_CHECKED;
+
 struct unit_result {
-	struct bytes claim;   /* struct claim, encoded */
-	struct bytes payload; /* the packed update; empty when the outcome has none */
+	struct bytes claim;    /* struct claim, encoded */
+	struct bytes payload;  /* payload.h; empty when the outcome has none */
+	struct digest *leaves; /* the trace (trace.h): claim.trace is their merkle_root */
+	uint32_t leaf_count;
 };
 void unit_result_close(struct unit_result *r);
 
@@ -35,24 +51,18 @@ int unit_shards(const struct recipe *recipe, const struct unit *unit, uint32_t *
 /* How many floats θ has. Errors: TK_EINVAL, TK_ELIMIT, TK_ENOMEM (as model_init). */
 int unit_parameters(const struct recipe *recipe, size_t *count, struct errmsg *msg) TK_CHECKED;
 
-/* About how many bytes of memory it takes to compute a unit of this recipe and to hand its result on,
- * without the shards; rather too many than too few. UINT64_MAX: there is not even memory to find out. */
+/* How many bytes of memory it takes, with one thread, to receive and compute a unit of this recipe and to
+ * hand its result on, without the shards; rather too many than too few. UINT64_MAX: there is not even
+ * memory to find out. */
 uint64_t unit_memory(const struct recipe *recipe);
 
-/* Runs it on c, whose stop is looked at many times in a step. parameters is θ_r as float32 LE bytes (recipe's model->parameters × 4); it is checked
- * against the unit's digest. progress may be NULL. Gives *out only on success.
- * Errors: TK_EUNSUPPORTED (numerics), TK_ECORRUPT, TK_ECANCELED, TK_ENOMEM, what get returns. */
+/* Runs it on c, whose stop is looked at many times in a step. The input is checked against the unit's
+ * digests. progress may be NULL. Gives *out only on success.
+ * Errors: TK_EUNSUPPORTED (numerics), TK_ECORRUPT (the input is not the unit's; where there is a
+ * checkpoint, start anew without it), TK_ECANCELED, TK_ENOMEM, what get returns. */
 int unit_run(const struct recipe *recipe, const struct unit *unit, const struct compute *c,
-	struct span parameters, const struct shard_source *shards,
+	const struct unit_input *input, const struct shard_source *shards,
 	const struct run_progress *progress, struct unit_result *out,
 	struct errmsg *msg) TK_CHECKED;
-
-/* Checks a claim and payload as far as is possible without computing: sizes, outcome, payload digest,
- * finite scales. What a coordinator does before it stores anything. Errors: TK_ECORRUPT, TK_ELIMIT. */
-int result_check(const struct recipe *recipe, const struct claim *claim, struct span payload,
-	struct errmsg *msg) TK_CHECKED;
-
-/* Exact bytes of a payload of this recipe. Errors: TK_ELIMIT. */
-int payload_size(const struct recipe *recipe, size_t *bytes, struct errmsg *msg) TK_CHECKED;
 
 #endif

@@ -9,29 +9,55 @@
 #include "tasks/base/require.h"
 #include "tasks/model/model.h"
 
-int train_initial(const struct recipe *recipe, float **parameters, struct errmsg *msg)
+static int initial_check(const struct recipe *recipe, struct span initial, struct errmsg *msg)
 {
-	struct model model;
-	float *theta;
-	int rc = model_init(&model, &recipe->model, &recipe->data, msg);
+	struct digest digest;
 
-	if (rc != TK_OK)
-		return rc;
-	theta = mem_floats(model.parameters);
-	if (theta == NULL) {
-		rc = errmsg_set(
-			msg, TK_ENOMEM, "not enough memory for %zu parameters", model.parameters);
-		model_close(&model);
-		return rc;
-	}
-	model_initialize(&model, recipe->seed, theta);
-	model_close(&model);
-	*parameters = theta;
+	if (digest_is_zero(&recipe->initial))
+		return initial.len == 0 ? TK_OK
+					: errmsg_set(msg, TK_EINVAL,
+						  "the recipe starts from its seed, not from given "
+						  "parameters");
+	if (initial.len == 0)
+		return errmsg_set(
+			msg, TK_EINVAL, "the recipe starts from given parameters; none were given");
+	digest_blob(&digest, initial.data, initial.len);
+	if (!digest_equal(&digest, &recipe->initial))
+		return errmsg_set(
+			msg, TK_ECORRUPT, "the initial parameters are not those of the recipe");
 	return TK_OK;
 }
 
-/* One round on its way. Worker t computes units t, t + workers, …; nothing else is shared but the two
- * counters. Threads beyond one for each worker share the operations inside units. */
+int train_initial(
+	const struct recipe *recipe, struct span initial, float **parameters, struct errmsg *msg)
+{
+	struct model model;
+	float *theta;
+	int rc = initial_check(recipe, initial, msg);
+
+	if (rc == TK_OK)
+		rc = model_init(&model, &recipe->model, &recipe->data, msg);
+	if (rc != TK_OK)
+		return rc;
+	theta = mem_floats(model.parameters);
+	if (theta == NULL)
+		rc = errmsg_set(
+			msg, TK_ENOMEM, "not enough memory for %zu parameters", model.parameters);
+	else if (initial.len > 0)
+		rc = parameters_decode(theta, model.parameters, initial, msg);
+	else
+		model_initialize(&model, recipe->seed, theta);
+	model_close(&model);
+	if (rc == TK_OK)
+		*parameters = theta;
+	else
+		mem_free(theta);
+	return rc;
+}
+
+/* One round on its way. Workers take units as they come; whoever finishes the next one in unit order
+ * merges it and those that waited for it. Threads beyond one for each worker share the operations inside
+ * units. */
 struct round_work {
 	const struct recipe *recipe;
 	const struct engine *engine;
@@ -39,14 +65,20 @@ struct round_work {
 	const struct shard_source *shards;
 	const struct train_watch *watch;
 	struct digest recipe_digest;
-	struct digest parameters_digest;
+	struct round_start start;
 	struct span parameters;
 	uint32_t round;
 	uint32_t workers;
 	struct pool *pools[COMPUTE_THREADS_MAX]; /* of each worker; NULL: it has one thread */
-	struct unit_result *results;		 /* (W) */
-	atomic_uint done;
+	atomic_uint taken, done;
 	atomic_int stopped; /* the first error code */
+	/* Under lock: */
+	pthread_mutex_t lock;
+	struct unit_result *results; /* (W): computed and not yet merged */
+	struct merge merge;
+	struct bytes *states; /* (slots): of the slots, or one that all share */
+	uint32_t slots;
+	uint32_t next; /* unit to merge */
 };
 
 struct worker {
@@ -57,24 +89,68 @@ struct worker {
 	struct errmsg msg;
 };
 
-static int stop_between_steps(void *context, uint32_t done, uint32_t total)
+static int stop_between_steps(
+	void *context, const struct running *run, uint32_t done, uint32_t total)
 {
 	struct round_work *w = context;
 
+	(void)run;
 	(void)done;
 	(void)total;
 	return atomic_load(&w->stopped);
 }
 
-static int compute_unit(struct round_work *w, uint32_t worker, uint32_t index, struct errmsg *msg)
+/* A state without feedback is the same for every slot. */
+static struct bytes *state_of(const struct round_work *w, uint32_t index)
+{
+	return &w->states[w->slots == 1 ? 0 : index];
+}
+
+static int compute_unit(struct round_work *w, uint32_t worker, uint32_t index,
+	struct unit_result *result, struct errmsg *msg)
 {
 	struct compute compute = {.engine = w->engine, .pool = w->pools[worker]};
 	struct run_progress progress = {w, stop_between_steps};
+	struct unit_input input = {
+		.parameters = w->parameters, .state = bytes_span(state_of(w, index))};
 	struct unit unit;
 
-	unit_describe(&unit, &w->recipe_digest, w->round, index, &w->parameters_digest);
-	return unit_run(w->recipe, &unit, &compute, w->parameters, w->shards, &progress,
-		&w->results[index], msg);
+	unit_describe(&unit, &w->recipe_digest, w->round, index, &w->start);
+	return unit_run(w->recipe, &unit, &compute, &input, w->shards, &progress, result, msg);
+}
+
+/* Merges the unit and keeps the feedback for its slot's next one. */
+static int merge_unit(struct round_work *w, uint32_t index, struct errmsg *msg)
+{
+	const struct payload_layout *layout = &w->merge.layout;
+	struct unit_result *r = &w->results[index];
+	struct span payload = bytes_span(&r->payload);
+	struct claim claim;
+	int rc = claim_decode(&claim, bytes_span(&r->claim), msg);
+
+	if (rc == TK_OK)
+		rc = merge_add(&w->merge, &claim, payload, msg);
+	if (rc == TK_OK && claim.outcome == OUTCOME_UPDATE && layout->state.feedback > 0 &&
+		state_set_feedback(state_of(w, index), &layout->state,
+			payload_feedback(layout, payload)) != TK_OK)
+		rc = errmsg_set(msg, TK_ENOMEM, "not enough memory for a unit's state");
+	unit_result_close(r);
+	return rc;
+}
+
+/* Takes the unit's result, and merges what has become next in unit order. */
+static int merge_ready(
+	struct round_work *w, uint32_t index, struct unit_result *result, struct errmsg *msg)
+{
+	int rc = TK_OK;
+
+	pthread_mutex_lock(&w->lock);
+	w->results[index] = *result;
+	while (rc == TK_OK && w->next < w->recipe->train.units_per_round &&
+		w->results[w->next].claim.len > 0)
+		rc = merge_unit(w, w->next++, msg);
+	pthread_mutex_unlock(&w->lock);
+	return rc;
 }
 
 static void *compute_units(void *context)
@@ -84,10 +160,16 @@ static void *compute_units(void *context)
 	uint32_t total = w->recipe->train.units_per_round;
 
 	t->rc = engine_enter_thread(&t->msg);
-	for (uint32_t i = t->number; i < total && t->rc == TK_OK; i += w->workers) {
+	while (t->rc == TK_OK) {
+		uint32_t i = atomic_fetch_add(&w->taken, 1);
+		struct unit_result result = {0};
 		uint32_t done;
 
-		t->rc = compute_unit(w, t->number, i, &t->msg);
+		if (i >= total)
+			break;
+		t->rc = compute_unit(w, t->number, i, &result, &t->msg);
+		if (t->rc == TK_OK)
+			t->rc = merge_ready(w, i, &result, &t->msg);
 		done = atomic_fetch_add(&w->done, 1) + 1;
 		if (t->rc == TK_OK && t->number == 0 && w->watch != NULL &&
 			w->watch->unit != NULL &&
@@ -136,29 +218,6 @@ static int compute_round(struct round_work *w, struct errmsg *msg)
 	return rc;
 }
 
-static int merge_round(const struct round_work *w, float *parameters, float *outer_state,
-	size_t count, struct train_round *summary, struct errmsg *msg)
-{
-	struct merge merge;
-	int rc = merge_begin(&merge, count);
-
-	if (rc != TK_OK)
-		return errmsg_set(msg, rc, "not enough memory to merge");
-	for (uint32_t i = 0; i < w->recipe->train.units_per_round && rc == TK_OK; i++) {
-		struct claim claim;
-
-		rc = claim_decode(&claim, bytes_span(&w->results[i].claim), msg);
-		if (rc == TK_OK)
-			rc = merge_add(
-				&merge, w->recipe, &claim, bytes_span(&w->results[i].payload), msg);
-	}
-	if (rc == TK_OK)
-		rc = merge_finish(&merge, w->recipe, parameters, outer_state, &summary->loss, msg);
-	summary->units_skipped = w->recipe->train.units_per_round - merge.merged;
-	merge_close(&merge);
-	return rc;
-}
-
 /* What lives as long as the training. */
 struct training {
 	struct compute compute;
@@ -166,29 +225,67 @@ struct training {
 	struct bytes encoded; /* θ_r as bytes */
 	float *parameters;
 	float *outer_state;
+	struct digest *states; /* (W) */
 	size_t count;
 };
+
+/* The digests of what the next round starts from. */
+static int round_start(struct training *t, struct errmsg *msg)
+{
+	struct round_work *w = &t->work;
+
+	t->encoded.len = 0;
+	if (parameters_encode(&t->encoded, t->parameters, t->count) != TK_OK)
+		return errmsg_set(msg, TK_ENOMEM, "not enough memory for the parameters");
+	w->parameters = bytes_span(&t->encoded);
+	digest_blob(&w->start.parameters, t->encoded.data, t->encoded.len);
+	w->start.states = t->states;
+	for (uint32_t i = 0; i < w->recipe->train.units_per_round; i++) {
+		const struct bytes *state = state_of(w, i);
+
+		if (i > 0 && w->slots == 1)
+			t->states[i] = t->states[0];
+		else if (state->len > 0)
+			digest_blob(&t->states[i], state->data, state->len);
+	}
+	return TK_OK;
+}
+
+/* θ and all states of the next round. */
+static int round_finish(struct training *t, struct train_round *summary, struct errmsg *msg)
+{
+	struct round_work *w = &t->work;
+	const struct state_layout *layout = &w->merge.layout.state;
+	int rc = merge_finish(
+		&w->merge, w->round, t->parameters, t->outer_state, &summary->loss, msg);
+
+	summary->units_skipped = w->recipe->train.units_per_round - w->merge.merged;
+	for (uint32_t i = 0; i < w->slots && layout->moments > 0 && rc == TK_OK; i++) {
+		rc = state_set_moments(&w->states[i], layout, w->merge.moments);
+		if (rc != TK_OK)
+			errmsg_set(msg, rc, "not enough memory for the units' states");
+	}
+	return rc;
+}
 
 static int train_one_round(struct training *t, uint32_t round, struct errmsg *msg)
 {
 	struct round_work *w = &t->work;
 	struct train_round summary = {.round = round, .rounds = w->recipe->train.rounds};
-	int rc;
+	int rc = round_start(t, msg);
 
-	t->encoded.len = 0;
-	if (parameters_encode(&t->encoded, t->parameters, t->count) != TK_OK)
-		return errmsg_set(msg, TK_ENOMEM, "not enough memory for the parameters");
 	w->round = round;
-	w->parameters = bytes_span(&t->encoded);
-	digest_blob(&w->parameters_digest, t->encoded.data, t->encoded.len);
+	w->next = 0;
+	atomic_store(&w->taken, 0);
 	atomic_store(&w->done, 0);
+	if (rc == TK_OK)
+		rc = merge_begin(&w->merge, w->recipe, w->compute, msg);
+	if (rc != TK_OK)
+		return rc;
 	rc = compute_round(w, msg);
 	if (rc == TK_OK)
-		rc = merge_round(w, t->parameters, t->outer_state, t->count, &summary, msg);
-	for (uint32_t i = 0; i < w->recipe->train.units_per_round; i++) {
-		unit_result_close(&w->results[i]);
-		w->results[i] = (struct unit_result){0};
-	}
+		rc = round_finish(t, &summary, msg);
+	merge_close(&w->merge);
 	if (rc == TK_OK)
 		rc = evaluate(
 			w->recipe, w->compute, t->parameters, w->shards, &summary.validation, msg);
@@ -230,32 +327,56 @@ static void stop_threads(struct training *t)
 	pool_free(t->compute.pool);
 }
 
-static int training_init(struct training *t, const struct recipe *recipe, struct errmsg *msg)
+static int training_init(
+	struct training *t, const struct recipe *recipe, struct span initial, struct errmsg *msg)
 {
+	const struct train_spec *spec = &recipe->train;
+	uint32_t units = spec->units_per_round;
 	struct bytes encoded = {0};
 	int rc = unit_parameters(recipe, &t->count, msg);
 
 	if (rc == TK_OK)
 		rc = recipe_encode(recipe, &encoded, msg);
 	if (rc == TK_OK)
-		rc = train_initial(recipe, &t->parameters, msg);
+		rc = train_initial(recipe, initial, &t->parameters, msg);
 	if (rc == TK_OK) {
 		digest_blob(&t->work.recipe_digest, encoded.data, encoded.len);
-		t->outer_state = mem_floats(t->count);
-		t->work.results =
-			mem_calloc(recipe->train.units_per_round, sizeof(*t->work.results));
-		if (t->outer_state == NULL || t->work.results == NULL)
+		t->work.slots = state_layout(spec, t->count).feedback > 0 ? units : 1;
+		t->outer_state = mem_floats(outer_state_floats(spec, t->count));
+		t->states = mem_calloc(units, sizeof(*t->states));
+		t->work.states = mem_calloc(t->work.slots, sizeof(*t->work.states));
+		t->work.results = mem_calloc(units, sizeof(*t->work.results));
+		if (t->outer_state == NULL || t->states == NULL || t->work.states == NULL ||
+			t->work.results == NULL)
 			rc = errmsg_set(msg, TK_ENOMEM, "not enough memory to train");
 	}
 	bytes_close(&encoded);
 	return rc;
 }
 
-int train_run(const struct recipe *recipe, const struct engine *engine,
+static void training_close(struct training *t)
+{
+	struct round_work *w = &t->work;
+
+	for (uint32_t i = 0; i < w->recipe->train.units_per_round && w->results != NULL; i++)
+		unit_result_close(&w->results[i]);
+	for (uint32_t i = 0; i < w->slots && w->states != NULL; i++)
+		bytes_close(&w->states[i]);
+	mem_free(w->results);
+	mem_free(w->states);
+	mem_free(t->parameters);
+	mem_free(t->outer_state);
+	mem_free(t->states);
+	bytes_close(&t->encoded);
+	stop_threads(t);
+	pthread_mutex_destroy(&w->lock);
+}
+
+int train_run(const struct recipe *recipe, const struct engine *engine, struct span initial,
 	const struct shard_source *shards, uint32_t threads, const struct train_watch *watch,
 	float **parameters, struct digest *model, struct errmsg *msg)
 {
-	struct training t = {0};
+	struct training t = {.work = {.lock = PTHREAD_MUTEX_INITIALIZER}};
 	int rc = engine_enter_thread(msg);
 
 	REQUIRE(threads >= 1 && threads <= COMPUTE_THREADS_MAX);
@@ -265,7 +386,7 @@ int train_run(const struct recipe *recipe, const struct engine *engine,
 	if (rc == TK_OK)
 		rc = start_threads(&t, engine, threads, msg);
 	if (rc == TK_OK)
-		rc = training_init(&t, recipe, msg);
+		rc = training_init(&t, recipe, initial, msg);
 	for (uint32_t r = 0; rc == TK_OK && r < recipe->train.rounds; r++)
 		rc = train_one_round(&t, r, msg);
 	if (rc == TK_OK && model_digest(model, t.parameters, t.count) != TK_OK)
@@ -274,10 +395,6 @@ int train_run(const struct recipe *recipe, const struct engine *engine,
 		*parameters = t.parameters;
 		t.parameters = NULL;
 	}
-	mem_free(t.parameters);
-	mem_free(t.outer_state);
-	mem_free(t.work.results);
-	bytes_close(&t.encoded);
-	stop_threads(&t);
+	training_close(&t);
 	return rc;
 }

@@ -3,6 +3,7 @@
 #ifndef TASKS_UNIT_TRAIN_H
 #define TASKS_UNIT_TRAIN_H
 
+#include "tasks/unit/evaluate.h"
 #include "tasks/unit/merge.h"
 
 struct train_round {
@@ -20,15 +21,18 @@ struct train_watch {
 	int (*round)(void *context, const struct train_round *round);
 };
 
-/* Trains from the recipe's initial parameters. Gives *parameters (mem_free; model->parameters floats)
- * and *model (the digest) only on success. threads (1 … COMPUTE_THREADS_MAX) are
- * given to units first, then to the operations inside them; no effect on bits.
- * Errors: TK_EDIVERGED, TK_ECANCELED, and those of unit_run and evaluate. */
-int train_run(const struct recipe *recipe, const struct engine *engine,
+/* Trains from the recipe's initial parameters: from `initial`, as in train_initial. Gives *parameters
+ * (mem_free; model->parameters floats) and *model (the digest) only on success. threads (1 …
+ * COMPUTE_THREADS_MAX) are given to units first, then to the operations inside them; no effect on bits.
+ * Errors: TK_EDIVERGED, TK_ECANCELED, and those of train_initial, unit_run and evaluate. */
+int train_run(const struct recipe *recipe, const struct engine *engine, struct span initial,
 	const struct shard_source *shards, uint32_t threads, const struct train_watch *watch,
 	float **parameters, struct digest *model, struct errmsg *msg) TK_CHECKED;
 
-/* θ_0. Gives *parameters (mem_free). */
-int train_initial(const struct recipe *recipe, float **parameters, struct errmsg *msg) TK_CHECKED;
+/* θ_0. initial is the blob that recipe->initial names; empty when that is zero, and the parameters come
+ * from the seed. Gives *parameters (mem_free). Errors: TK_EINVAL, TK_ECORRUPT (not what the recipe
+ * names), those of model_init. */
+int train_initial(const struct recipe *recipe, struct span initial, float **parameters,
+	struct errmsg *msg) TK_CHECKED;
 
 #endif

@@ -4,7 +4,7 @@
 #include "tasks/base/mpread.h"
 #include "tasks/base/pack.h"
 
-enum { UNIT_FORMAT = 1, CLAIM_FORMAT = 1, ROUND_FORMAT = 1 };
+enum { UNIT_FORMAT = 2, CLAIM_FORMAT = 1, ROUND_FORMAT = 1 };
 
 /* The packer's verdict; on failure what was appended is dropped again. */
 static int packed(const struct packer *p, size_t before)
@@ -22,7 +22,7 @@ int unit_encode(const struct unit *u, struct bytes *out)
 	struct packer p;
 
 	pack_begin(&p, out);
-	pack_array(&p, 7);
+	pack_array(&p, 8);
 	pack_u64(&p, UNIT_FORMAT);
 	pack_u64(&p, u->kind);
 	pack_u64(&p, u->numerics);
@@ -30,6 +30,7 @@ int unit_encode(const struct unit *u, struct bytes *out)
 	pack_u64(&p, u->round);
 	pack_u64(&p, u->index);
 	pack_digest(&p, &u->parameters);
+	pack_digest(&p, &u->state);
 	return packed(&p, before);
 }
 
@@ -40,7 +41,7 @@ int unit_decode(struct unit *u, struct span in, struct errmsg *msg)
 	int rc;
 
 	mp_begin(&r, in);
-	mp_array(&r, "unit", 7, 7);
+	mp_array(&r, "unit", 8, 8);
 	mp_u32(&r, "unit.format", UNIT_FORMAT, UNIT_FORMAT);
 	got.kind = (enum unit_kind)mp_u32(&r, "unit.kind", UNIT_TRAIN, UNIT_TRAIN);
 	got.numerics = mp_u32(&r, "unit.numerics", 1, UINT32_MAX);
@@ -48,6 +49,7 @@ int unit_decode(struct unit *u, struct span in, struct errmsg *msg)
 	got.round = mp_u32(&r, "unit.round", 0, ROUNDS_MAX - 1);
 	got.index = mp_u32(&r, "unit.index", 0, UNITS_PER_ROUND_MAX - 1);
 	mp_digest(&r, "unit.parameters", &got.parameters);
+	mp_digest(&r, "unit.state", &got.state);
 	rc = mp_end(&r, msg);
 	if (rc == TK_OK)
 		*u = got;
@@ -168,7 +170,7 @@ bool round_verify(const struct public_key *root, const struct signature *s, stru
 }
 
 void unit_describe(struct unit *u, const struct digest *recipe, uint32_t round, uint32_t index,
-	const struct digest *parameters)
+	const struct round_start *start)
 {
 	*u = (struct unit){
 		.kind = UNIT_TRAIN,
@@ -176,12 +178,14 @@ void unit_describe(struct unit *u, const struct digest *recipe, uint32_t round, 
 		.recipe = *recipe,
 		.round = round,
 		.index = index,
-		.parameters = *parameters,
+		.parameters = start->parameters,
 	};
+	if (start->states != NULL)
+		u->state = start->states[index];
 }
 
 int round_leaves(struct digest *leaves, uint32_t count, const struct digest *recipe, uint32_t round,
-	const struct digest *parameters)
+	const struct round_start *start)
 {
 	struct bytes encoded = {0};
 	int rc = TK_OK;
@@ -189,7 +193,7 @@ int round_leaves(struct digest *leaves, uint32_t count, const struct digest *rec
 	for (uint32_t i = 0; i < count && rc == TK_OK; i++) {
 		struct unit u;
 
-		unit_describe(&u, recipe, round, i, parameters);
+		unit_describe(&u, recipe, round, i, start);
 		encoded.len = 0;
 		rc = unit_encode(&u, &encoded);
 		if (rc == TK_OK)

@@ -11,7 +11,7 @@
 
 #define UNIT_BYTES_MAX	  512u
 #define CLAIM_BYTES_MAX	  512u
-#define PAYLOAD_BYTES_MAX (PARAMETERS_MAX * 4 + 4096)
+#define PAYLOAD_BYTES_MAX (UINT32_MAX - 65535u) /* with what frames it, its length has 32 bits */
 #define ROUND_BYTES_MAX	  1024u
 
 enum unit_kind { UNIT_TRAIN = 1 };
@@ -23,6 +23,7 @@ struct unit {
 	uint32_t round;		  /* r */
 	uint32_t index;		  /* u < W */
 	struct digest parameters; /* blob: θ_r as float32 LE */
+	struct digest state;	  /* blob: what its slot carries (state.h); zero: all +0 */
 };
 
 enum outcome {
@@ -37,7 +38,7 @@ struct claim {
 	uint32_t failing_step;	/* NONFINITE: the first step whose loss is not finite, or H when
 	                              * the final parameters or the update are not; else 0 */
 	float loss;		/* mean of the steps' losses (canonical sum); 0 when non-finite */
-	uint64_t payload_bytes; /* 0 without payload */
+	uint64_t payload_bytes; /* of update and state; 0 without payload */
 	struct digest payload;	/* blob digest; zero without payload */
 	struct digest trace;	/* Merkle root over the state digests */
 };
@@ -65,11 +66,18 @@ int round_decode(struct round_manifest *m, struct span in, struct errmsg *msg) T
 void round_sign(struct signature *out, const struct key_pair *root, struct span encoded);
 bool round_verify(const struct public_key *root, const struct signature *s, struct span encoded);
 
-/* Fills unit u of round r and the digests of all W units (leaves, W entries). Errors: TK_ENOMEM. */
+/* What the units of a round start from. Borrows states. */
+struct round_start {
+	struct digest parameters;    /* θ_r */
+	const struct digest *states; /* (W), of each slot; NULL: all zero */
+};
+
+/* Fills unit `index` of round `round`, or the digests of all W units (leaves, W entries). Errors:
+ * TK_ENOMEM. */
 void unit_describe(struct unit *u, const struct digest *recipe, uint32_t round, uint32_t index,
-	const struct digest *parameters);
+	const struct round_start *start);
 int round_leaves(struct digest *leaves, uint32_t count, const struct digest *recipe, uint32_t round,
-	const struct digest *parameters) TK_CHECKED;
+	const struct round_start *start) TK_CHECKED;
 
 /* The commitment H(network, unit digest, lease nonce, peer key, salt, result digest, trace root). */
 struct commitment {

@@ -9,7 +9,7 @@
 
 #include "peer/agent/misbehave.h"
 #include "tasks/base/mem.h"
-#include "tasks/unit/run.h"
+#include "tasks/unit/payload.h"
 #include "tasks/unit/train.h"
 #include "tests/lib/tiny.h"
 
@@ -22,7 +22,8 @@ struct bench {
 static int setup(void **state)
 {
 	static struct bench b;
-	struct digest digest;
+	struct round_start start = {0};
+	struct unit_input input = {0};
 	struct bytes parameters = {0};
 	const struct compute c = {.engine = engine_best()};
 	struct unit unit;
@@ -32,14 +33,15 @@ static int setup(void **state)
 	memset(&b, 0, sizeof(b));
 	assert_int_equal(crypto_start(), TK_OK);
 	assert_true(tiny_init(&b.tiny, MODEL_CHAR_MLP));
-	assert_int_equal(train_initial(&b.tiny.recipe, &theta, NULL), TK_OK);
+	assert_int_equal(train_initial(&b.tiny.recipe, span_of("", 0), &theta, NULL), TK_OK);
 	assert_int_equal(payload_size(&b.tiny.recipe, &bytes, NULL), TK_OK);
 	bytes -= 4; /* one block's scale, and a byte for each parameter */
 	assert_int_equal(parameters_encode(&parameters, theta, bytes), TK_OK);
-	digest_blob(&digest, parameters.data, parameters.len);
-	unit_describe(&unit, &b.tiny.recipe_digest, 0, 1, &digest);
-	assert_int_equal(unit_run(&b.tiny.recipe, &unit, &c, bytes_span(&parameters),
-				 &b.tiny.source, NULL, &b.honest, NULL),
+	digest_blob(&start.parameters, parameters.data, parameters.len);
+	input.parameters = bytes_span(&parameters);
+	unit_describe(&unit, &b.tiny.recipe_digest, 0, 1, &start);
+	assert_int_equal(
+		unit_run(&b.tiny.recipe, &unit, &c, &input, &b.tiny.source, NULL, &b.honest, NULL),
 		TK_OK);
 	mem_free(theta);
 	bytes_close(&parameters);

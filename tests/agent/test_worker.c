@@ -57,7 +57,7 @@ static int setup(void **state)
 	assert_true(tiny_init(&b.tiny, MODEL_MLP));
 	assert_int_equal(recipe_encode(&b.tiny.recipe, &b.recipe, NULL), TK_OK);
 	assert_int_equal(unit_parameters(&b.tiny.recipe, &parameters, NULL), TK_OK);
-	assert_int_equal(train_initial(&b.tiny.recipe, &theta, NULL), TK_OK);
+	assert_int_equal(train_initial(&b.tiny.recipe, span_of("", 0), &theta, NULL), TK_OK);
 	assert_int_equal(parameters_encode(&b.parameters, theta, parameters), TK_OK);
 	digest_blob(&b.parameters_digest, b.parameters.data, b.parameters.len);
 	mem_free(theta);
@@ -148,7 +148,8 @@ static void queue_run(struct bench *b, uint64_t job, uint32_t index, struct unit
 {
 	struct bytes encoded = {0};
 
-	unit_describe(unit, &b->tiny.recipe_digest, 0, index, &b->parameters_digest);
+	unit_describe(unit, &b->tiny.recipe_digest, 0, index,
+		&(struct round_start){.parameters = b->parameters_digest});
 	assert_int_equal(unit_encode(unit, &encoded), TK_OK);
 	queue(b, (struct worker_message){.type = WORKER_RUN,
 			 .job = job,
@@ -160,11 +161,12 @@ static void queue_run(struct bench *b, uint64_t job, uint32_t index, struct unit
 static void expect_result(struct bench *b, uint64_t job, const struct unit *unit)
 {
 	const struct compute c = {.engine = engine_find("baseline")};
+	const struct unit_input input = {.parameters = bytes_span(&b->parameters)};
 	struct unit_result want;
 	struct worker_message m;
 
-	assert_int_equal(unit_run(&b->tiny.recipe, unit, &c, bytes_span(&b->parameters),
-				 &b->tiny.source, NULL, &want, NULL),
+	assert_int_equal(
+		unit_run(&b->tiny.recipe, unit, &c, &input, &b->tiny.source, NULL, &want, NULL),
 		TK_OK);
 	assert_true(hear(b, &m));
 	assert_int_equal(m.type, WORKER_RESULT);

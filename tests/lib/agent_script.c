@@ -267,20 +267,20 @@ void script_sign(struct script *s, struct round_manifest *manifest)
 void script_lease(struct script *s, uint8_t nonce, uint32_t round, uint32_t index)
 {
 	uint32_t count = s->tiny.recipe.train.units_per_round;
-	const struct digest *parameters = &s->parameters_digest[round];
+	const struct round_start start = {.parameters = s->parameters_digest[round]};
 	struct message_lease *l = &s->lease.lease;
 	struct round_manifest manifest = {.network = s->root.public,
 		.recipe = s->tiny.recipe_digest,
 		.round = round,
 		.unit_count = count,
-		.parameters = *parameters};
+		.parameters = start.parameters};
 	struct digest path[64];
 	struct digest leaves[16];
 	struct unit unit;
 
 	REQUIRE(count <= 16);
-	unit_describe(&unit, &manifest.recipe, round, index, parameters);
-	REQUIRE(round_leaves(leaves, count, &manifest.recipe, round, parameters) == TK_OK);
+	unit_describe(&unit, &manifest.recipe, round, index, &start);
+	REQUIRE(round_leaves(leaves, count, &manifest.recipe, round, &start) == TK_OK);
 	merkle_root(&manifest.units, leaves, count);
 	s->unit.len = 0;
 	REQUIRE(unit_encode(&unit, &s->unit) == TK_OK);

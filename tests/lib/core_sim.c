@@ -405,7 +405,8 @@ static void unit_honest(const struct sim *s, const struct digest *theta, uint32_
 	struct digest digest;
 	struct unit unit;
 
-	unit_describe(&unit, &s->recipe_digest, round, index, theta);
+	unit_describe(&unit, &s->recipe_digest, round, index,
+		&(struct round_start){.parameters = *theta});
 	SIM_CHECK(s, unit_encode(&unit, &encoded) == TK_OK);
 	unit_digest(&digest, bytes_span(&encoded));
 	sim_result(s, &digest, index, variant, claim, &payload);

@@ -72,7 +72,8 @@ static void honest_result(struct sim *s, uint32_t round, uint32_t index, struct 
 	int rc;
 
 	SIM_CHECK(s, round == s->project.round);
-	unit_describe(&unit, &s->recipe_digest, round, index, &parameters);
+	unit_describe(&unit, &s->recipe_digest, round, index,
+		&(struct round_start){.parameters = parameters});
 	rc = unit_encode(&unit, &encoded);
 	SIM_CHECK(s, rc == TK_OK);
 	unit_digest(&digest, bytes_span(&encoded));

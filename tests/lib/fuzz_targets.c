@@ -157,7 +157,7 @@ static bool seed_unit(unsigned which, struct bytes *out)
 	struct digest d = {{1}};
 	struct unit u;
 
-	unit_describe(&u, &d, 3, 200, &d);
+	unit_describe(&u, &d, 3, 200, &(struct round_start){.parameters = d});
 	return which == 0 && unit_encode(&u, out) == TK_OK;
 }
 

@@ -11,6 +11,7 @@
 
 #include "tasks/base/mem.h"
 #include "tasks/model/model.h"
+#include "tasks/unit/payload.h"
 #include "tasks/unit/sampler.h"
 #include "tasks/unit/train.h"
 #include "tests/lib/tiny.h"
@@ -25,18 +26,21 @@ static struct digest some_digest(uint8_t fill)
 
 static void unit_survives_its_codec_and_every_cut_is_refused(void **state)
 {
-	struct digest recipe = some_digest(1), parameters = some_digest(2);
+	const struct digest states[] = {{{0}}, {{0}}, {{0}}, some_digest(3)};
+	const struct round_start start = {some_digest(2), states};
+	struct digest recipe = some_digest(1);
 	struct bytes b = {0};
 	struct unit u, back;
 
 	(void)state;
-	unit_describe(&u, &recipe, 7, 3, &parameters);
+	unit_describe(&u, &recipe, 7, 3, &start);
 	assert_int_equal(unit_encode(&u, &b), TK_OK);
 	assert_true(b.len <= UNIT_BYTES_MAX);
 	assert_int_equal(unit_decode(&back, bytes_span(&b), NULL), TK_OK);
 	assert_int_equal(back.round, 7);
 	assert_int_equal(back.index, 3);
-	assert_true(digest_equal(&back.parameters, &parameters));
+	assert_true(digest_equal(&back.parameters, &start.parameters));
+	assert_true(digest_equal(&back.state, &states[3]));
 	for (size_t n = 0; n < b.len; n++)
 		assert_int_not_equal(unit_decode(&back, span_of(b.data, n), NULL), TK_OK);
 	assert_int_equal(bytes_append(&b, "", 1), TK_OK);
@@ -106,12 +110,13 @@ static void signature_covers_the_whole_manifest(void **state)
 
 static void every_leaf_of_a_round_proves_itself_and_no_other(void **state)
 {
-	struct digest recipe = some_digest(1), theta = some_digest(2);
+	const struct round_start start = {.parameters = some_digest(2)};
+	struct digest recipe = some_digest(1);
 	struct digest leaves[37], path[64], root;
 
 	(void)state;
 	for (uint32_t count = 1; count <= 37; count++) {
-		assert_int_equal(round_leaves(leaves, count, &recipe, 5, &theta), TK_OK);
+		assert_int_equal(round_leaves(leaves, count, &recipe, 5, &start), TK_OK);
 		merkle_root(&root, leaves, count);
 		for (uint32_t i = 0; i < count; i++) {
 			size_t steps = merkle_path(path, leaves, count, i);
@@ -148,24 +153,24 @@ static void run_unit(
 {
 	struct bytes encoded = {0};
 	const struct compute c = {.engine = e};
-	struct digest parameters;
+	struct round_start start = {0};
+	struct unit_input input = {0};
 	struct errmsg msg = {""};
 	struct unit u;
 	size_t count;
 	float *theta;
 
 	assert_int_equal(unit_parameters(&t->recipe, &count, NULL), TK_OK);
-	assert_int_equal(train_initial(&t->recipe, &theta, NULL), TK_OK);
+	assert_int_equal(train_initial(&t->recipe, span_of("", 0), &theta, NULL), TK_OK);
 	assert_int_equal(parameters_encode(&encoded, theta, count), TK_OK);
-	digest_blob(&parameters, encoded.data, encoded.len);
-	unit_describe(&u, &t->recipe_digest, 0, index, &parameters);
-	if (unit_run(&t->recipe, &u, &c, bytes_span(&encoded), &t->source, NULL, out, &msg) !=
-		TK_OK)
+	digest_blob(&start.parameters, encoded.data, encoded.len);
+	input.parameters = bytes_span(&encoded);
+	unit_describe(&u, &t->recipe_digest, 0, index, &start);
+	if (unit_run(&t->recipe, &u, &c, &input, &t->source, NULL, out, &msg) != TK_OK)
 		fail_msg("%s", msg.text);
 	encoded.data[0] ^= 1;
 	assert_int_equal(
-		unit_run(&t->recipe, &u, &c, bytes_span(&encoded), &t->source, NULL, out, NULL),
-		TK_ECORRUPT);
+		unit_run(&t->recipe, &u, &c, &input, &t->source, NULL, out, NULL), TK_ECORRUPT);
 	bytes_close(&encoded);
 	mem_free(theta);
 }
@@ -218,7 +223,7 @@ static void changed_payload_fails_the_check(void **state)
 
 static void unit_reads_only_the_shards_it_names(void **state)
 {
-	struct digest zero = {0};
+	const struct round_start zero = {0};
 	struct tiny t;
 
 	(void)state;
@@ -254,8 +259,9 @@ static void unit_reads_only_the_shards_it_names(void **state)
 	tiny_close(&t);
 }
 
-static int stop_at_two(void *context, uint32_t done, uint32_t total)
+static int stop_at_two(void *context, const struct running *run, uint32_t done, uint32_t total)
 {
+	(void)run;
 	(void)total;
 	*(uint32_t *)context = done;
 	return done == 2;
@@ -265,7 +271,8 @@ static void unit_stops_between_steps_when_asked(void **state)
 {
 	struct bytes encoded = {0};
 	struct unit_result r = {0};
-	struct digest parameters;
+	struct round_start start = {0};
+	struct unit_input input = {0};
 	uint32_t steps = 0;
 	struct run_progress progress = {&steps, stop_at_two};
 	const struct compute c = {.engine = engine_best()};
@@ -277,13 +284,13 @@ static void unit_stops_between_steps_when_asked(void **state)
 	(void)state;
 	assert_true(tiny_init(&t, MODEL_MLP));
 	assert_int_equal(unit_parameters(&t.recipe, &count, NULL), TK_OK);
-	assert_int_equal(train_initial(&t.recipe, &theta, NULL), TK_OK);
+	assert_int_equal(train_initial(&t.recipe, span_of("", 0), &theta, NULL), TK_OK);
 	assert_int_equal(parameters_encode(&encoded, theta, count), TK_OK);
-	digest_blob(&parameters, encoded.data, encoded.len);
-	unit_describe(&u, &t.recipe_digest, 0, 0, &parameters);
+	digest_blob(&start.parameters, encoded.data, encoded.len);
+	input.parameters = bytes_span(&encoded);
+	unit_describe(&u, &t.recipe_digest, 0, 0, &start);
 	assert_int_equal(
-		unit_run(&t.recipe, &u, &c, bytes_span(&encoded), &t.source, &progress, &r, NULL),
-		TK_ECANCELED);
+		unit_run(&t.recipe, &u, &c, &input, &t.source, &progress, &r, NULL), TK_ECANCELED);
 	assert_int_equal(steps, 2);
 	assert_int_equal(r.claim.len, 0);
 	bytes_close(&encoded);
@@ -297,7 +304,8 @@ static void unit_stops_within_a_step_when_told(void **state)
 	const struct compute c = {.engine = engine_best(), .stop = &stop};
 	struct bytes encoded = {0};
 	struct unit_result r = {0};
-	struct digest parameters;
+	struct round_start start = {0};
+	struct unit_input input = {0};
 	uint32_t steps = 0;
 	struct run_progress progress = {&steps, stop_at_two};
 	struct tiny t;
@@ -308,13 +316,13 @@ static void unit_stops_within_a_step_when_told(void **state)
 	(void)state;
 	assert_true(tiny_init(&t, MODEL_GPT));
 	assert_int_equal(unit_parameters(&t.recipe, &count, NULL), TK_OK);
-	assert_int_equal(train_initial(&t.recipe, &theta, NULL), TK_OK);
+	assert_int_equal(train_initial(&t.recipe, span_of("", 0), &theta, NULL), TK_OK);
 	assert_int_equal(parameters_encode(&encoded, theta, count), TK_OK);
-	digest_blob(&parameters, encoded.data, encoded.len);
-	unit_describe(&u, &t.recipe_digest, 0, 0, &parameters);
+	digest_blob(&start.parameters, encoded.data, encoded.len);
+	input.parameters = bytes_span(&encoded);
+	unit_describe(&u, &t.recipe_digest, 0, 0, &start);
 	assert_int_equal(
-		unit_run(&t.recipe, &u, &c, bytes_span(&encoded), &t.source, &progress, &r, NULL),
-		TK_ECANCELED);
+		unit_run(&t.recipe, &u, &c, &input, &t.source, &progress, &r, NULL), TK_ECANCELED);
 	assert_int_equal(steps, 0);
 	assert_int_equal(r.claim.len, 0);
 	bytes_close(&encoded);
@@ -339,7 +347,7 @@ static void texts_are_evaluated_on_windows_that_do_not_overlap(void **state)
 	(void)state;
 	assert_true(tiny_init(&t, MODEL_GPT));
 	part = &t.recipe.data.validation;
-	assert_int_equal(train_initial(&t.recipe, &theta, NULL), TK_OK);
+	assert_int_equal(train_initial(&t.recipe, span_of("", 0), &theta, NULL), TK_OK);
 	assert_int_equal(evaluate(&t.recipe, &c, theta, &t.source, &got, NULL), TK_OK);
 	assert_int_equal(model_init(&m, &t.recipe.model, &t.recipe.data, NULL), TK_OK);
 	assert_int_equal(sampler_init(&sampler, &m, part, 1, &t.source, 1), TK_OK);
@@ -393,7 +401,8 @@ static void training_of(
 	struct errmsg msg = {""};
 	float *parameters;
 
-	if (train_run(&t->recipe, e, &t->source, threads, NULL, &parameters, model, &msg) != TK_OK)
+	if (train_run(&t->recipe, e, span_of("", 0), &t->source, threads, NULL, &parameters, model,
+		    &msg) != TK_OK)
 		fail_msg("%s", msg.text);
 	mem_free(parameters);
 }
@@ -440,8 +449,8 @@ static void training_lowers_the_validation_loss(void **state)
 	(void)state;
 	assert_true(tiny_init(&t, MODEL_MLP));
 	t.recipe.train.inner_steps = 20;
-	assert_int_equal(train_run(&t.recipe, engine_best(), &t.source, 2, &watch, &parameters,
-				 &model, NULL),
+	assert_int_equal(train_run(&t.recipe, engine_best(), span_of("", 0), &t.source, 2, &watch,
+				 &parameters, &model, NULL),
 		TK_OK);
 	if (!(losses[5] < 0.5f * losses[0]))
 		fail_msg(
@@ -462,8 +471,8 @@ static void diverging_training_says_so(void **state)
 	t.recipe.train.optimizer = OPTIMIZER_SGD;
 	t.recipe.train.learning_rate = 3e38f;
 	t.recipe.train.clip = 0;
-	assert_int_equal(
-		train_run(&t.recipe, engine_best(), &t.source, 1, NULL, &parameters, &model, &msg),
+	assert_int_equal(train_run(&t.recipe, engine_best(), span_of("", 0), &t.source, 1, NULL,
+				 &parameters, &model, &msg),
 		TK_EDIVERGED);
 	assert_non_null(strstr(msg.text, "learning"));
 	tiny_close(&t);
@@ -471,6 +480,7 @@ static void diverging_training_says_so(void **state)
 
 static void one_unit_without_compression_is_plain_training(void **state)
 {
+	const struct compute c = {.engine = engine_best()};
 	struct unit_result r = {0};
 	struct claim claim;
 	struct merge merge;
@@ -485,14 +495,14 @@ static void one_unit_without_compression_is_plain_training(void **state)
 	t.recipe.train.outer_momentum = 0;
 	t.recipe.train.units_per_round = 1;
 	assert_int_equal(unit_parameters(&t.recipe, &count, NULL), TK_OK);
-	assert_int_equal(train_initial(&t.recipe, &theta, NULL), TK_OK);
+	assert_int_equal(train_initial(&t.recipe, span_of("", 0), &theta, NULL), TK_OK);
 	start = mem_dup(theta, count * sizeof(float));
 	outer = mem_floats(count);
 	run_unit(&t, engine_best(), 0, &r);
 	assert_int_equal(claim_decode(&claim, bytes_span(&r.claim), NULL), TK_OK);
-	assert_int_equal(merge_begin(&merge, count), TK_OK);
-	assert_int_equal(merge_add(&merge, &t.recipe, &claim, bytes_span(&r.payload), NULL), TK_OK);
-	assert_int_equal(merge_finish(&merge, &t.recipe, theta, outer, &loss, NULL), TK_OK);
+	assert_int_equal(merge_begin(&merge, &t.recipe, &c, NULL), TK_OK);
+	assert_int_equal(merge_add(&merge, &claim, bytes_span(&r.payload), NULL), TK_OK);
+	assert_int_equal(merge_finish(&merge, 0, theta, outer, &loss, NULL), TK_OK);
 	assert_true(loss == claim.loss);
 	for (size_t i = 0; i < count; i++) {
 		uint32_t bits = load_le32(r.payload.data + 4 * i);
@@ -522,8 +532,8 @@ static void every_failing_allocation_of_a_run_is_survived(void **state)
 		int rc;
 
 		mem_fail(n, 0);
-		rc = train_run(
-			&t.recipe, engine_best(), &t.source, 1, NULL, &parameters, &model, NULL);
+		rc = train_run(&t.recipe, engine_best(), span_of("", 0), &t.source, 1, NULL,
+			&parameters, &model, NULL);
 		mem_fail(0, 0);
 		mem_free(parameters);
 		if (rc == TK_OK)
@@ -542,7 +552,8 @@ static void planning_a_huge_unit_takes_no_time(void **state)
 					.units_per_round = 1,
 					.rounds = 1}};
 	struct dataset_part *part = &recipe.data.train;
-	struct digest zero = {0};
+	const struct round_start start = {0};
+	const struct digest zero = {0};
 	uint32_t *shards;
 	struct unit u;
 	uint32_t count;
@@ -551,7 +562,7 @@ static void planning_a_huge_unit_takes_no_time(void **state)
 	part->shards = SHARDS_MAX;
 	part->shard_samples = 1u << 20;
 	part->samples = (uint64_t)SHARDS_MAX << 20;
-	unit_describe(&u, &zero, 0, 0, &zero);
+	unit_describe(&u, &zero, 0, 0, &start);
 	assert_int_equal(unit_shards(&recipe, &u, &shards, &count), TK_OK);
 	/* 6,553,600,000 positions of windows of 2^24: 390 whole ones and part of one more */
 	assert_int_equal(count, 391 * 16);

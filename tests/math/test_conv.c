@@ -1,84 +1,7 @@
-/* Convolutions and pools of all engines against plain loops written from NUMERICS.md, and their
- * gradients against finite differences in double. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+/* Convolutions of all engines against plain loops written from NUMERICS.md, and their gradients against
+ * finite differences in double. */
+#include "tests/math/windows.h"
 
-#include <cmocka.h>
-
-#include "tasks/math/engine.h"
-#include "tests/math/inputs.h"
-
-#define SEED  2103u
-#define GUARD 19 /* floats before and after each result; odd, so that results are unaligned */
-
-static uint32_t pick(uint64_t *counter, uint32_t below)
-{
-	uint32_t word[4];
-
-	philox(word, SEED, 98, 0, (*counter)++);
-	return word[0] % below;
-}
-
-static bool window_shape(struct window *w)
-{
-	if (w->height + 2 * w->padding < w->kernel || w->width + 2 * w->padding < w->kernel)
-		return false;
-	w->height_out = (w->height + 2 * w->padding - w->kernel) / w->stride + 1;
-	w->width_out = (w->width + 2 * w->padding - w->kernel) / w->stride + 1;
-	return true;
-}
-
-static size_t input_size(const struct window *w)
-{
-	return (size_t)w->channels * w->height * w->width;
-}
-
-static size_t output_size(const struct window *w)
-{
-	return (size_t)w->channels_out * w->height_out * w->width_out;
-}
-
-static size_t weight_size(const struct window *w)
-{
-	return (size_t)w->channels_out * w->channels * w->kernel * w->kernel;
-}
-
-/* One place of one window of sample n. */
-struct place {
-	size_t n, o, c, i, j, u, v;
-};
-
-static bool place_exists(const struct window *w, const struct place *p, size_t *at)
-{
-	long row = (long)(p->i * w->stride + p->u) - (long)w->padding;
-	long col = (long)(p->j * w->stride + p->v) - (long)w->padding;
-
-	if (row < 0 || col < 0 || row >= (long)w->height || col >= (long)w->width)
-		return false;
-	*at = ((p->n * w->channels + p->c) * w->height + (size_t)row) * w->width + (size_t)col;
-	return true;
-}
-
-static size_t output_at(const struct window *w, const struct place *p)
-{
-	return ((p->n * w->channels_out + p->o) * w->height_out + p->i) * w->width_out + p->j;
-}
-
-/* The output element at index e. */
-static struct place output_place(const struct window *w, size_t e)
-{
-	struct place p = {0};
-
-	p.j = e % w->width_out;
-	p.i = e / w->width_out % w->height_out;
-	p.o = e / w->width_out / w->height_out % w->channels_out;
-	p.n = e / w->width_out / w->height_out / w->channels_out;
-	return p;
-}
-
-/* The k-th element of the window: channel, row and column ascending. */
 static void place_step(const struct window *w, struct place *p, size_t k)
 {
 	p->v = k % w->kernel;
@@ -170,116 +93,7 @@ static void naive_backward_weight(size_t batch, const struct window *w, const fl
 	}
 }
 
-static void naive_max_pool(
-	size_t batch, const struct window *w, const float *x, float *y, uint8_t *chosen)
-{
-	for (size_t e = 0; e < batch * output_size(w); e++) {
-		struct place p = output_place(w, e);
-		bool found = false;
-		size_t at;
-
-		y[e] = -INFINITY;
-		p.c = p.o;
-		for (p.u = 0; p.u < w->kernel; p.u++) {
-			for (p.v = 0; p.v < w->kernel; p.v++) {
-				if (!place_exists(w, &p, &at))
-					continue;
-				if (!found || x[at] > y[e])
-					chosen[e] = (uint8_t)(p.u * w->kernel + p.v);
-				y[e] = x[at] > y[e] ? x[at] : y[e];
-				found = true;
-			}
-		}
-	}
-}
-
-static void naive_max_backward(
-	size_t batch, const struct window *w, const uint8_t *chosen, const float *dy, float *dx)
-{
-	memset(dx, 0, batch * input_size(w) * sizeof(*dx));
-	for (size_t e = 0; e < batch * output_size(w); e++) {
-		struct place p = output_place(w, e);
-		size_t at;
-
-		p.c = p.o;
-		p.u = chosen[e] / w->kernel;
-		p.v = chosen[e] % w->kernel;
-		assert_true(place_exists(w, &p, &at));
-		dx[at] += dy[e];
-	}
-}
-
-static void naive_average(size_t batch, const struct window *w, const float *x, float *y)
-{
-	const float count = (float)(w->kernel * w->kernel);
-
-	for (size_t e = 0; e < batch * output_size(w); e++) {
-		struct place p = output_place(w, e);
-		float sum = 0.0f;
-		size_t at;
-
-		p.c = p.o;
-		for (p.u = 0; p.u < w->kernel; p.u++) {
-			for (p.v = 0; p.v < w->kernel; p.v++)
-				sum = place_exists(w, &p, &at) ? sum + x[at] : sum;
-		}
-		y[e] = sum / count;
-	}
-}
-
-static void naive_average_backward(size_t batch, const struct window *w, const float *dy, float *dx)
-{
-	const float count = (float)(w->kernel * w->kernel);
-
-	memset(dx, 0, batch * input_size(w) * sizeof(*dx));
-	for (size_t e = 0; e < batch * output_size(w); e++) {
-		struct place p = output_place(w, e);
-		size_t at;
-
-		p.c = p.o;
-		for (p.u = 0; p.u < w->kernel; p.u++) {
-			for (p.v = 0; p.v < w->kernel; p.v++) {
-				if (place_exists(w, &p, &at))
-					dx[at] += dy[e] / count;
-			}
-		}
-	}
-}
-
 /* ---- Every engine against them ---- */
-
-/* A result between two guards, all of it filled with a value that no operation makes. */
-struct guarded {
-	float *all, *result;
-	size_t size;
-};
-
-static struct guarded guarded_new(size_t size)
-{
-	struct guarded g = {mem_floats(size + 2 * GUARD), NULL, size};
-
-	assert_non_null(g.all);
-	g.result = g.all + GUARD;
-	for (size_t i = 0; i < size + 2 * GUARD; i++)
-		g.all[i] = 0x1.23456p-100f;
-	return g;
-}
-
-static void guarded_check(struct guarded *g, const float *want, const char *what,
-	const char *engine, const struct window *w)
-{
-	size_t bad = want == NULL ? g->size : floats_differ(want, g->result, g->size);
-
-	for (size_t i = 0; i < GUARD; i++)
-		assert_true(
-			g->all[i] == 0x1.23456p-100f && g->result[g->size + i] == 0x1.23456p-100f);
-	if (bad != g->size)
-		fail_msg("%s of %s, %ux%ux%u to %u, kernel %u stride %u padding %u: float %zu is "
-			 "%a, not %a",
-			what, engine, w->channels, w->height, w->width, w->channels_out, w->kernel,
-			w->stride, w->padding, bad, (double)g->result[bad], (double)want[bad]);
-	mem_free(g->all);
-}
 
 static void conv_check_engine(const struct engine *e, size_t batch, const struct window *w,
 	const float *x, const float *weight, const float *bias, const float *dy,
@@ -376,79 +190,6 @@ static void convolutions_of_the_usual_shapes_are_exact_too(void **state)
 	}
 }
 
-static void pool_check_engine(const struct engine *e, size_t batch, const struct window *w,
-	const float *x, const float *dy, uint8_t *const chosen, float *const want[4])
-{
-	size_t outputs = batch * output_size(w), inputs = batch * input_size(w);
-	struct guarded y = guarded_new(outputs), dx = guarded_new(inputs);
-	struct guarded mean = guarded_new(outputs), dmean = guarded_new(inputs);
-	uint8_t *got = mem_alloc(outputs + 2);
-
-	assert_non_null(got);
-	memset(got, 0xee, outputs + 2);
-	e->max_pool(batch, w, x, y.result, got + 1);
-	e->max_pool_backward(batch, w, chosen, dy, dx.result);
-	e->average_pool(batch, w, x, mean.result);
-	e->average_pool_backward(batch, w, dy, dmean.result);
-	assert_memory_equal(got + 1, chosen, outputs);
-	assert_true(got[0] == 0xee && got[outputs + 1] == 0xee);
-	guarded_check(&y, want[0], "max_pool", e->name, w);
-	guarded_check(&dx, want[1], "max_pool_backward", e->name, w);
-	guarded_check(&mean, want[2], "average_pool", e->name, w);
-	guarded_check(&dmean, want[3], "average_pool_backward", e->name, w);
-	mem_free(got);
-}
-
-static void pool_check(size_t batch, const struct window *w, enum input_kind kind)
-{
-	size_t outputs = batch * output_size(w), inputs = batch * input_size(w);
-	float *x = inputs_new(kind, inputs + 1, 1), *dy = inputs_new(kind, outputs + 1, 2);
-	float *want[4] = {
-		mem_floats(outputs), mem_floats(inputs), mem_floats(outputs), mem_floats(inputs)};
-	uint8_t *chosen = mem_alloc(outputs);
-
-	assert_non_null(chosen);
-	for (size_t i = 0; i < inputs; i += 2)
-		x[i + 1] = kind == INPUT_NASTY ? x[i + 1] : rintf(x[i + 1]); /* equal ones */
-	naive_max_pool(batch, w, x + 1, want[0], chosen);
-	naive_max_backward(batch, w, chosen, dy + 1, want[1]);
-	naive_average(batch, w, x + 1, want[2]);
-	naive_average_backward(batch, w, dy + 1, want[3]);
-	for (const struct engine *const *e = engine_all(); *e != NULL; e++)
-		pool_check_engine(*e, batch, w, x + 1, dy + 1, chosen, want);
-	for (int i = 0; i < 4; i++)
-		mem_free(want[i]);
-	mem_free(chosen);
-	mem_free(x);
-	mem_free(dy);
-}
-
-static void every_engine_pools_as_the_plain_loops_do(void **state)
-{
-	uint64_t counter = 1000000;
-
-	(void)state;
-	for (int i = 0; i < 600; i++) {
-		struct window w = {
-			.channels = 1 + pick(&counter, 5),
-			.height = 1 + pick(&counter, 30),
-			.width = 1 + pick(&counter, i % 8 == 0 ? 90 : 30),
-			.kernel = 1 + pick(&counter, i % 5 == 0 ? 16 : 4),
-			.stride = 1 + pick(&counter, 4),
-		};
-		size_t batch = 1 + pick(&counter, 3);
-
-		if (i % 2 == 0) {
-			w.kernel = 2;
-			w.stride = 2;
-		}
-		w.channels_out = w.channels;
-		w.padding = i % 4 == 0 ? 0 : pick(&counter, w.kernel);
-		if (window_shape(&w))
-			pool_check(batch, &w, i % 3 == 0 ? INPUT_NASTY : INPUT_PLAIN);
-	}
-}
-
 /* ---- Gradients ---- */
 
 /* Σ dy·y in double for the convolution, whose gradients are dx and dweight. */
@@ -523,7 +264,6 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_engine_convolves_as_the_plain_loops_do),
 		cmocka_unit_test(convolutions_of_the_usual_shapes_are_exact_too),
-		cmocka_unit_test(every_engine_pools_as_the_plain_loops_do),
 		cmocka_unit_test(gradients_are_those_of_finite_differences),
 	};
 

@@ -105,27 +105,27 @@ static void gather_multiply(size_t rows, size_t columns, struct gather g)
 static void transpose(
 	size_t rows, size_t cols, const float *from, size_t ld_from, float *to, size_t ld_to)
 {
-	if (rows < LANES || cols < LANES) {
+	if (rows < LANES || cols < TURN_COLUMNS) {
 		for (size_t r = 0; r < rows; r++) {
 			for (size_t c = 0; c < cols; c++)
 				to[c * ld_to + r] = from[r * ld_from + c];
 		}
 		return;
 	}
-	for (size_t c = 0; c < cols; c += LANES) {
-		size_t left = c + LANES <= cols ? c : cols - LANES; /* the last square overlaps */
+	for (size_t r = 0; r < rows; r += LANES) {
+		size_t top = r + LANES <= rows ? r : rows - LANES; /* the last ones overlap */
+		const float *volatile row[LANES];
+		vec v[TURN_COLUMNS];
 
-		for (size_t r = 0; r < rows; r += LANES) {
-			size_t top = r + LANES <= rows ? r : rows - LANES;
-			vec square[LANES];
+		for (size_t i = 0; i < LANES; i++)
+			row[i] = from + (top + i) * ld_from;
+		for (size_t c = 0; c < cols; c += TURN_COLUMNS) {
+			size_t left = c + TURN_COLUMNS <= cols ? c : cols - TURN_COLUMNS;
 
+			rows_turn(row, left, TURN_COLUMNS, v);
 			UNROLL
-			for (int i = 0; i < LANES; i++)
-				square[i] = vec_load(from + (top + (size_t)i) * ld_from + left);
-			square_transpose(square);
-			UNROLL
-			for (int i = 0; i < LANES; i++)
-				vec_store(to + (left + (size_t)i) * ld_to + top, square[i]);
+			for (size_t i = 0; i < TURN_COLUMNS; i++)
+				vec_store(to + (left + i) * ld_to + top, v[i]);
 		}
 	}
 }

@@ -10,13 +10,11 @@
 
 #include "tasks/math/kernels_gemm_thin.h"
 
-#define PANEL_WIDTH  (TILE_VECTORS * LANES)
-#define STRIP_WIDTH  (FEW_VECTORS * LANES)
-#define BLOCK_WIDTH  256 /* of op(B), with BLOCK_DEPTH: what stays in the second cache */
-#define BLOCK_DEPTH  384
-#define SLIVER_WIDTH 16 /* at least TILE_ROWS */
-/* Distance of rows in a copy of A: rows that are a power of two apart would compete for one cache set. */
-#define SLIVER_DEPTH (BLOCK_DEPTH + 16)
+#define PANEL_WIDTH   (TILE_VECTORS * LANES)
+#define STRIP_WIDTH   (FEW_VECTORS * LANES)
+#define BLOCK_WIDTH   256 /* of op(B), with BLOCK_DEPTH: what stays in the second cache */
+#define BLOCK_DEPTH   384
+#define SLIVER_STRIDE (BLOCK_DEPTH + 16)
 
 struct product {
 	bool ta, tb, accumulate;
@@ -96,11 +94,21 @@ static size_t strip_width(const struct product *p, size_t rest)
 /* c(M, width) = columns [j, j + width) of the product. */
 static void few_rows_strip(const struct product *p, size_t j, size_t width, float *c, size_t ldc)
 {
-	if (p->tb)
-		thin_run(p->M, &(struct thin){left_factor(p, 0, 0), p->B + j * p->ldb, p->ldb,
-				       width, p->K, c, ldc, p->accumulate});
-	else
+	float copy[LANES * COPY_STRIDE] __attribute__((aligned(64)));
+	struct thin t = {.width = width, .c = c, .ldc = ldc};
+
+	if (!p->tb) {
 		strip_multiply(p, j, width, c, ldc);
+		return;
+	}
+	for (size_t k = 0; k < p->K; k += t.depth) {
+		t.a = left_factor(p, 0, k);
+		t.ldb = p->ldb;
+		t.depth = p->K - k;
+		t.b = rows_near(width, &t.depth, p->B + j * p->ldb + k, &t.ldb, copy);
+		t.from_c = p->accumulate || k > 0;
+		thin_run(p->M, &t);
+	}
 }
 
 /* M ≤ TILE_ROWS. */
@@ -116,8 +124,9 @@ static void multiply_few_rows(const struct product *p)
  * run along the longer side. */
 static void multiply_few_columns(const struct product *p)
 {
-	float strip[SLIVER_WIDTH * STRIP_WIDTH] __attribute__((aligned(64)));
-	float turned[STRIP_WIDTH * SLIVER_WIDTH] __attribute__((aligned(64)));
+	enum { ROWS = (TILE_ROWS + LANES - 1) / LANES * LANES };
+	float strip[ROWS * STRIP_WIDTH] __attribute__((aligned(64)));
+	float turned[STRIP_WIDTH * ROWS] __attribute__((aligned(64)));
 
 	for (size_t j = 0, width; j < p->N; j += width) {
 		float *c = p->C + j * p->ldc;
@@ -126,9 +135,9 @@ static void multiply_few_columns(const struct product *p)
 		if (p->accumulate)
 			pack_transposed(width, p->M, c, p->ldc, strip, STRIP_WIDTH);
 		few_rows_strip(p, j, width, strip, STRIP_WIDTH);
-		pack_transposed(p->M, width, strip, STRIP_WIDTH, turned, SLIVER_WIDTH);
+		pack_transposed(p->M, width, strip, STRIP_WIDTH, turned, ROWS);
 		for (size_t i = 0; i < width; i++) {
-			const float *from = turned + i * SLIVER_WIDTH;
+			const float *from = turned + i * ROWS;
 			size_t whole = p->M / LANES * LANES;
 
 			for (size_t q = 0; q < whole; q += LANES)
@@ -142,15 +151,16 @@ static void multiply_few_columns(const struct product *p)
 
 /* ---- Products in blocks ---- */
 
-/* Copies the sliver, so that its rows lie where caches like them. */
-static struct factor sliver_pack(struct factor a, size_t rows, size_t depth, float *sliver)
+/* Rows [i, i + rows) of op(A) from k on, copied when they would drive each other out of the cache. */
+static struct factor sliver_near(const struct product *p, size_t i, size_t rows, size_t k,
+	size_t depth, float sliver[TILE_ROWS * SLIVER_STRIDE])
 {
-	if (a.step == 1) {
-		pack_rows(rows, depth, a.p, a.row, sliver, SLIVER_DEPTH);
-		return (struct factor){sliver, SLIVER_DEPTH, 1};
-	}
-	pack_rows(depth, rows, a.p, a.step, sliver, SLIVER_WIDTH);
-	return (struct factor){sliver, 1, SLIVER_WIDTH};
+	struct factor a = left_factor(p, i, k);
+
+	if (p->ta || !rows_collide(p->lda))
+		return a;
+	pack_rows(rows, depth, a.p, p->lda, sliver, SLIVER_STRIDE);
+	return (struct factor){sliver, SLIVER_STRIDE, 1};
 }
 
 /* All rows of C against columns [j, j + width) and rows [k, k + depth) of op(B), packed in block, or
@@ -158,14 +168,12 @@ static struct factor sliver_pack(struct factor a, size_t rows, size_t depth, flo
 static void block_multiply(
 	const struct product *p, size_t j, size_t width, size_t k, size_t depth, const float *block)
 {
-	float sliver[SLIVER_WIDTH * SLIVER_DEPTH] __attribute__((aligned(64)));
+	float sliver[TILE_ROWS * SLIVER_STRIDE] __attribute__((aligned(64)));
 	struct tile t = {.depth = depth, .ldc = p->ldc, .from_c = p->accumulate || k > 0};
 
 	for (size_t i = 0, rows; i < p->M; i += rows) {
 		rows = next_part(p->M - i, TILE_ROWS, 1);
-		t.a = left_factor(p, i, k);
-		if (width >= 4 * PANEL_WIDTH)
-			t.a = sliver_pack(t.a, rows, depth, sliver);
+		t.a = sliver_near(p, i, rows, k, depth, sliver);
 		for (size_t q = 0; q < width; q += PANEL_WIDTH) {
 			size_t columns = width - q < PANEL_WIDTH ? width - q : PANEL_WIDTH;
 			size_t vectors = vectors_of(columns);

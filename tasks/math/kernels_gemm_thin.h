@@ -18,57 +18,62 @@ struct thin {
 	bool from_c;
 };
 
-INLINE void square_load(const float *const row[LANES], size_t k, vec v[LANES])
+/* Rows [first, first + 4), as many as there are, take one step: left points at the first one's value. */
+INLINE void thin_step(const int rows, const int first, const float *left, size_t between, vec right,
+	vec sum[TILE_ROWS])
 {
-	UNROLL
-	for (size_t i = 0; i < LANES; i++)
-		v[i] = vec_load(row[i] + k);
-	square_transpose(v);
-}
+	const int end = rows < first + 4 ? rows : first + 4;
 
-/* The same, for fewer than LANES values of k; kept in memory, where a loop can go through them. */
-static void square_load_part(const float *const row[LANES], size_t k, size_t part, vec v[LANES])
-{
 	UNROLL
-	for (size_t i = 0; i < LANES; i++)
-		v[i] = vec_load_part(row[i] + k, part);
-	square_transpose(v);
-}
-
-INLINE void thin_step(const int rows, const float *left, size_t row, vec right, vec sum[TILE_ROWS])
-{
-	UNROLL
-	for (int r = 0; r < rows; r++)
-		sum[r] = vec_fma(vec_broadcast(left + (size_t)r * row), right, sum[r]);
+	for (int r = first; r < end; r++)
+		sum[r] =
+			vec_fma(vec_broadcast(left + (size_t)(r - first) * between), right, sum[r]);
 }
 
 INLINE void thin(const int rows, const bool by_rows, const struct thin *t)
 {
 	const size_t between = by_rows ? t->a.row : 1, step = by_rows ? 1 : t->a.step;
 	const size_t width = t->width, depth = t->depth;
-	const float *left = t->a.p, *row[LANES];
-	vec sum[TILE_ROWS], v[LANES], last[LANES];
+	/* Left to itself, gcc keeps addresses that exceed its registers in vector registers, where reading
+	 * them waits behind the arithmetic; volatile keeps them in memory. */
+	const float *volatile left[(TILE_ROWS + 3) / 4], *volatile row[LANES];
+	vec sum[TILE_ROWS], v[TURN_COLUMNS];
 	size_t k = 0;
 
 	UNROLL
 	for (size_t i = 0; i < LANES; i++)
 		row[i] = t->b + (i < width ? i : width - 1) * t->ldb;
-	UNROLL
-	for (int r = 0; r < rows; r++) {
-		sum[r] = (vec){0};
-		if (t->from_c)
-			sum[r] = vec_load_part(t->c + (size_t)r * t->ldc, width);
-	}
-	for (; k + LANES <= depth; k += LANES) {
-		square_load(row, k, v);
+	if (t->from_c) {
 		UNROLL
-		for (int i = 0; i < LANES; i++, left += step)
-			thin_step(rows, left, between, v[i], sum);
+		for (int r = 0; r < rows; r++)
+			sum[r] = vec_load_part(t->c + (size_t)r * t->ldc, width);
+	} else {
+		UNROLL
+		for (int r = 0; r < rows; r++)
+			sum[r] = (vec){0};
+	}
+	UNROLL
+	for (int r = 0; r < rows; r += 4)
+		left[r / 4] = t->a.p + (size_t)r * between;
+	for (; k + TURN_COLUMNS <= depth; k += TURN_COLUMNS) {
+		rows_turn(row, k, TURN_COLUMNS, v);
+		UNROLL
+		for (int r = 0; r < rows; r += 4) {
+			const float *p = left[r / 4] + k * step;
+
+			UNROLL
+			for (int i = 0; i < TURN_COLUMNS; i++, p += step)
+				thin_step(rows, r, p, between, v[i], sum);
+		}
 	}
 	if (k < depth) {
-		square_load_part(row, k, depth - k, last);
-		for (size_t i = 0; i < depth - k; i++, left += step)
-			thin_step(rows, left, between, last[i], sum);
+		rows_turn(row, k, depth - k, v);
+		for (size_t i = 0; i < depth - k; i++) {
+			UNROLL
+			for (int r = 0; r < rows; r += 4)
+				thin_step(
+					rows, r, left[r / 4] + (k + i) * step, between, v[i], sum);
+		}
 	}
 	UNROLL
 	for (int r = 0; r < rows; r++)

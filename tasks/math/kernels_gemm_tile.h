@@ -117,24 +117,38 @@ INLINE void tile(const int rows, const int vectors, const bool by_rows, const st
 {
 	const size_t row = by_rows ? t->a.row : 1, step = by_rows ? 1 : t->a.step;
 	const size_t depth = t->depth, stride = t->b.step, last = t->last;
-	const float *a = t->a.p, *b = t->b.p;
+	/* Rows that share a pointer. Volatile keeps gcc from seeing how the pointers are related: it would
+	 * make one of each row and, having too few registers, keep some in vector registers, where reading
+	 * them waits behind the arithmetic. */
+	const int group = by_rows ? 4 : TILE_ROWS;
+	const float *volatile first[(TILE_ROWS + 3) / 4];
+	const float *b = t->b.p, *a[(TILE_ROWS + 3) / 4];
 	vec sum[TILE_ROWS][FEW_VECTORS];
 
-	UNROLL
-	for (int i = 0; i < rows; i++) {
-		const float *c = t->c + (size_t)i * t->ldc;
-
+	if (t->from_c) {
 		UNROLL
-		for (int v = 0; v < vectors; v++)
-			sum[i][v] = (vec){0};
-		if (t->from_c) {
+		for (int i = 0; i < rows; i++) {
+			const float *c = t->c + (size_t)i * t->ldc;
+
 			UNROLL
 			for (int v = 0; v < vectors - 1; v++)
 				sum[i][v] = vec_load(c + v * LANES);
 			sum[i][vectors - 1] = vec_load_part(c + (vectors - 1) * LANES, last);
 		}
+	} else {
+		UNROLL
+		for (int i = 0; i < rows; i++) {
+			UNROLL
+			for (int v = 0; v < vectors; v++)
+				sum[i][v] = (vec){0};
+		}
 	}
-	for (size_t k = 0; k < depth; k++, a += step, b += stride) {
+	UNROLL
+	for (int i = 0; i < rows; i += group) {
+		first[i / group] = t->a.p + (size_t)i * row;
+		a[i / group] = first[i / group];
+	}
+	for (size_t k = 0; k < depth; k++, b += stride) {
 		vec right[FEW_VECTORS];
 
 		UNROLL
@@ -144,12 +158,15 @@ INLINE void tile(const int rows, const int vectors, const bool by_rows, const st
 					   : vec_load(b + v * LANES);
 		UNROLL
 		for (int i = 0; i < rows; i++) {
-			vec left = vec_broadcast(a + (size_t)i * row);
+			vec left = vec_broadcast(a[i / group] + (size_t)(i % group) * row);
 
 			UNROLL
 			for (int v = 0; v < vectors; v++)
 				sum[i][v] = vec_fma(left, right[v], sum[i][v]);
 		}
+		UNROLL
+		for (int i = 0; i < rows; i += group)
+			a[i / group] += step;
 	}
 	UNROLL
 	for (int i = 0; i < rows; i++) {

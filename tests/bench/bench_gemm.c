@@ -5,7 +5,8 @@
  *
  * Prints CSV with a head line: shape (model:MxNxK), transposition (of A and B, N or T), engine, gflops.
  * The engines take turns within every repeat and the medians are printed, so that whatever else the
- * computer does falls on all alike. Each timing is of about a millisecond of calls on the same operands.
+ * computer does falls on all alike; times are the thread's own. Each is of about a millisecond of calls on
+ * the same operands.
  * OpenBLAS ("blas") uses the kernels that it picks by itself, or those that OPENBLAS_CORETYPE names
  * (Haswell, SkylakeX, …): run it once without and once with the variable. No test reads the figures. */
 #include <stdio.h>
@@ -64,7 +65,7 @@ static double seconds(void)
 {
 	struct timespec t;
 
-	clock_gettime(CLOCK_MONOTONIC, &t);
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
 	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 

@@ -395,89 +395,6 @@ static void parts_of_a_batch_train_like_the_whole(void **state)
 	tiny_close(&t);
 }
 
-static void training_of(
-	struct tiny *t, const struct engine *e, uint32_t threads, struct digest *model)
-{
-	struct errmsg msg = {""};
-	float *parameters;
-
-	if (train_run(&t->recipe, e, span_of("", 0), &t->source, threads, NULL, &parameters, model,
-		    &msg) != TK_OK)
-		fail_msg("%s", msg.text);
-	mem_free(parameters);
-}
-
-static void threads_and_engines_leave_the_model_digest_alone(void **state)
-{
-	const enum model_type types[] = {MODEL_CHAR_MLP, MODEL_CNN, MODEL_GPT};
-	const uint32_t threads[] = {1, 2, 3, 7};
-	struct digest first, other;
-	struct tiny t;
-
-	(void)state;
-	for (size_t k = 0; k < 3; k++) {
-		assert_true(tiny_init(&t, types[k]));
-		t.recipe.train.units_per_round = 2; /* threads beyond them work inside the units */
-		training_of(&t, engine_find("baseline"), 1, &first);
-		for (size_t i = 0; i < 4; i++) {
-			training_of(&t, engine_best(), threads[i], &other);
-			assert_true(digest_equal(&first, &other));
-		}
-		t.recipe.seed++;
-		training_of(&t, engine_best(), 1, &other);
-		assert_false(digest_equal(&first, &other));
-		tiny_close(&t);
-	}
-}
-
-static int keep_losses(void *context, const struct train_round *r)
-{
-	float *losses = context;
-
-	losses[r->round] = r->validation.loss;
-	return 0;
-}
-
-static void training_lowers_the_validation_loss(void **state)
-{
-	float losses[6] = {0};
-	struct train_watch watch = {losses, NULL, keep_losses};
-	struct digest model;
-	float *parameters;
-	struct tiny t;
-
-	(void)state;
-	assert_true(tiny_init(&t, MODEL_MLP));
-	t.recipe.train.inner_steps = 20;
-	assert_int_equal(train_run(&t.recipe, engine_best(), span_of("", 0), &t.source, 2, &watch,
-				 &parameters, &model, NULL),
-		TK_OK);
-	if (!(losses[5] < 0.5f * losses[0]))
-		fail_msg(
-			"%g after round 0, %g after round 5", (double)losses[0], (double)losses[5]);
-	mem_free(parameters);
-	tiny_close(&t);
-}
-
-static void diverging_training_says_so(void **state)
-{
-	struct errmsg msg = {""};
-	struct digest model;
-	float *parameters;
-	struct tiny t;
-
-	(void)state;
-	assert_true(tiny_init(&t, MODEL_MLP));
-	t.recipe.train.optimizer = OPTIMIZER_SGD;
-	t.recipe.train.learning_rate = 3e38f;
-	t.recipe.train.clip = 0;
-	assert_int_equal(train_run(&t.recipe, engine_best(), span_of("", 0), &t.source, 1, NULL,
-				 &parameters, &model, &msg),
-		TK_EDIVERGED);
-	assert_non_null(strstr(msg.text, "learning"));
-	tiny_close(&t);
-}
-
 static void one_unit_without_compression_is_plain_training(void **state)
 {
 	const struct compute c = {.engine = engine_best()};
@@ -516,30 +433,6 @@ static void one_unit_without_compression_is_plain_training(void **state)
 	mem_free(outer);
 	mem_free(start);
 	mem_free(theta);
-	tiny_close(&t);
-}
-
-static void every_failing_allocation_of_a_run_is_survived(void **state)
-{
-	struct tiny t;
-
-	(void)state;
-	assert_true(tiny_init(&t, MODEL_CHAR_MLP));
-	t.recipe.train.rounds = 2;
-	for (uint64_t n = 1;; n++) {
-		struct digest model;
-		float *parameters = NULL;
-		int rc;
-
-		mem_fail(n, 0);
-		rc = train_run(&t.recipe, engine_best(), span_of("", 0), &t.source, 1, NULL,
-			&parameters, &model, NULL);
-		mem_fail(0, 0);
-		mem_free(parameters);
-		if (rc == TK_OK)
-			break;
-		assert_int_equal(rc, TK_ENOMEM);
-	}
 	tiny_close(&t);
 }
 
@@ -601,11 +494,7 @@ int main(void)
 		cmocka_unit_test(unit_stops_within_a_step_when_told),
 		cmocka_unit_test(texts_are_evaluated_on_windows_that_do_not_overlap),
 		cmocka_unit_test(parts_of_a_batch_train_like_the_whole),
-		cmocka_unit_test(threads_and_engines_leave_the_model_digest_alone),
-		cmocka_unit_test(training_lowers_the_validation_loss),
-		cmocka_unit_test(diverging_training_says_so),
 		cmocka_unit_test(one_unit_without_compression_is_plain_training),
-		cmocka_unit_test(every_failing_allocation_of_a_run_is_survived),
 		cmocka_unit_test(planning_a_huge_unit_takes_no_time),
 		cmocka_unit_test(memory_of_a_unit_follows_its_model_and_batch),
 	};

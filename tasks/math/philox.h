@@ -11,8 +11,7 @@ enum philox_stream {
 	STREAM_ORDER = 2,  /* order of samples */
 	STREAM_SPLIT = 3,  /* training / validation split */
 	STREAM_SAMPLE = 4, /* text sampled from a trained model */
-	STREAM_DROPOUT =
-		5, /* counter = index of the element; the lane tells layers and steps apart */
+	STREAM_DROPOUT = 5, /* its key is a step's; the lane tells layers apart */
 };
 
 /* Key: (seed low, seed high); counter: (counter low, counter high, stream, lane). */

@@ -8,7 +8,10 @@
  * data.missing does not name: each number would become a category.
  * Categories: everything else. One feature for each category of the training part, ascending by bytes,
  * 1 for the value's own and 0 for the others; missing and unknown values give zeros only.
- * Nothing: no training value at all. No feature. */
+ * Nothing: no training value at all. No feature.
+ * Class: the label's texts, ascending by bytes. Target: a label that is a number in every row, as
+ * (x − mean) / deviation, where both come from the training part as they do for numbers, and are
+ * rounded to float32 before, so that label·deviation + mean gives x back. No features. */
 #ifndef TASKS_DATA_COLUMN_H
 #define TASKS_DATA_COLUMN_H
 
@@ -20,7 +23,8 @@ enum column_kind {
 	COLUMN_NOTHING = 0,
 	COLUMN_NUMBERS,
 	COLUMN_CATEGORIES,
-	COLUMN_LABEL,
+	COLUMN_CLASS,
+	COLUMN_TARGET,
 };
 
 struct column {
@@ -44,11 +48,11 @@ struct place {
 	uint64_t line;
 };
 
-/* First pass over the training rows. Errors: TK_EINVAL (a missing label). */
+/* First pass over the training rows. Errors: TK_EINVAL (a label is missing, a target no number). */
 int column_note(
 	struct column *c, const struct cell *cell, struct place at, struct errmsg *msg) TK_CHECKED;
 
-/* Between the passes: settles kind (unless it is the label) and mean. Errors: TK_EINVAL. */
+/* Between the passes: settles kind (unless it is a label's) and mean. Errors: TK_EINVAL. */
 int column_settle(struct column *c, const char *path, struct errmsg *msg) TK_CHECKED;
 
 /* Second pass: deviations, categories, classes. Errors: TK_EINVAL, TK_ELIMIT, TK_ENOMEM. */
@@ -61,6 +65,10 @@ int column_finish(struct column *c, const char *path, struct errmsg *msg) TK_CHE
 /* Writes the features of a value into a row of float32 LE that is all zero before.
  * Errors: TK_EINVAL, with place and column. */
 int column_encode(const struct column *c, const struct cell *cell, struct place at, uint8_t *row,
+	struct errmsg *msg) TK_CHECKED;
+
+/* The label of a COLUMN_TARGET's value. Errors: TK_EINVAL, with place and column. */
+int column_target(const struct column *c, const struct cell *cell, struct place at, float *label,
 	struct errmsg *msg) TK_CHECKED;
 
 #endif

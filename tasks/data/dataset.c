@@ -14,12 +14,10 @@ static int spec_check(const struct data_spec *spec, struct errmsg *msg)
 		return errmsg_set(msg, TK_EINVAL,
 			"data.validation_fraction is %g; it must be at least 0 and less than 1",
 			spec->validation_fraction);
-	if (spec->token == TOKEN_BYTE)
-		return errmsg_set(msg, TK_EUNSUPPORTED,
-			"data.tokens: bytes is not read by this version; use characters");
-	if (spec->task == LABEL_NUMBER)
-		return errmsg_set(msg, TK_EUNSUPPORTED,
-			"data.predict: number is not read by this version; use class");
+	if (spec->task == LABEL_NUMBER && spec->format != DATA_CSV)
+		return errmsg_set(msg, TK_EINVAL,
+			"data.predict: number belongs to data.format: csv; images and texts have "
+			"classes: remove the key");
 	return TK_OK;
 }
 
@@ -41,13 +39,11 @@ static int prepare(struct dataset *d, const struct data_spec *spec, const struct
 int dataset_prepare(struct dataset *out, const struct data_spec *spec,
 	const struct shard_sink *sink, struct errmsg *msg)
 {
-	struct dataset d = {0};
+	struct dataset d = {.label = LABEL_CLASS};
 	int rc = spec_check(spec, msg);
 
 	if (rc == TK_OK)
 		rc = prepare(&d, spec, sink, msg);
-	d.label = LABEL_CLASS;
-	d.token = d.kind == SAMPLE_TEXT ? TOKEN_CHARACTER : 0;
 	if (rc == TK_OK)
 		*out = d;
 	else

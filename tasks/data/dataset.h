@@ -42,9 +42,9 @@ struct dataset_part {
 
 struct dataset {
 	enum sample_kind kind;
-	uint32_t features;     /* dense: elements per sample; text: 0 */
-	uint32_t context;      /* text: tokens per window; dense: 0 */
-	uint32_t classes;      /* text: size of the vocabulary; LABEL_NUMBER: 0 */
+	uint32_t features; /* dense: elements per sample; text: 0 */
+	uint32_t context;  /* text: tokens per window; dense: 0 */
+	uint32_t classes;  /* text: size of the vocabulary; LABEL_NUMBER: 0 */
 	/* Channels, height and width, where the owner's files say so; else 0. Only dataset_prepare sets
 	 * it: a recipe's model has its own. */
 	uint32_t image[3];
@@ -78,8 +78,8 @@ struct data_spec {
 	char delimiter;	       /* CSV: ',' unless said */
 	uint64_t seed;	       /* for the split */
 	uint32_t context;      /* text: from the model */
-	enum token_kind token; /* text */
-	enum label_kind task;  /* CSV: predict a class or a number */
+	enum token_kind token; /* text; 0: characters */
+	enum label_kind task;  /* CSV: predict a class or a number; 0: a class */
 };
 
 /* Receives each shard as it is made, in order: the training shards, then the validation ones.

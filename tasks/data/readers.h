@@ -1,5 +1,6 @@
-/* The readers behind dataset_prepare, one for each format. Each fills *d, which is all zero before and
- * is closed by the caller whether it succeeded or not. The spec has passed dataset_prepare's checks. */
+/* The readers behind dataset_prepare, one for each format. Each fills *d, which before has
+ * LABEL_CLASS and is zero otherwise, and is closed by the caller whether it succeeded or not. The spec
+ * has passed dataset_prepare's checks. */
 #ifndef TASKS_DATA_READERS_H
 #define TASKS_DATA_READERS_H
 

@@ -5,8 +5,8 @@
 #include "tasks/data/dataset.h"
 
 /* Checks the contents of shard number `shard` (< p->shards) of a part: exact length, labels and tokens
- * below d->classes, every float32 finite (labels that are numbers, too). Who calls it has compared the digest, or has none.
- * Errors: TK_ECORRUPT. */
+ * below d->classes, every float32 finite, labels that are numbers included. Who calls it has compared
+ * the digest, or has none. Errors: TK_ECORRUPT. */
 int shard_check(const struct dataset *d, const struct dataset_part *p, uint32_t shard,
 	struct span bytes, struct errmsg *msg) TK_CHECKED;
 

@@ -1,4 +1,4 @@
-/* Tables with a label: CSV files become rows of float32 features. column.h says how values are encoded,
+/* Tables with a label, a class or a number: CSV files become rows of float32 features. column.h says how values are encoded,
  * source.h which row is the header, csv.h what the files may look like.
  *
  * Everything that is learnt from the data (kinds, means, categories, classes) is learnt from the
@@ -108,7 +108,7 @@ static int find_full_stops(struct table *t, struct errmsg *msg)
 {
 	const struct words *classes = &t->columns[t->label].words;
 
-	t->full_stops = t->separate;
+	t->full_stops = t->separate && t->columns[t->label].kind == COLUMN_CLASS;
 	for (uint32_t i = 0; i < classes->count; i++)
 		t->full_stops &= !ends_with_stop(words_at(classes, i));
 	return t->full_stops ? walk(t, true, look_for_stop, msg) : TK_OK;
@@ -144,10 +144,27 @@ static int label_class(
 		c->words.count, utf8_quote(first, words_at(&c->words, 0)));
 }
 
+/* The label as a sample has it: a class, or the bits of a number. */
+static int label_of(
+	const struct table *t, const struct source *s, uint32_t *label, struct errmsg *msg)
+{
+	const struct column *c = &t->columns[t->label];
+	struct cell cell = cell_of(t, s, t->label);
+	float number = 0;
+	int rc;
+
+	if (c->kind == COLUMN_CLASS)
+		return label_class(t, s, label, msg);
+	rc = column_target(c, &cell, place_of(s), &number, msg);
+	if (rc == TK_OK)
+		memcpy(label, &number, sizeof(*label));
+	return rc;
+}
+
 static int write_row(struct table *t, const struct source *s, struct errmsg *msg)
 {
-	uint32_t class = 0;
-	int rc = label_class(t, s, &class, msg);
+	uint32_t label = 0;
+	int rc = label_of(t, s, &label, msg);
 
 	memset(t->row, 0, t->row_bytes);
 	for (uint32_t i = 0; rc == TK_OK && i < s->columns; i++) {
@@ -156,7 +173,7 @@ static int write_row(struct table *t, const struct source *s, struct errmsg *msg
 		rc = column_encode(&t->columns[i], &cell, place_of(s), t->row, msg);
 	}
 	if (rc == TK_OK)
-		rc = writer_sample(&t->writer, span_of(t->row, t->row_bytes), class, msg);
+		rc = writer_sample(&t->writer, span_of(t->row, t->row_bytes), label, msg);
 	return rc;
 }
 
@@ -212,7 +229,7 @@ static int name_columns(struct table *t, struct errmsg *msg)
 		else
 			snprintf(c->title, sizeof(c->title), "column %u", i);
 	}
-	t->columns[t->label].kind = COLUMN_LABEL;
+	t->columns[t->label].kind = t->spec->task == LABEL_NUMBER ? COLUMN_TARGET : COLUMN_CLASS;
 	return TK_OK;
 }
 
@@ -263,10 +280,18 @@ static int lay_features(struct table *t, struct dataset *d, struct errmsg *msg)
 	return TK_OK;
 }
 
-static int name_classes(const struct table *t, struct dataset *d, struct errmsg *msg)
+/* What labels mean: the names of classes, or how a number is standardised. */
+static int describe_label(const struct table *t, struct dataset *d, struct errmsg *msg)
 {
-	const struct words *classes = &t->columns[t->label].words;
+	const struct column *c = &t->columns[t->label];
+	const struct words *classes = &c->words;
 
+	if (c->kind == COLUMN_TARGET) {
+		d->label = LABEL_NUMBER;
+		d->target_mean = (float)c->mean;
+		d->target_deviation = (float)c->deviation;
+		return TK_OK;
+	}
 	d->class_names = mem_calloc(classes->count, sizeof(*d->class_names));
 	if (d->class_names == NULL)
 		return errmsg_set(msg, TK_ENOMEM, "not enough memory for the classes");
@@ -306,7 +331,7 @@ int table_prepare(struct dataset *d, const struct data_spec *spec, const struct 
 	if (rc == TK_OK)
 		rc = lay_features(&t, d, msg);
 	if (rc == TK_OK)
-		rc = name_classes(&t, d, msg);
+		rc = describe_label(&t, d, msg);
 	if (rc == TK_OK)
 		rc = write_part(&t, d, false, t.split.rows - t.split.validation, sink, msg);
 	if (rc == TK_OK && t.separate)

@@ -1,9 +1,10 @@
-/* Plain text, UTF-8: every code point is a token, the vocabulary is the code points that occur in the
- * training or the validation text, ascending. A byte order mark at the start is dropped; line ends
- * are kept as they are. Without a validation file the last fraction of the text is the validation.
+/* Texts. By characters, plain text in UTF-8: every code point is a token, the vocabulary is the code
+ * points that occur in the training or the validation text, ascending. A byte order mark at the start
+ * is dropped; line ends are kept as they are. By bytes, any file: every byte is a token, as it stands.
+ * Without a validation file the last fraction of the text is the validation.
  *
- * Memory: the files, 2 bytes for each of their code points, and a table of 4.3 MiB over all code
- * points; a file's bytes go as soon as it is tokens. */
+ * Memory: the files, 2 bytes for each of their tokens and, for characters, a table of 4.3 MiB over all
+ * code points; a file's bytes go as soon as it is tokens. */
 #include <string.h>
 
 #include "tasks/base/file.h"
@@ -20,7 +21,7 @@ struct corpus {
 	const char *path;
 	struct bytes file;
 	size_t start;	 /* past the byte order mark */
-	uint64_t count;	 /* code points */
+	uint64_t count;	 /* tokens */
 	uint8_t *tokens; /* owned; count × u16 LE */
 };
 
@@ -38,19 +39,23 @@ static int refuse_bytes(const struct corpus *c, size_t at, struct errmsg *msg)
 		c->file.data[at], at, remedy);
 }
 
-/* Reads the file, counts its code points and marks each in `seen` (CODE_POINTS). */
-static int corpus_read(struct corpus *c, const char *path, uint32_t *seen, struct errmsg *msg)
+/* Reads a file as far as its bytes, which are then as many tokens. */
+static int corpus_read(struct corpus *c, const char *path, struct errmsg *msg)
 {
-	size_t at;
-	int rc;
+	int rc = file_read(&c->file, path, DATA_FILE_MAX, msg);
 
 	c->path = path;
-	rc = file_read(&c->file, path, DATA_FILE_MAX, msg);
-	if (rc != TK_OK)
-		return rc;
+	c->count = c->file.len;
+	return rc;
+}
+
+/* Counts the code points and marks each in `seen` (CODE_POINTS). */
+static int corpus_survey(struct corpus *c, uint32_t *seen, struct errmsg *msg)
+{
+	c->count = 0;
 	if (c->file.len >= 3 && memcmp(c->file.data, "\xef\xbb\xbf", 3) == 0)
 		c->start = 3;
-	for (at = c->start; at < c->file.len;) {
+	for (size_t at = c->start; at < c->file.len;) {
 		uint32_t code_point;
 		size_t n = utf8_decode(c->file.data + at, c->file.len - at, &code_point);
 
@@ -92,7 +97,7 @@ static int vocabulary_make(struct dataset *d, uint32_t *seen, const char *path, 
 	return TK_OK;
 }
 
-/* Turns the bytes, already found well-formed, into tokens and lets go of them. */
+/* Turns the file's bytes into tokens and lets go of them. With ranks they have been surveyed. */
 static int corpus_tokenize(struct corpus *c, const uint32_t *rank, struct errmsg *msg)
 {
 	uint8_t *token = mem_alloc(c->count * 2);
@@ -104,6 +109,10 @@ static int corpus_tokenize(struct corpus *c, const uint32_t *rank, struct errmsg
 	for (size_t at = c->start; at < c->file.len; token += 2) {
 		uint32_t code_point = 0;
 
+		if (rank == NULL) {
+			store_le16(token, c->file.data[at++]);
+			continue;
+		}
 		at += utf8_decode(c->file.data + at, c->file.len - at, &code_point);
 		store_le16(token, (uint16_t)rank[code_point]);
 	}
@@ -135,10 +144,10 @@ static int length_check(const struct dataset *d, const char *path, const char *p
 	if (tokens > d->context)
 		return TK_OK;
 	return errmsg_set(msg, TK_EINVAL,
-		"%s: the %s text has %llu characters; a context of %u needs at least %u: use a "
-		"longer "
+		"%s: the %s text has %llu %s; a context of %u needs at least %u: use a longer "
 		"text, a smaller model.context or another data.validation_fraction",
-		path, part, (unsigned long long)tokens, d->context, d->context + 1);
+		path, part, (unsigned long long)tokens,
+		d->token == TOKEN_BYTE ? "bytes" : "characters", d->context, d->context + 1);
 }
 
 static int parts_write(struct dataset *d, const struct data_spec *spec, const struct corpus *train,
@@ -165,12 +174,54 @@ static int parts_write(struct dataset *d, const struct data_spec *spec, const st
 	return rc;
 }
 
+/* Characters: the vocabulary of both texts, and their tokens. */
+static int tokenize_characters(
+	struct dataset *d, struct corpus *train, struct corpus *validation, struct errmsg *msg)
+{
+	uint32_t *ranks = mem_calloc(CODE_POINTS, sizeof(*ranks));
+	int rc;
+
+	if (ranks == NULL)
+		return errmsg_set(msg, TK_ENOMEM, "not enough memory to count characters");
+	rc = corpus_survey(train, ranks, msg);
+	if (rc == TK_OK && validation->path != NULL)
+		rc = corpus_survey(validation, ranks, msg);
+	if (rc == TK_OK)
+		rc = vocabulary_make(d, ranks, train->path, msg);
+	if (rc == TK_OK)
+		rc = corpus_tokenize(train, ranks, msg);
+	if (rc == TK_OK && validation->path != NULL)
+		rc = corpus_tokenize(validation, ranks, msg);
+	mem_free(ranks);
+	return rc;
+}
+
+static int tokenize_bytes(
+	struct dataset *d, struct corpus *train, struct corpus *validation, struct errmsg *msg)
+{
+	const uint8_t *data = train->file.data;
+	size_t n = train->file.len;
+	int rc;
+
+	if (n == 0)
+		return errmsg_set(msg, TK_EINVAL, "%s is empty; it must hold bytes to learn from",
+			train->path);
+	if (memcmp(data, data + 1, n - 1) == 0)
+		return errmsg_set(msg, TK_EINVAL,
+			"%s: the file is one byte, repeated; there is nothing to predict in it",
+			train->path);
+	d->classes = BYTE_CLASSES;
+	rc = corpus_tokenize(train, NULL, msg);
+	if (rc == TK_OK && validation->path != NULL)
+		rc = corpus_tokenize(validation, NULL, msg);
+	return rc;
+}
+
 int text_prepare(struct dataset *d, const struct data_spec *spec, const struct shard_sink *sink,
 	struct errmsg *msg)
 {
 	struct corpus train = {0};
 	struct corpus validation = {0};
-	uint32_t *ranks = NULL;
 	int rc;
 
 	if (spec->context < 1 || spec->context > CONTEXT_MAX)
@@ -178,21 +229,16 @@ int text_prepare(struct dataset *d, const struct data_spec *spec, const struct s
 			spec->context, CONTEXT_MAX);
 	d->kind = SAMPLE_TEXT;
 	d->context = spec->context;
-	ranks = mem_calloc(CODE_POINTS, sizeof(*ranks));
-	if (ranks == NULL)
-		return errmsg_set(msg, TK_ENOMEM, "not enough memory to count characters");
-	rc = corpus_read(&train, spec->path, ranks, msg);
+	d->token = spec->token == TOKEN_BYTE ? TOKEN_BYTE : TOKEN_CHARACTER;
+	rc = corpus_read(&train, spec->path, msg);
 	if (rc == TK_OK && spec->validation_path[0] != '\0')
-		rc = corpus_read(&validation, spec->validation_path, ranks, msg);
-	if (rc == TK_OK)
-		rc = vocabulary_make(d, ranks, spec->path, msg);
-	if (rc == TK_OK)
-		rc = corpus_tokenize(&train, ranks, msg);
-	if (rc == TK_OK && validation.path != NULL)
-		rc = corpus_tokenize(&validation, ranks, msg);
+		rc = corpus_read(&validation, spec->validation_path, msg);
+	if (rc == TK_OK && d->token == TOKEN_BYTE)
+		rc = tokenize_bytes(d, &train, &validation, msg);
+	else if (rc == TK_OK)
+		rc = tokenize_characters(d, &train, &validation, msg);
 	if (rc == TK_OK)
 		rc = parts_write(d, spec, &train, &validation, sink, msg);
-	mem_free(ranks);
 	bytes_close(&train.file);
 	bytes_close(&validation.file);
 	mem_free(train.tokens);

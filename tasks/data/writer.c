@@ -65,7 +65,8 @@ int writer_sample(struct shard_writer *w, struct span features, uint32_t label, 
 	int rc;
 
 	REQUIRE(features.len + sizeof(end) == dataset_sample_bytes(w->dataset));
-	REQUIRE(label < w->dataset->classes && w->made < w->part->shards);
+	REQUIRE(w->dataset->label == LABEL_NUMBER || label < w->dataset->classes);
+	REQUIRE(w->made < w->part->shards);
 	store_le32(end, label);
 	if (bytes_append(&w->open, features.data, features.len) != TK_OK ||
 		bytes_append(&w->open, end, sizeof(end)) != TK_OK)

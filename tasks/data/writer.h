@@ -5,7 +5,7 @@
 #include "tasks/data/dataset.h"
 
 struct shard_writer {
-	const struct dataset *dataset; /* borrowed: kind, features, context */
+	const struct dataset *dataset; /* borrowed: all but the parts */
 	struct dataset_part *part;     /* borrowed: filled as shards are made */
 	const struct shard_sink *sink; /* borrowed; may be NULL */
 	struct bytes open;	       /* the samples of the shard being made */
@@ -18,7 +18,7 @@ struct shard_writer {
 int writer_begin(struct shard_writer *w, const struct dataset *d, struct dataset_part *part,
 	uint64_t samples, const struct shard_sink *sink, struct errmsg *msg) TK_CHECKED;
 
-/* Adds a dense sample: its features as they stand in the shard, and its label.
+/* Adds a dense sample: its features as they stand in the shard, and its label (a number's bits).
  * Errors: TK_ENOMEM, the sink's. */
 int writer_sample(struct shard_writer *w, struct span features, uint32_t label,
 	struct errmsg *msg) TK_CHECKED;

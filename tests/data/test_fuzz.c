@@ -88,6 +88,17 @@ static void a_damaged_table_is_read_or_refused(void **state)
 	run(f, good, sizeof(good) - 1, "\",\n\r\t ?e.-", 10);
 }
 
+static void a_damaged_table_of_numbers_is_read_or_refused(void **state)
+{
+	static const char good[] = "age,who,price\n1,red,2\n-2.5e3,blue,-1.5\n3,,7e3\n4,red,0\n";
+	struct fixture *f = *state;
+
+	f->spec.format = DATA_CSV;
+	f->spec.task = LABEL_NUMBER;
+	f->spec.validation_fraction = 0.2;
+	run(f, good, sizeof(good) - 1, "\",\n\r ?e.-9", 10);
+}
+
 static void a_damaged_image_file_is_read_or_refused(void **state)
 {
 	static const char good[] = "\0\0\x08\x03\0\0\0\x03\0\0\0\x01\0\0\0\x02zyxwvu";
@@ -114,6 +125,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		FIXTURE_TEST(a_damaged_table_is_read_or_refused),
+		FIXTURE_TEST(a_damaged_table_of_numbers_is_read_or_refused),
 		FIXTURE_TEST(a_damaged_image_file_is_read_or_refused),
 		FIXTURE_TEST(a_damaged_text_is_read_or_refused),
 	};

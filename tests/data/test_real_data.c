@@ -65,7 +65,37 @@ static void a_quantity_as_the_label_is_refused(void **state)
 
 	census(f);
 	strcpy(f->spec.label, "2"); /* fnlwgt, a quantity */
-	fixture_refuse(f, TK_EUNSUPPORTED, "label (column 2)", "quantity");
+	fixture_refuse(f, TK_EINVAL, "label (column 2)", "quantity: say data.predict: number");
+}
+
+static void the_same_quantity_is_learnt_as_a_number(void **state)
+{
+	struct fixture *f = *state;
+	double sum = 0;
+	double squares = 0;
+
+	census(f);
+	strcpy(f->spec.label, "2");
+	f->spec.task = LABEL_NUMBER;
+	fixture_accept(f);
+	print_message(
+		"weights: %.9g ± %.9g\n", (double)f->d.target_mean, (double)f->d.target_deviation);
+	for (uint64_t i = 0; i < f->d.train.samples; i++) {
+		const struct bytes *shard = &f->shards[i / f->d.train.shard_samples];
+		float features[128];
+		uint32_t bits;
+		float label;
+
+		shard_sample_dense(
+			&f->d, bytes_span(shard), i % f->d.train.shard_samples, features, &bits);
+		memcpy(&label, &bits, sizeof(label));
+		sum += (double)label;
+		squares += (double)label * (double)label;
+	}
+	sum /= (double)f->d.train.samples;
+	squares /= (double)f->d.train.samples;
+	assert_true(sum > -1e-5 && sum < 1e-5);
+	assert_true(squares > 1 - 1e-5 && squares < 1 + 1e-5);
 }
 
 static void mnist_has_ten_classes_of_784_pixels(void **state)
@@ -111,6 +141,7 @@ int main(void)
 		FIXTURE_TEST(census_income_has_two_classes_of_fourteen_columns),
 		FIXTURE_TEST(standardised_census_columns_have_mean_0_and_deviation_1),
 		FIXTURE_TEST(a_quantity_as_the_label_is_refused),
+		FIXTURE_TEST(the_same_quantity_is_learnt_as_a_number),
 		FIXTURE_TEST(mnist_has_ten_classes_of_784_pixels),
 		FIXTURE_TEST(shakespeare_has_65_characters),
 	};

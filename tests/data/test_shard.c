@@ -67,6 +67,27 @@ static void a_feature_that_is_not_finite_is_corrupt(void **state)
 	}
 }
 
+static void a_number_that_is_not_finite_is_corrupt(void **state)
+{
+	static const uint32_t good[] = {0, 3, 0x80000000u, 0x7f7fffffu, 0xff7fffffu};
+	static const uint32_t bad[] = {0x7f800000u, 0xff800000u, 0x7fc00000u, 0xffffffffu};
+	struct dataset d = {.kind = SAMPLE_F32, .features = 2, .label = LABEL_NUMBER};
+	uint8_t shard[24] = {0};
+
+	(void)state;
+	for (size_t i = 0; i < 5; i++) {
+		store_le32(shard + 20, good[i]);
+		assert_int_equal(check(&d, 2, shard, 24), TK_OK);
+	}
+	for (size_t i = 0; i < 4; i++) {
+		store_le32(shard + 20, bad[i]);
+		assert_int_equal(check(&d, 2, shard, 24), TK_ECORRUPT);
+	}
+	store_le32(shard + 20, 0);
+	store_le32(shard, bad[0]); /* a feature still counts */
+	assert_int_equal(check(&d, 2, shard, 24), TK_ECORRUPT);
+}
+
 static void a_byte_reads_as_the_division_by_255(void **state)
 {
 	struct dataset d = {.kind = SAMPLE_U8, .features = 256, .classes = 1};
@@ -157,13 +178,30 @@ static void small_text(struct fixture *f)
 	fixture_text(f, f->spec.validation_path, "b", "yellow");
 }
 
-static void (*const small[])(struct fixture *f) = {small_csv, small_idx, small_text};
+static void small_number(struct fixture *f)
+{
+	f->spec.format = DATA_CSV;
+	f->spec.task = LABEL_NUMBER;
+	fixture_text(f, f->spec.path, "a", "n,c,l\n1,red,7\n2,blue,8\n,\"g,n\",9.5\n");
+	fixture_text(f, f->spec.validation_path, "b", "n,c,l\n3,red,1\n2,grey,2\n");
+}
+
+static void small_bytes(struct fixture *f)
+{
+	small_text(f);
+	f->spec.task = LABEL_CLASS;
+	f->spec.token = TOKEN_BYTE;
+}
+
+static void (*const small[])(struct fixture *f) = {
+	small_csv, small_idx, small_text, small_number, small_bytes};
+#define SMALL (sizeof(small) / sizeof(*small))
 
 static void an_error_of_the_sink_ends_the_preparation(void **state)
 {
 	struct fixture *f = *state;
 
-	for (size_t i = 0; i < 3; i++) {
+	for (size_t i = 0; i < SMALL; i++) {
 		int taken = 0;
 		struct shard_sink sink = {&taken, refuse_second};
 
@@ -181,7 +219,7 @@ static void every_allocation_may_fail(void **state)
 {
 	struct fixture *f = *state;
 
-	for (size_t i = 0; i < 3; i++) {
+	for (size_t i = 0; i < SMALL; i++) {
 		small[i](f);
 		for (int forever = 0; forever < 2; forever++) {
 			uint64_t k = 0;
@@ -212,6 +250,7 @@ int main(void)
 		cmocka_unit_test(a_shard_of_another_length_is_corrupt),
 		cmocka_unit_test(a_label_or_token_out_of_range_is_corrupt),
 		cmocka_unit_test(a_feature_that_is_not_finite_is_corrupt),
+		cmocka_unit_test(a_number_that_is_not_finite_is_corrupt),
 		cmocka_unit_test(a_byte_reads_as_the_division_by_255),
 		cmocka_unit_test(sizes_of_shards_add_up),
 		cmocka_unit_test(a_part_with_too_many_shards_is_refused),

@@ -412,7 +412,7 @@ static void columns_that_cannot_be_learnt_are_refused_by_name(void **state)
 	for (int i = 0; i < 100; i++)
 		used += (size_t)sprintf(text + used, "%d,%d.5\n", i, i % 50);
 	table(f, text);
-	fixture_refuse(f, TK_EUNSUPPORTED, "has 50 different numbers", "quantity");
+	fixture_refuse(f, TK_EINVAL, "has 50 different numbers", "quantity");
 }
 
 static void too_many_features_name_the_widest_column(void **state)

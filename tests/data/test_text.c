@@ -1,4 +1,4 @@
-/* Text: code points, vocabulary, windows, strict UTF-8. */
+/* Text: code points, vocabulary, windows, strict UTF-8; and any file as bytes. */
 #include "tests/data/fixture.h"
 
 #include "tasks/data/utf8.h"
@@ -21,6 +21,8 @@ static void code_points_become_tokens_in_ascending_order(void **state)
 	text(f, "baé€\na", 2);
 	fixture_accept(f);
 	assert_int_equal(f->d.kind, SAMPLE_TEXT);
+	assert_int_equal(f->d.token, TOKEN_CHARACTER);
+	assert_int_equal(f->d.label, LABEL_CLASS);
 	assert_int_equal(f->d.features, 0);
 	assert_int_equal(f->d.context, 2);
 	assert_int_equal(f->d.classes, 5);
@@ -50,6 +52,75 @@ static void line_ends_are_kept_and_the_byte_order_mark_is_not(void **state)
 	assert_int_equal(f->d.vocabulary[0], '\n');
 	assert_int_equal(f->d.vocabulary[1], '\r');
 	assert_int_equal(f->d.train.samples, 3);
+}
+
+static void bytes(struct fixture *f, const void *content, size_t n, uint32_t context)
+{
+	f->spec.format = DATA_TEXT;
+	f->spec.token = TOKEN_BYTE;
+	f->spec.context = context;
+	fixture_bytes(f, f->spec.path, "a", content, n);
+}
+
+/* A byte order mark, a NUL and bytes that no UTF-8 has: all of them stay. */
+static void every_byte_of_a_file_becomes_a_token(void **state)
+{
+	static const uint8_t file[] = {0xef, 0xbb, 0xbf, 0, 0xff, '\r', '\n', 0xc3};
+	struct fixture *f = *state;
+	uint32_t tokens[3], labels[3];
+
+	bytes(f, file, sizeof(file), 3);
+	fixture_accept(f);
+	assert_int_equal(f->d.kind, SAMPLE_TEXT);
+	assert_int_equal(f->d.token, TOKEN_BYTE);
+	assert_int_equal(f->d.label, LABEL_CLASS);
+	assert_int_equal(f->d.classes, BYTE_CLASSES);
+	assert_null(f->d.vocabulary);
+	assert_null(f->d.class_names);
+	assert_int_equal(f->d.train.samples, sizeof(file) - 3);
+	assert_int_equal(f->shards[0].len, 2 * sizeof(file));
+	for (size_t i = 0; i < sizeof(file); i++) {
+		assert_int_equal(f->shards[0].data[2 * i], file[i]);
+		assert_int_equal(f->shards[0].data[2 * i + 1], 0);
+	}
+	shard_sample_text(&f->d, bytes_span(&f->shards[0]), 4, tokens, labels, 3);
+	for (size_t i = 0; i < 3; i++) {
+		assert_int_equal(tokens[i], file[4 + i]);
+		assert_int_equal(labels[i], file[5 + i]);
+	}
+}
+
+static void validation_bytes_are_the_end_or_a_file(void **state)
+{
+	struct fixture *f = *state;
+
+	bytes(f, "abcabcdae", 9, 1);
+	f->spec.validation_fraction = 0.3; /* 2.7 tokens */
+	fixture_accept(f);
+	assert_int_equal(f->d.train.samples, 5);
+	assert_memory_equal(f->shards[1].data, ((uint8_t[]){'d', 0, 'a', 0, 'e', 0}), 6);
+	f->spec.validation_fraction = 0;
+	fixture_bytes(f, f->spec.validation_path, "b", "\xff\0\xff", 3);
+	fixture_accept(f);
+	assert_int_equal(f->d.train.samples, 8);
+	assert_memory_equal(f->shards[1].data, ((uint8_t[]){255, 0, 0, 0, 255, 0}), 6);
+}
+
+static void bytes_that_cannot_be_learnt_are_refused(void **state)
+{
+	struct fixture *f = *state;
+
+	bytes(f, "", 0, 1);
+	fixture_refuse(f, TK_EINVAL, "a is empty", "bytes to learn from");
+	bytes(f, "\0\0\0\0", 4, 1);
+	fixture_refuse(f, TK_EINVAL, "a: the file is one byte, repeated", "nothing to predict");
+	bytes(f, "\0", 1, 1);
+	fixture_refuse(f, TK_EINVAL, "a: the file is one byte, repeated", "nothing to predict");
+	bytes(f, "abc", 3, 3);
+	fixture_refuse(f, TK_EINVAL, "the training text has 3 bytes", "at least 4");
+	bytes(f, "abcdefgh", 8, 3);
+	fixture_bytes(f, f->spec.validation_path, "b", "", 0);
+	fixture_refuse(f, TK_EINVAL, "b: the validation text has 0 bytes", "at least 4");
 }
 
 static void the_end_of_the_text_is_the_validation(void **state)
@@ -235,6 +306,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		FIXTURE_TEST(code_points_become_tokens_in_ascending_order),
 		FIXTURE_TEST(line_ends_are_kept_and_the_byte_order_mark_is_not),
+		FIXTURE_TEST(every_byte_of_a_file_becomes_a_token),
+		FIXTURE_TEST(validation_bytes_are_the_end_or_a_file),
+		FIXTURE_TEST(bytes_that_cannot_be_learnt_are_refused),
 		FIXTURE_TEST(the_end_of_the_text_is_the_validation),
 		FIXTURE_TEST(a_validation_file_adds_to_the_vocabulary),
 		FIXTURE_TEST(neighbouring_shards_share_their_context),

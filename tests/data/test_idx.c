@@ -72,6 +72,39 @@ static void validation_files_are_the_validation_part(void **state)
 	assert_sample(f, true, 1, (float[]){1.0f / 255.0f, 2.0f / 255.0f}, 0);
 }
 
+/* Prepares two images of 6 bytes with these dimensions, and compares what the dataset says of them. */
+static void assert_image(
+	struct fixture *f, const uint8_t *dimensions, unsigned count, const uint32_t want[3])
+{
+	uint8_t x[64] = {0, 0, 8, (uint8_t)count};
+	static const uint8_t y[] = {0, 0, 8, 1, 0, 0, 0, 2, 1, 0};
+	size_t header = 4 + 4 * (size_t)count;
+
+	for (unsigned i = 0; i < count; i++)
+		x[7 + 4 * i] = dimensions[i];
+	for (uint8_t i = 0; i < 12; i++)
+		x[header + i] = i;
+	f->spec.format = DATA_IDX;
+	fixture_bytes(f, f->spec.path, "a", x, header + 12);
+	fixture_bytes(f, f->spec.labels, "b", y, sizeof(y));
+	fixture_accept(f);
+	assert_int_equal(f->d.features, 6);
+	assert_int_equal(f->d.label, LABEL_CLASS);
+	assert_memory_equal(f->d.image, want, 3 * sizeof(*want));
+	for (int i = 0; i < 12; i++) /* channels, then rows, then columns: as they stand */
+		assert_int_equal(f->shards[0].data[i % 6 + i / 6 * 10], i);
+}
+
+static void images_have_channels_height_and_width(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_image(f, (uint8_t[]){2, 3, 2}, 3, (uint32_t[]){1, 3, 2});
+	assert_image(f, (uint8_t[]){2, 3, 2, 1}, 4, (uint32_t[]){3, 2, 1});
+	assert_image(f, (uint8_t[]){2, 1, 1, 6}, 4, (uint32_t[]){1, 1, 6});
+	assert_image(f, (uint8_t[]){2, 6}, 2, (uint32_t[]){0, 0, 0}); /* rows of numbers */
+}
+
 /* Images of one byte, its own number; enough of them that both parts have every label. */
 static void a_fraction_is_drawn_by_image_and_keeps_the_order(void **state)
 {
@@ -254,6 +287,7 @@ int main(void)
 		FIXTURE_TEST(images_become_bytes_and_labels),
 		FIXTURE_TEST(the_size_of_an_image_is_what_the_file_says),
 		FIXTURE_TEST(validation_files_are_the_validation_part),
+		FIXTURE_TEST(images_have_channels_height_and_width),
 		FIXTURE_TEST(a_fraction_is_drawn_by_image_and_keeps_the_order),
 		FIXTURE_TEST(a_label_that_only_validation_has_is_refused),
 		FIXTURE_TEST(large_data_fills_several_shards),

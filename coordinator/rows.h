@@ -44,8 +44,8 @@ struct round_row {
 	uint64_t project;
 	uint32_t round;
 	float loss;
-	uint64_t validation_samples; /* 0: none */
-	float validation_loss, validation_accuracy;
+	uint64_t validation_samples;		    /* 0: none */
+	float validation_loss, validation_accuracy; /* as in struct evaluation */
 	uint32_t merged, skipped;
 	uint64_t started_ms, closed_ms; /* wall clock */
 	struct digest parameters;	/* θ_{round+1} */

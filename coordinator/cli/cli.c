@@ -2,6 +2,7 @@
 #include "coordinator/cli/cli.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -148,4 +149,16 @@ void cli_duration(char *out, size_t size, uint64_t seconds)
 		snprintf(out, size, "%llu min %02llu s", s / 60, s % 60);
 	else
 		snprintf(out, size, "%llu s", s);
+}
+
+void cli_losses(char *out, size_t size, float loss, const struct evaluation *validation)
+{
+	size_t used = (size_t)snprintf(out, size, "loss %.4f", (double)loss);
+
+	if (validation->samples != 0 && used < size)
+		used += (size_t)snprintf(out + used, size - used, ", validation loss %.4f",
+			(double)validation->loss);
+	if (validation->samples != 0 && !isnan(validation->accuracy) && used < size)
+		snprintf(out + used, size - used, ", accuracy %.2f %%",
+			100.0 * (double)validation->accuracy);
 }

@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "coordinator/home.h"
+#include "tasks/unit/evaluate.h"
 
 enum exit_code { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
@@ -64,6 +65,10 @@ void cli_progress_end(FILE *out);
 
 /* "1 h 04 min", "2 min 05 s", "12 s". */
 void cli_duration(char *out, size_t size, uint64_t seconds);
+
+/* A round in words: "loss 1.2345, validation loss 1.3456, accuracy 61.20 %", as far as there is a
+ * validation part and, with labels that are classes, an accuracy. */
+void cli_losses(char *out, size_t size, float loss, const struct evaluation *validation);
 
 /* Follows a project until it is over, with a live line. EXIT_OK when done or stopped. */
 int cli_follow(struct home *home, const char *name);

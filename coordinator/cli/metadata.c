@@ -32,6 +32,17 @@ static int add_names(struct bytes *out, const struct dataset *d)
 	return rc;
 }
 
+/* Nine digits give a float32 back. */
+static void add_target(struct metadata *m, const char **pair, const struct dataset *d)
+{
+	snprintf(m->mean, sizeof(m->mean), "%.9g", (double)d->target_mean);
+	snprintf(m->deviation, sizeof(m->deviation), "%.9g", (double)d->target_deviation);
+	*pair++ = "talkoot.target_mean";
+	*pair++ = m->mean;
+	*pair++ = "talkoot.target_deviation";
+	*pair++ = m->deviation;
+}
+
 int metadata_init(struct metadata *m, const struct recipe *recipe, const struct digest *model,
 	uint32_t rounds_done, const char *verification)
 {
@@ -60,10 +71,15 @@ int metadata_init(struct metadata *m, const struct recipe *recipe, const struct 
 	*pair++ = m->progress;
 	*pair++ = "talkoot.verification";
 	*pair++ = verification;
-	if (d->vocabulary == NULL && d->class_names == NULL)
-		return TK_OK; /* bytes, or numbers */
-	*pair++ = d->vocabulary != NULL ? "talkoot.vocabulary" : "talkoot.classes";
-	*pair++ = (const char *)m->classes.data;
+	if (d->label == LABEL_NUMBER) {
+		add_target(m, pair, d);
+	} else if (d->token == TOKEN_BYTE) {
+		*pair++ = "talkoot.tokens";
+		*pair++ = "bytes";
+	} else {
+		*pair++ = d->vocabulary != NULL ? "talkoot.vocabulary" : "talkoot.classes";
+		*pair++ = (const char *)m->classes.data;
+	}
 	return TK_OK;
 }
 

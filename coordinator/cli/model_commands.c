@@ -99,7 +99,7 @@ int command_export(const struct cli *cli)
 
 /* How a text is drawn. */
 struct sampling {
-	uint64_t length; /* characters */
+	uint64_t length; /* tokens */
 	uint64_t seed;
 	double temperature; /* logits are divided by it: below 1 the likely becomes likelier */
 };

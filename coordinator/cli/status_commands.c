@@ -51,19 +51,15 @@ int command_list(const struct cli *cli)
 	return cli_arguments(cli, none, NULL, 0) ? list(cli) : EXIT_USAGE;
 }
 
-/* Losses and accuracy of the last merged round, in words. */
+/* The last merged round in words; empty before there is one. */
 static void losses(char *out, size_t size, const struct project_numbers *n)
 {
-	int used;
+	const struct evaluation validation = {
+		n->last.validation_samples, n->last.validation_loss, n->last.validation_accuracy};
 
 	out[0] = '\0';
-	if (!n->has_round)
-		return;
-	used = snprintf(out, size, "loss %.4f", (double)n->last.loss);
-	if (n->last.validation_samples != 0)
-		snprintf(out + used, size - (size_t)used,
-			", validation loss %.4f, accuracy %.2f %%", (double)n->last.validation_loss,
-			100.0 * (double)n->last.validation_accuracy);
+	if (n->has_round)
+		cli_losses(out, size, n->last.loss, &validation);
 }
 
 static void print_project(const struct project_row *p, const struct project_numbers *n,

@@ -38,12 +38,8 @@ static int show_round(void *context, const struct train_round *r)
 	uint32_t done = r->round + 1;
 	uint64_t left = (uint64_t)(time(NULL) - v->started) * (r->rounds - done) / done;
 	char duration[32];
-	int used = snprintf(v->last, sizeof(v->last), "loss %.4f", (double)r->loss);
 
-	if (r->validation.samples != 0)
-		snprintf(v->last + used, sizeof(v->last) - (size_t)used,
-			", validation loss %.4f, accuracy %.2f %%", (double)r->validation.loss,
-			100.0 * (double)r->validation.accuracy);
+	cli_losses(v->last, sizeof(v->last), r->loss, &r->validation);
 	cli_duration(duration, sizeof(duration), left);
 	cli_progress(stdout, done, "round %" PRIu32 "/%" PRIu32 " | %s | %s left", done, r->rounds,
 		v->last, duration);

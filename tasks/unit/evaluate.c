@@ -1,6 +1,8 @@
 /* See evaluate.h. Memory: one batch of at most EVALUATE_ROWS samples. */
 #include "tasks/unit/evaluate.h"
 
+#include <math.h>
+
 #include "tasks/base/mem.h"
 #include "tasks/unit/sampler.h"
 
@@ -57,6 +59,8 @@ static int read_all(struct reading *r, struct evaluation *out, struct errmsg *ms
 	out->samples = r->samples * r->model->labels;
 	out->loss = (float)(loss / (double)out->samples);
 	out->accuracy = (float)((double)hits / (double)out->samples);
+	if (r->model->data->label == LABEL_NUMBER)
+		out->accuracy = NAN;
 	return TK_OK;
 }
 

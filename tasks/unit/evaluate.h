@@ -11,8 +11,8 @@
 #define EVALUATE_TOKENS (1u << 18)
 struct evaluation {
 	uint64_t samples; /* labels that were judged; 0: no validation part */
-	float loss;
-	float accuracy;
+	float loss;	/* labels that are numbers: of standardised ones; 1 is guessing the mean */
+	float accuracy; /* labels that are numbers: NaN, for there is none */
 };
 int evaluate(const struct recipe *recipe, const struct compute *c, const float *parameters,
 	const struct shard_source *shards, struct evaluation *out, struct errmsg *msg) TK_CHECKED;

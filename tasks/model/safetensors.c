@@ -60,22 +60,53 @@ static void put_metadata(struct bytes *out, int *rc, const char *const *pairs)
 	put_text(out, rc, "},");
 }
 
-static void put_tensor(struct bytes *out, int *rc, const struct tensor *t)
+static void put_tensor(
+	struct bytes *out, int *rc, const struct tensor *t, const char *name, size_t offset)
 {
 	char text[128];
 
-	put_string(out, rc, t->name);
+	put_string(out, rc, name);
 	put_text(out, rc, ":{\"dtype\":\"F32\",\"shape\":[");
 	for (uint32_t d = 0; d < t->dimensions; d++) {
 		snprintf(text, sizeof(text), "%s%u", d == 0 ? "" : ",", t->shape[d]);
 		put_text(out, rc, text);
 	}
-	snprintf(text, sizeof(text), "],\"data_offsets\":[%zu,%zu]}", 4 * t->offset,
-		4 * (t->offset + t->count));
+	snprintf(text, sizeof(text), "],\"data_offsets\":[%zu,%zu]}", 4 * offset,
+		4 * (offset + t->count));
 	put_text(out, rc, text);
 }
 
-/* Tensors lie in the file as they lie in the parameter block. */
+/* The tensor that layer l shares with an earlier one, or NULL. */
+static const struct tensor *shared_tensor(const struct model *m, uint32_t l)
+{
+	if (m->layers[l].spec->tied == 0)
+		return NULL;
+	for (uint32_t i = 0; i < m->tensor_count; i++) {
+		if (m->tensors[i].offset == m->layers[l].weight)
+			return &m->tensors[i];
+	}
+	return NULL;
+}
+
+/* PyTorch's state_dict has a shared weight by each of its names, and so has the file. */
+static void put_shared(struct bytes *out, int *rc, const struct model *m)
+{
+	size_t offset = m->parameters;
+
+	for (uint32_t l = 0; l < m->layer_count; l++) {
+		const struct tensor *t = shared_tensor(m, l);
+		char name[sizeof(t->name)];
+
+		if (t == NULL)
+			continue;
+		snprintf(name, sizeof(name), "%s.weight", m->layers[l].spec->name);
+		put_text(out, rc, ",");
+		put_tensor(out, rc, t, name, offset);
+		offset += t->count;
+	}
+}
+
+/* Tensors lie in the file as they lie in the parameter block; then come shared ones once more. */
 static void put_header(
 	struct bytes *out, int *rc, const struct model *m, const char *const *metadata)
 {
@@ -86,8 +117,9 @@ static void put_header(
 		put_metadata(out, rc, metadata);
 	for (uint32_t i = 0; i < m->tensor_count; i++) {
 		put_text(out, rc, i == 0 ? "" : ",");
-		put_tensor(out, rc, &m->tensors[i]);
+		put_tensor(out, rc, &m->tensors[i], m->tensors[i].name, m->tensors[i].offset);
 	}
+	put_shared(out, rc, m);
 	put_text(out, rc, "}");
 	while (*rc == TK_OK && (out->len - start) % 8 != 0)
 		put_text(out, rc, " ");
@@ -117,6 +149,12 @@ int safetensors_encode(struct bytes *out, const struct model *m, const float *pa
 	if (rc == TK_OK)
 		store_le64(out->data + start, out->len - start - sizeof(length));
 	put_floats(out, &rc, parameters, m->parameters);
+	for (uint32_t l = 0; l < m->layer_count; l++) {
+		const struct tensor *t = shared_tensor(m, l);
+
+		if (t != NULL)
+			put_floats(out, &rc, parameters + t->offset, t->count);
+	}
 	if (rc == TK_OK)
 		return TK_OK;
 	out->len = start;

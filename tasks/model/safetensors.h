@@ -11,8 +11,9 @@
 #define SAFETENSORS_DIMENSIONS_MAX 8u
 #define SAFETENSORS_BYTES_MAX	   (8 * PARAMETERS_MAX + SAFETENSORS_HEADER_MAX + 8)
 
-/* metadata is pairs of NUL-terminated strings (key, value, …, NULL) or NULL. Appends the file's bytes.
- * Errors: TK_ENOMEM. */
+/* Appends the file's bytes: the model's tensors, and a weight that layers share by each of their names, so
+ * that load_state_dict(strict=True) finds all it asks for. metadata is pairs of NUL-terminated strings (key,
+ * value, …, NULL) or NULL. Errors: TK_ENOMEM. */
 int safetensors_encode(struct bytes *out, const struct model *m, const float *parameters,
 	const char *const *metadata, struct errmsg *msg) TK_CHECKED;
 

@@ -12,9 +12,7 @@
 #include "peer/agent/worker_protocol.h"
 #include "peer/wire/link.h"
 #include "peer/wire/session.h"
-#include "tasks/base/mem.h"
 #include "tasks/base/require.h"
-#include "tasks/model/safetensors.h"
 #include "tasks/project/project.h"
 #include "tasks/unit/compress.h"
 #include "tests/lib/tiny.h"
@@ -304,87 +302,6 @@ static bool seed_payload(unsigned which, struct bytes *out)
 		       how == COMPRESSION_SPARSELOCO ? feedback : NULL, out) == TK_OK;
 }
 
-/* Parameters from elsewhere: read as any file, and as the parameters of one model. */
-
-static bool tiny_model(struct tiny *t, struct model *m)
-{
-	return tiny_init(t, MODEL_LOGISTIC) &&
-	       model_init(m, &t->recipe.model, &t->recipe.data, NULL) == TK_OK;
-}
-
-/* Entries lie within the file, one after another in some order, and take all of what follows the header. */
-static void check_entries(struct span in, const struct safetensors *s)
-{
-	size_t total = 0;
-
-	for (size_t i = 0; i < s->count; i++) {
-		const struct safetensors_entry *e = &s->entries[i];
-
-		REQUIRE(e->bytes.data >= in.data && e->bytes.len <= in.len &&
-			(size_t)(e->bytes.data - in.data) <= in.len - e->bytes.len);
-		REQUIRE(safetensors_find(s, e->name) == e);
-		total += e->bytes.len;
-	}
-	REQUIRE(total == in.len - 8 - load_le64(in.data));
-}
-
-static void run_safetensors(struct span in)
-{
-	static struct tiny tiny;
-	static struct model model;
-	struct errmsg msg = {{0}};
-	struct safetensors s;
-	float *parameters;
-
-	if (model.layers == NULL)
-		REQUIRE(tiny_model(&tiny, &model));
-	if (safetensors_open(&s, in, &msg) != TK_OK) {
-		REQUIRE(msg.text[0] != '\0');
-		return;
-	}
-	check_entries(in, &s);
-	safetensors_close(&s);
-	parameters = mem_floats(model.parameters);
-	REQUIRE(parameters != NULL);
-	if (safetensors_load(&model, in, parameters, &msg) != TK_OK)
-		REQUIRE(msg.text[0] != '\0');
-	for (size_t i = 0; i < model.parameters; i++)
-		REQUIRE(isfinite(parameters[i]));
-	mem_free(parameters);
-}
-
-static bool seed_safetensors(unsigned which, struct bytes *out)
-{
-	static const char other[] =
-		"{\"__metadata__\":{\"format\":\"pt\"},"
-		"\"0.weight\":{\"dtype\":\"BF16\",\"shape\":[3,5],\"data_offsets\":[12,42]},"
-		"\"0.bias\":{\"dtype\":\"F32\",\"shape\":[3],\"data_offsets\":[0,12]}}";
-	static const char *const metadata[] = {"project", "licences", NULL};
-	static const uint8_t zeros[42];
-	uint8_t length[8];
-	float *parameters;
-	struct tiny tiny;
-	struct model m;
-	bool good;
-
-	if (which > 1)
-		return false;
-	if (which == 1) {
-		store_le64(length, sizeof(other) - 1);
-		return bytes_append(out, length, sizeof(length)) == TK_OK &&
-		       bytes_append(out, other, sizeof(other) - 1) == TK_OK &&
-		       bytes_append(out, zeros, sizeof(zeros)) == TK_OK;
-	}
-	REQUIRE(tiny_model(&tiny, &m));
-	parameters = mem_floats(m.parameters);
-	good = parameters != NULL &&
-	       safetensors_encode(out, &m, parameters, metadata, NULL) == TK_OK;
-	mem_free(parameters);
-	model_close(&m);
-	tiny_close(&tiny);
-	return good;
-}
-
 /* Results on disk, frames of the worker's pipe, links */
 
 static void run_record(struct span in)
@@ -603,7 +520,7 @@ const struct fuzz_target fuzz_targets[] = {
 	{"round", run_round, seed_round},
 	{"recipe", run_recipe, seed_recipe},
 	{"payload", run_payload, seed_payload},
-	{"safetensors", run_safetensors, seed_safetensors},
+	{"safetensors", fuzz_safetensors, fuzz_safetensors_seed},
 	{"record", run_record, seed_record},
 	{"worker", run_worker, seed_worker},
 	{"link", run_link, seed_link},

@@ -16,4 +16,8 @@ struct fuzz_target {
 /* Ended by one whose name is NULL. crypto_start() comes first. */
 extern const struct fuzz_target fuzz_targets[];
 
+/* The target of fuzz_safetensors.c. */
+void fuzz_safetensors(struct span in);
+bool fuzz_safetensors_seed(unsigned which, struct bytes *out);
+
 #endif

@@ -53,13 +53,17 @@ static int put_shard(
 }
 
 /* θ_0 as a blob, and its digests. */
-static int put_initial(
-	struct home *home, const struct recipe *recipe, struct project_row *row, struct errmsg *msg)
+static int put_initial(struct home *home, const struct project *project,
+	const struct recipe *recipe, struct project_row *row, struct errmsg *msg)
 {
+	struct bytes given = {0};
 	struct bytes encoded = {0};
 	float *parameters = NULL;
-	int rc = train_initial(recipe, span_of("", 0), &parameters, msg);
+	int rc = project_initial(&given, project, recipe, msg);
 
+	if (rc == TK_OK)
+		rc = train_initial(recipe, bytes_span(&given), &parameters, msg);
+	bytes_close(&given);
 	if (rc == TK_OK &&
 		(parameters_encode(&encoded, parameters, row->parameter_count) != TK_OK ||
 			model_digest(&row->model, parameters, row->parameter_count) != TK_OK))
@@ -110,7 +114,7 @@ static int submit(struct home *home, const struct project *project, struct errms
 		row.unit_flops = model_step_flops(&model, recipe.train.batch_size) *
 				 recipe.train.inner_steps;
 		model_close(&model);
-		rc = put_initial(home, &recipe, &row, msg);
+		rc = put_initial(home, project, &recipe, &row, msg);
 	}
 	if (rc == TK_OK)
 		rc = put_recipe(home, &recipe, &row, msg);

@@ -94,6 +94,7 @@ static int train(const struct project *p, uint32_t threads, const char *output, 
 	struct shard_source source = {&cache, shard_cache_get};
 	struct training_view view = {.started = time(NULL)};
 	struct train_watch watch = {&view, show_unit, show_round};
+	struct bytes initial = {0};
 	float *parameters = NULL;
 	struct recipe recipe;
 	struct digest model;
@@ -106,8 +107,10 @@ static int train(const struct project *p, uint32_t threads, const char *output, 
 	if (rc == TK_OK)
 		rc = project_recipe(&recipe, p, &sink, msg);
 	if (rc == TK_OK) {
-		rc = train_run(&recipe, engine, span_of("", 0), &source, threads, &watch,
-			&parameters, &model, msg);
+		rc = project_initial(&initial, p, &recipe, msg);
+		if (rc == TK_OK)
+			rc = train_run(&recipe, engine, bytes_span(&initial), &source, threads,
+				&watch, &parameters, &model, msg);
 		cli_progress_end(stdout);
 		if (rc == TK_OK) {
 			digest_hex(hex, &model);
@@ -115,6 +118,7 @@ static int train(const struct project *p, uint32_t threads, const char *output, 
 			if (output != NULL)
 				rc = save_model(&recipe, parameters, &model, output, msg);
 		}
+		bytes_close(&initial);
 		mem_free(parameters);
 		recipe_close(&recipe);
 	}

@@ -113,7 +113,8 @@ static void describe_model(const struct project *p, const struct model *m, FILE 
 	fprintf(out, "%s, %s\n", shape_text(shape, &m->output),
 		key_choice_name(loss, (int)m->spec->loss));
 	describe_layers(m, out);
-	fprintf(out, "parameters  %zu\n", m->parameters);
+	fprintf(out, "parameters  %zu%s%s\n", m->parameters,
+		p->model.init[0] != '\0' ? ", beginning with those of " : "", p->model.init);
 }
 
 static void describe_labels(const struct dataset *d, FILE *out)

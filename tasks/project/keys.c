@@ -14,7 +14,6 @@ static const struct {
 	{"numerics", "results are compared bit by bit, so all arithmetic is canonical"},
 	{"project.numerics", "results are compared bit by bit, so all arithmetic is canonical"},
 	{"train.numerics", "results are compared bit by bit, so all arithmetic is canonical"},
-	{"model.init", "parameters begin with what the seed gives"},
 	{"train.delay", "every round starts from the round before it"},
 	{"train.early_stopping", "training runs for all rounds"},
 	{"verify.on_fraud", "no result is merged before its quorum agrees"},

@@ -214,6 +214,18 @@ static int recipe_fill(struct recipe *r, const struct project *p, struct errmsg 
 	return rc;
 }
 
+/* The digest of the owner's own parameters, where there are some. */
+static int name_initial(struct recipe *r, const struct project *p, struct errmsg *msg)
+{
+	struct bytes parameters = {0};
+	int rc = project_initial(&parameters, p, r, msg);
+
+	if (rc == TK_OK && parameters.len != 0)
+		digest_blob(&r->initial, parameters.data, parameters.len);
+	bytes_close(&parameters);
+	return rc;
+}
+
 int project_recipe(struct recipe *out, const struct project *p, const struct shard_sink *sink,
 	struct errmsg *msg)
 {
@@ -222,6 +234,8 @@ int project_recipe(struct recipe *out, const struct project *p, const struct sha
 
 	if (rc == TK_OK)
 		rc = recipe_fill(&r, p, msg);
+	if (rc == TK_OK)
+		rc = name_initial(&r, p, msg);
 	if (rc == TK_OK)
 		*out = r;
 	else

@@ -35,6 +35,12 @@ int project_read(
 int project_recipe(struct recipe *out, const struct project *p, const struct shard_sink *sink,
 	struct errmsg *msg) TK_CHECKED;
 
+/* Appends the parameters that recipe->initial names, as float32 LE: those of the file model.init. Nothing is
+ * appended when there is no such file and the seed decides. Errors: those of file_read and safetensors_load,
+ * TK_ENOMEM. */
+int project_initial(struct bytes *out, const struct project *p, const struct recipe *recipe,
+	struct errmsg *msg) TK_CHECKED;
+
 /* Prints what `check` shows a person: parameters, samples, classes, steps, FLOPs per unit, bytes per
  * round, memory of a worker. */
 void project_describe(const struct project *p, const struct recipe *r, FILE *out);

@@ -492,10 +492,6 @@ static void what_this_version_lacks_is_said_so(void **state)
 		{HEAD "numerics: blas\n",
 			"4:1: numerics: not supported by this version, in which results are "
 			"compared bit by bit, so all arithmetic is canonical; remove the key\n"},
-		{"project: {name: a}\nmodel: {type: mlp, init: a.safetensors}\n"
-		 "data: {path: a.csv}\n",
-			"2:20: model.init: not supported by this version, in which parameters "
-			"begin with what the seed gives; remove the key\n"},
 	};
 
 	CHECK_AS(list, TK_EUNSUPPORTED);

@@ -120,7 +120,12 @@ $(BUILD)/tests/math/%_blas: $(BUILD)/tests/math/%_blas.o $(LIB_BLAS) $(LIB_TASKS
 	$(call tell,LINK,$@)
 	$(CC) $(CFLAGS) $(MODE) $^ -o $@ $(LIBS_TASKS) $(LIBS_BLAS) -pthread -lcmocka
 
-tests: $(TESTS) $(BUILD)/tests/tree/train_only
+# What tests/torch compares PyTorch with.
+$(BUILD)/tests/torch/dump: $(BUILD)/tests/torch/dump.o $(LIB_TASKS)
+	$(call tell,LINK,$@)
+	$(CC) $(CFLAGS) $(MODE) $^ -o $@ $(LIBS_TASKS) -pthread
+
+tests: $(TESTS) $(BUILD)/tests/tree/train_only $(BUILD)/tests/torch/dump
 
 # Programs that measure, and print CSV; nothing runs them but a person or scripts/bench.
 BENCHES := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/bench/bench_*.c))

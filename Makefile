@@ -115,7 +115,7 @@ $(BUILD)/tests/$(1)/%: $(BUILD)/tests/$(1)/%.o $(TESTLIB_TASKS) $(LIB_TASKS)
 	$$(call tell,LINK,$$@)
 	$$(CC) $$(CFLAGS) $$(MODE) $$^ -o $$@ $$(LIBS_TASKS) -pthread -lcmocka
 endef
-$(foreach room,base math model,$(eval $(call tasks_alone,$(room))))
+$(foreach room,base math model unit,$(eval $(call tasks_alone,$(room))))
 $(BUILD)/tests/math/%_blas: $(BUILD)/tests/math/%_blas.o $(LIB_BLAS) $(LIB_TASKS)
 	$(call tell,LINK,$@)
 	$(CC) $(CFLAGS) $(MODE) $^ -o $@ $(LIBS_TASKS) $(LIBS_BLAS) -pthread -lcmocka

@@ -33,7 +33,25 @@ def finite(*values):
     return all(math.isfinite(v) for v in values)
 
 
+PAIR = struct.Struct("<ff")
+
+
+def settled(close):
+    """The binary32 of what lies within one step of a binary64; None where that would not tell. It spares
+    nearly all of the rational arithmetic, and decides nothing that is close."""
+    try:
+        low, high = PAIR.unpack(PAIR.pack(math.nextafter(close, -INF), math.nextafter(close, INF)))
+    except OverflowError:
+        return None
+    if low != high:
+        return None
+    return low if low != 0 else math.copysign(0.0, close)
+
+
 def add(a, b):
+    close = settled(a + b)
+    if close is not None:
+        return close
     return round32(Fraction(a) + Fraction(b), a + b) if finite(a, b) else a + b
 
 
@@ -42,11 +60,17 @@ def sub(a, b):
 
 
 def mul(a, b):
+    close = settled(a * b)
+    if close is not None:
+        return close
     return round32(Fraction(a) * Fraction(b), a * b) if finite(a, b) else a * b
 
 
 def fma(a, b, c):
     """Products of two binary32 are exact in Python's binary64, so signs of zeros and infinities follow."""
+    close = settled(a * b + c)
+    if close is not None:
+        return close
     if not finite(a, b, c):
         return a * b + c
     return round32(Fraction(a) * Fraction(b) + Fraction(c), a * b + c)
@@ -60,6 +84,9 @@ def div(a, b):
         return NAN if math.isinf(b) or a == 0 else sign * INF
     if math.isinf(b) or a == 0:
         return sign * 0.0
+    close = settled(a / b)
+    if close is not None:
+        return close
     return round32(Fraction(a) / Fraction(b))
 
 
@@ -68,6 +95,9 @@ def sqrt(a):
         return NAN
     if a == 0 or math.isinf(a):
         return a
+    close = settled(math.sqrt(a))
+    if close is not None:
+        return close
     exact = Fraction(a) * 4 ** 200  # an integer: binary32 has no bit below 2^-149
     root = math.isqrt(exact.numerator)
     if root * root != exact.numerator:

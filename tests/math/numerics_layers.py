@@ -142,23 +142,32 @@ def case_softmax(kind, rows, cols, visible):
 
 # ---- losses ----
 
+def binary_cross_entropy(z, label, count):
+    """A row's loss, whether it is right, and its gradient; count is that of the whole batch."""
+    against = -z if label else z
+    loss = add(log(add(1.0, exp(-abs(z)))), against if against > 0 else 0.0)
+    return loss, int(z > 0 if label else z <= 0), div(sub(sigmoid(z), float(label)), float(count))
+
+
+def squared_error(y, target, count):
+    """The rows' losses, and all gradients."""
+    cols = float(len(y[0]))
+    d = [[sub(a, b) for a, b in zip(*pair)] for pair in zip(y, target)]
+    divisor = mul(round32(Fraction(count)), cols)
+    return [div(dot(row, row), cols) for row in d], [div(mul(2.0, v), divisor) for row in d for v in row]
+
+
 def case_binary(kind, rows):
-    losses, correct, gradient = [], [], []
-    for r, z in enumerate(inputs(kind, rows, 1)):
-        label = philox(2, 99, 0, r)[0] % 2
-        against = -z if label else z
-        losses.append(add(log(add(1.0, exp(-abs(z)))), against if against > 0 else 0.0))
-        correct.append(float(z > 0 if label else z <= 0))
-        gradient.append(div(sub(sigmoid(z), float(label)), float(rows)))
-    return digest(losses + correct + gradient)
+    labels = [philox(2, 99, 0, r)[0] % 2 for r in range(rows)]
+    judged = [binary_cross_entropy(z, label, rows) for z, label in zip(inputs(kind, rows, 1), labels)]
+    losses, correct, gradient = zip(*judged)
+    return digest(losses + tuple(float(c) for c in correct) + gradient)
 
 
 def case_squared(kind, rows, cols):
     y, target = (matrix(inputs(kind, rows * cols, seed), rows, cols) for seed in (1, 2))
-    d = [[sub(a, b) for a, b in zip(*pair)] for pair in zip(y, target)]
-    losses = [div(dot(row, row), float(cols)) for row in d]
-    divisor = mul(float(rows), float(cols))
-    return digest(losses + [div(mul(2.0, v), divisor) for row in d for v in row])
+    losses, gradient = squared_error(y, target, rows)
+    return digest(losses + gradient)
 
 
 LAYER_CASES = {

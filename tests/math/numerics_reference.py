@@ -17,7 +17,8 @@ from numerics_layers import EACH, LAYER_CASES
 
 # ---- layers and optimizers ----
 
-def cross_entropy(rows, labels):
+def cross_entropy(rows, labels, count):
+    """The rows' losses, which of them are right, and all gradients; count is that of the whole batch."""
     losses, correct, gradient = [], [], []
     for z, label in zip(rows, labels):
         top = -INF
@@ -30,7 +31,7 @@ def cross_entropy(rows, labels):
         correct.append(1 if first == label else 0)
         for c, v in enumerate(e):
             p = sub(div(v, whole), 1.0 if c == label else 0.0)
-            gradient.append(div(p, float(len(rows))))
+            gradient.append(div(p, float(count)))
     return losses, correct, gradient
 
 
@@ -46,12 +47,14 @@ def adamw(s, g, m, v, w):
         w[i] = fma(-rate, div(m[i], fma(sqrt(v[i]), root, s["epsilon"])), w[i])
 
 
-def sgd(lr, momentum, weight_decay, scale, g, v, w):
+def sgd(lr, momentum, nesterov, weight_decay, scale, g, v, w):
     decay = mul(lr, weight_decay)
     for i in range(len(w)):
         step = mul(g[i], scale)
         if momentum != 0:
-            step = v[i] = fma(momentum, v[i], step)
+            scaled = step
+            step = v[i] = fma(momentum, v[i], scaled)
+            step = fma(momentum, v[i], scaled) if nesterov else step
         w[i] = fma(-lr, step, fma(-decay, w[i], w[i]))
 
 
@@ -129,7 +132,7 @@ def case_gemm(kind, ta, tb, M, N, K, accumulate):
 def case_cross_entropy(kind, rows, classes):
     z = matrix(inputs(kind, rows * classes, 1), rows, classes)
     labels = [philox(2, 99, 0, r)[0] % classes for r in range(rows)]
-    losses, correct, gradient = cross_entropy(z, labels)
+    losses, correct, gradient = cross_entropy(z, labels, rows)
     return digest(losses + [float(c) for c in correct] + gradient)
 
 
@@ -146,7 +149,7 @@ def case_adamw(kind, n):
 def case_sgd(kind, n, momentum):
     lr, decay, scale, factor = (round32(Fraction(t)) for t in ("0.1", "0.01", "0.75", "0.9"))
     g, v, w = (inputs(kind, n, seed) for seed in (1, 2, 3))
-    sgd(lr, factor if momentum else 0.0, decay, scale, g, v, w)
+    sgd(lr, factor if momentum else 0.0, False, decay, scale, g, v, w)
     return digest(v + w)
 
 

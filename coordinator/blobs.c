@@ -15,6 +15,9 @@ static bool needs(const struct core_project *p, const struct digest *blob)
 		return false;
 	if (digest_equal(&p->row.recipe, blob) || digest_equal(&p->row.parameters, blob))
 		return true;
+	for (uint32_t i = 0; p->states != NULL && i < p->row.units_per_round; i++)
+		if (digest_equal(&p->states[i], blob))
+			return true;
 	for (uint32_t i = 0; i < train->shards; i++)
 		if (digest_equal(&train->digests[i], blob))
 			return true;
@@ -46,7 +49,7 @@ int core_load_unreadable(struct core *c, const struct project_row *row, const ch
 		return TK_ENOMEM;
 	p->row = *row;
 	p->row.state = PROJECT_PAUSED;
-	snprintf(p->row.reason, sizeof(p->row.reason), "its recipe can't be read: %.200s", why);
+	snprintf(p->row.reason, sizeof(p->row.reason), "%.255s", why);
 	p->unreadable = true;
 	c->unreadable++;
 	project_link(c, p);

@@ -60,6 +60,8 @@ struct core_event {
 				anything else pauses it with text) */
 	const char *text;
 	struct digest parameters, outer_state, model; /* MERGED: blobs already durable */
+	struct digest states;		 /* MERGED: the list's blob; zero: all states are +0 */
+	const struct digest *state_list; /* MERGED: its W digests; NULL: none; copied */
 	float loss;
 	uint64_t validation_samples;
 	float validation_loss, validation_accuracy;
@@ -112,12 +114,13 @@ struct core;
 struct core *core_new(const struct key_pair *root);
 void core_free(struct core *c);
 
-/* Rebuilding from the store, before the first step: projects (with recipes), then peers, then units
- * of the rounds in progress, then replicas of those rounds. Errors: TK_ECORRUPT, TK_ENOMEM. */
+/* Rebuilding from the store, before the first step: projects (with recipes, and the W digests that
+ * row->states names, NULL for none; copied), then peers, then units of the rounds in progress, then
+ * replicas of those rounds. Errors: TK_ECORRUPT, TK_ENOMEM. */
 int core_load_project(struct core *c, const struct project_row *row, struct span recipe,
-	struct errmsg *msg) TK_CHECKED;
-/* In place of core_load_project, for one in progress whose recipe can't be read: it pauses with this
- * reason and can be stopped. Until it is loaded again nobody is told to forget a lease that we do
+	const struct digest *states, struct errmsg *msg) TK_CHECKED;
+/* In place of core_load_project, for one in progress whose recipe or states can't be read: it pauses with
+ * this reason and can be stopped. Until it is loaded again nobody is told to forget a lease that we do
  * not know, because it may be one of this project's. Errors: TK_ENOMEM. */
 int core_load_unreadable(struct core *c, const struct project_row *row, const char *why) TK_CHECKED;
 int core_load_peer(struct core *c, const struct peer_row *row) TK_CHECKED;
@@ -133,7 +136,7 @@ size_t core_peers_connected(const struct core *c);
 size_t core_identities(const struct core *c); /* kept in memory, connected or not */
 /* True for one that core_load_unreadable took: going on with it needs another load. */
 bool core_project_unreadable(const struct core *c, uint64_t project);
-/* True when a running project needs this blob: its recipe, parameters or one of its shards. */
+/* True when a running project needs this blob: its recipe, parameters, states or one of its shards. */
 bool core_needs_blob(const struct core *c, const struct digest *blob);
 size_t core_peer_leases(const struct core *c, const struct public_key *key, bool *connected);
 

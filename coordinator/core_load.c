@@ -10,8 +10,8 @@ static bool ended(enum project_state state)
 	return state == PROJECT_DONE || state == PROJECT_FAILED || state == PROJECT_STOPPED;
 }
 
-int core_load_project(
-	struct core *c, const struct project_row *row, struct span recipe, struct errmsg *msg)
+int core_load_project(struct core *c, const struct project_row *row, struct span recipe,
+	const struct digest *states, struct errmsg *msg)
 {
 	struct core_project *p;
 	int rc;
@@ -28,6 +28,8 @@ int core_load_project(
 		return errmsg_set(msg, TK_ECORRUPT, "two projects have the number %llu",
 			(unsigned long long)row->id);
 	rc = project_attach(c, row, recipe, &p, msg);
+	if (rc == TK_OK)
+		rc = project_states(p, states, msg);
 	if (rc != TK_OK)
 		return rc == TK_ENOMEM ? rc : TK_ECORRUPT;
 	if (row->state == PROJECT_QUEUED)

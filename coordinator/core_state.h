@@ -74,6 +74,7 @@ struct core_project {
 	/* The round in progress; units is NULL without one. */
 	struct core_unit *units;
 	struct digest *leaves; /* unit digests */
+	struct digest *states; /* (W) what the slots start from, owned; NULL: all zero */
 	struct bytes manifest;
 	struct signature signature;
 	uint64_t started_ms;
@@ -167,6 +168,11 @@ int project_attach(struct core *c, const struct project_row *row, struct span re
 	struct core_project **out, struct errmsg *msg) TK_CHECKED;
 void project_link(struct core *c, struct core_project *p); /* into the list, by id */
 void project_free(struct core *c, struct core_project *p);
+/* Makes these the states of the round to be built (W digests, NULL for none; copied), if they are what
+ * the row names. Errors: TK_ECORRUPT, TK_ENOMEM. */
+int project_states(
+	struct core_project *p, const struct digest *states, struct errmsg *msg) TK_CHECKED;
+struct round_start project_start_of(const struct core_project *p);  /* borrows */
 int round_build(struct core *c, struct core_project *p) TK_CHECKED; /* all units UNSENT */
 void project_new(struct core *c, const struct core_event *event);
 void project_stop(struct core *c, uint64_t id);

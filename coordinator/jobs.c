@@ -1,6 +1,7 @@
 /* See jobs.h. */
 #include "coordinator/jobs.h"
 
+#include "coordinator/states.h"
 #include "peer/wire/messages.h"
 #include "tasks/base/mem.h"
 #include "tasks/unit/shard_cache.h"
@@ -95,7 +96,7 @@ static int merge_units(const struct blob_store *blobs, const struct recipe *reci
 	return TK_OK;
 }
 
-/* What a merge holds: about 12 bytes per parameter. */
+/* What a merge holds: θ, the outer optimizer's state, the sums of updates and moments. */
 struct merging {
 	struct compute compute;
 	struct recipe recipe;
@@ -103,6 +104,7 @@ struct merging {
 	struct merge merge;
 	struct shard_cache shards;
 	float *parameters, *outer_state;
+	struct digest *states; /* what the round started from */
 };
 
 static int merging_load(struct merging *m, const struct blob_store *blobs,
@@ -120,6 +122,8 @@ static int merging_load(struct merging *m, const struct blob_store *blobs,
 		rc = load_floats(blobs, &row->outer_state, outer, &m->outer_state, msg);
 	else if ((m->outer_state = mem_floats(outer)) == NULL)
 		rc = errmsg_set(msg, TK_ENOMEM, "not enough memory to merge");
+	if (rc == TK_OK)
+		rc = states_load(blobs, &row->states, row->units_per_round, &m->states, msg);
 	if (rc == TK_OK)
 		rc = merge_begin(&m->merge, &m->recipe, &m->compute, msg);
 	return rc;
@@ -175,6 +179,9 @@ int job_merge(const struct blob_store *blobs, const struct project_row *row,
 		rc = merging_evaluate(&m, blobs, &result.validation, msg);
 	if (rc == TK_OK)
 		rc = merging_store(&m, blobs, &result, msg);
+	if (rc == TK_OK && row->round + 1 < row->rounds)
+		rc = states_merge(blobs, &m.merge, inputs, m.states, &result.states,
+			&result.state_digests, msg);
 	if (rc == TK_OK) {
 		result.merged = m.merge.merged;
 		*out = result;
@@ -183,6 +190,7 @@ int job_merge(const struct blob_store *blobs, const struct project_row *row,
 	shard_cache_close(&m.shards);
 	mem_free(m.parameters);
 	mem_free(m.outer_state);
+	mem_free(m.states);
 	model_close(&m.model);
 	recipe_close(&m.recipe);
 	return rc;
@@ -192,7 +200,7 @@ int job_merge(const struct blob_store *blobs, const struct project_row *row,
 struct refereeing {
 	struct recipe recipe;
 	struct unit unit;
-	struct bytes parameters;
+	struct bytes parameters, state;
 	struct shard_cache shards;
 	struct unit_result results[2];
 };
@@ -200,13 +208,20 @@ struct refereeing {
 static int refereeing_load(struct refereeing *r, const struct blob_store *blobs,
 	const struct project_row *row, uint32_t unit, struct errmsg *msg)
 {
-	const struct round_start start = {.parameters = row->parameters};
+	struct round_start start = {.parameters = row->parameters};
+	struct digest *states = NULL;
 	uint32_t *shards = NULL;
 	uint32_t count = 0;
-	int rc;
+	int rc = states_load(blobs, &row->states, row->units_per_round, &states, msg);
 
+	if (rc != TK_OK)
+		return rc;
+	start.states = states;
 	unit_describe(&r->unit, &row->recipe, row->round, unit, &start);
-	rc = blob_store_get(blobs, &row->parameters, BLOB_BYTES_MAX, &r->parameters, msg);
+	rc = state_load(blobs, states, unit, &r->state, msg);
+	mem_free(states);
+	if (rc == TK_OK)
+		rc = blob_store_get(blobs, &row->parameters, BLOB_BYTES_MAX, &r->parameters, msg);
 	if (rc == TK_OK && unit_shards(&r->recipe, &r->unit, &shards, &count) != TK_OK)
 		rc = errmsg_set(msg, TK_ENOMEM, "not enough memory for the unit's shards");
 	for (uint32_t i = 0; i < count && rc == TK_OK; i++)
@@ -220,7 +235,8 @@ static int refereeing_run(struct refereeing *r, const struct blob_store *blobs, 
 {
 	const struct compute alone = {.engine = engine_best()};
 	struct shard_source source = {&r->shards, shard_cache_get};
-	const struct unit_input input = {.parameters = bytes_span(&r->parameters)};
+	const struct unit_input input = {
+		.parameters = bytes_span(&r->parameters), .state = bytes_span(&r->state)};
 	struct digest payload;
 
 	for (int i = 0; i < 2; i++) {
@@ -261,6 +277,7 @@ int job_referee(const struct blob_store *blobs, const struct project_row *row, u
 	unit_result_close(&r.results[1]);
 	shard_cache_close(&r.shards);
 	bytes_close(&r.parameters);
+	bytes_close(&r.state);
 	recipe_close(&r.recipe);
 	return rc;
 }

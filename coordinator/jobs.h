@@ -17,12 +17,15 @@ struct merge_input {
 
 struct merge_output {
 	struct digest parameters, outer_state, model;
+	struct digest states;	      /* blob: the list (states.h) for the next round; zero: none */
+	struct digest *state_digests; /* (W) that list (mem_free), or NULL */
 	float loss;
 	uint32_t merged;
 	struct evaluation validation;
 };
 
-/* Merges the project's round (row->round) from its W claims in unit order, and evaluates.
+/* Merges the project's round (row->round) from its W claims in unit order, and evaluates. Nothing follows
+ * the last round, so no states are kept after it. Gives *out only on success.
  * Errors: TK_EDIVERGED, TK_ECORRUPT or TK_ENOENT (a blob), TK_ENOSPC, TK_ENOMEM. */
 int job_merge(const struct blob_store *blobs, const struct project_row *row,
 	const struct merge_input *inputs, struct merge_output *out, struct errmsg *msg) TK_CHECKED;

@@ -179,7 +179,7 @@ static struct core_unit *choose_backup(
 static int lease_fill(struct message_lease *m, struct bytes *out, const struct core_replica *r)
 {
 	const struct core_project *p = r->unit->project;
-	const struct round_start start = {.parameters = p->row.parameters};
+	const struct round_start start = project_start_of(p);
 	struct digest path[64];
 	struct unit unit;
 	int rc;

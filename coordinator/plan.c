@@ -36,13 +36,6 @@ void project_link(struct core *c, struct core_project *p)
 	*at = p;
 }
 
-static bool carries_states(const struct recipe *r)
-{
-	struct state_layout one = state_layout(&r->train, 1);
-
-	return state_bytes(&one) > 0;
-}
-
 /* Checks that a row and a recipe belong together, and makes the project of them. */
 int project_attach(struct core *c, const struct project_row *row, struct span recipe,
 	struct core_project **out, struct errmsg *msg)
@@ -67,11 +60,6 @@ int project_attach(struct core *c, const struct project_row *row, struct span re
 			row->name, row->quorum, REPLICAS_PER_UNIT);
 	if (rc == TK_OK)
 		rc = payload_size(&p->recipe, &p->payload_bytes, msg);
-	if (rc == TK_OK && carries_states(&p->recipe))
-		rc = errmsg_set(msg, TK_EUNSUPPORTED,
-			"project %s: its units carry states from round to round, which this "
-			"coordinator cannot hand out",
-			row->name);
 	if (rc != TK_OK) {
 		project_free(c, p);
 		return rc;
@@ -109,7 +97,35 @@ void project_free(struct core *c, struct core_project *p)
 	round_free(c, p);
 	c->unreadable -= p->unreadable;
 	recipe_close(&p->recipe);
+	mem_free(p->states);
 	mem_free(p);
+}
+
+int project_states(struct core_project *p, const struct digest *states, struct errmsg *msg)
+{
+	size_t size = (size_t)p->row.units_per_round * sizeof(*states);
+	struct digest is = {{0}};
+	struct digest *copy = NULL;
+
+	if (states != NULL)
+		digest_blob(&is, states, size);
+	if (!digest_equal(&is, &p->row.states))
+		return errmsg_set(msg, TK_ECORRUPT,
+			"project %s: its row and the list of its states disagree", p->row.name);
+	if (states != NULL) {
+		copy = mem_calloc(p->row.units_per_round, sizeof(*copy));
+		if (copy == NULL)
+			return TK_ENOMEM;
+		memcpy(copy, states, size);
+	}
+	mem_free(p->states);
+	p->states = copy;
+	return TK_OK;
+}
+
+struct round_start project_start_of(const struct core_project *p)
+{
+	return (struct round_start){.parameters = p->row.parameters, .states = p->states};
 }
 
 static int manifest_build(struct core *c, struct core_project *p)
@@ -132,7 +148,7 @@ static int manifest_build(struct core *c, struct core_project *p)
 
 int round_build(struct core *c, struct core_project *p)
 {
-	const struct round_start start = {.parameters = p->row.parameters};
+	const struct round_start start = project_start_of(p);
 	uint32_t count = p->row.units_per_round;
 	int rc;
 
@@ -357,6 +373,7 @@ void project_merged(struct core *c, const struct core_event *event)
 		.started_ms = p->started_ms,
 		.closed_ms = c->now_ms,
 		.parameters = event->parameters,
+		.states = p->row.states,
 		.model = event->model,
 	};
 	round_save(c, &round);
@@ -364,7 +381,12 @@ void project_merged(struct core *c, const struct core_event *event)
 	p->row.round++;
 	p->row.parameters = event->parameters;
 	p->row.outer_state = event->outer_state;
+	p->row.states = event->states;
 	p->row.model = event->model;
+	if (project_states(p, event->state_list, NULL) != TK_OK) {
+		c->error = TK_ENOMEM;
+		return;
+	}
 	project_changed(c, p);
 	core_log(c, "project %s: round %u of %u merged, loss %.4f", p->row.name, p->row.round,
 		p->row.rounds, (double)event->loss);

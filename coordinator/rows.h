@@ -31,7 +31,8 @@ struct project_row {
 	double unit_flops;	   /* of one unit: credit */
 	uint32_t round;		   /* the one in progress; = rounds when done */
 	struct digest parameters;  /* blob: θ_round */
-	struct digest outer_state; /* blob: momentum; zero before the first merge */
+	struct digest outer_state; /* blob: its moments; zero before the first merge */
+	struct digest states;	   /* blob: what the slots carry (states.h); zero: all +0 */
 	struct digest model;	   /* model digest of θ_round */
 	uint64_t units_accepted,
 		units_rejected; /* canonical results; results proven wrong or unopened */
@@ -49,6 +50,7 @@ struct round_row {
 	uint32_t merged, skipped;
 	uint64_t started_ms, closed_ms; /* wall clock */
 	struct digest parameters;	/* θ_{round+1} */
+	struct digest states;		/* what the slots carried into this round; swept */
 	struct digest model;
 };
 

@@ -26,6 +26,7 @@ struct job {
 static void job_free(struct job *j)
 {
 	mem_free(j->inputs);
+	mem_free(j->merged.state_digests);
 	bytes_close(&j->claim);
 	mem_free(j);
 }
@@ -53,6 +54,8 @@ static void answer(const struct job *j)
 		.parameters = j->merged.parameters,
 		.outer_state = j->merged.outer_state,
 		.model = j->merged.model,
+		.states = j->merged.states,
+		.state_list = j->merged.state_digests,
 		.loss = j->merged.loss,
 		.validation_samples = v->samples,
 		.validation_loss = v->loss,

@@ -1,7 +1,8 @@
 /* See serve_load.h. */
 #include "coordinator/serve_load.h"
 
-#include "coordinator/jobs.h"
+#include "coordinator/states.h"
+#include "tasks/base/mem.h"
 
 struct loading {
 	const struct home *home;
@@ -43,12 +44,38 @@ static bool ended(const struct project_row *p)
 	       p->state == PROJECT_STOPPED;
 }
 
+/* A project's recipe and the list of its states. */
+static int read_blobs(const struct home *home, const struct project_row *p, struct bytes *recipe,
+	struct digest **states, struct errmsg *msg)
+{
+	int rc = job_recipe(&home->blobs, &p->recipe, NULL, recipe, msg);
+
+	if (rc != TK_OK)
+		return errmsg_prefix(msg, rc, "its recipe can't be read");
+	rc = states_load(&home->blobs, &p->states, p->units_per_round, states, msg);
+	if (rc != TK_OK)
+		return errmsg_prefix(msg, rc, "the list of its states can't be read");
+	return rc;
+}
+
+int serve_load_again(const struct home *home, const struct project_row *p, struct errmsg *msg)
+{
+	struct digest *states = NULL;
+	struct bytes recipe = {0};
+	int rc = read_blobs(home, p, &recipe, &states, msg);
+
+	bytes_close(&recipe);
+	mem_free(states);
+	return rc;
+}
+
 /* Projects that nobody has begun come as new ones, later; those that have ended are not needed. One
- * whose recipe can't be read must not keep the others from going on. */
+ * whose recipe or states can't be read must not keep the others from going on. */
 static int load_project(void *context, const void *row)
 {
 	const struct project_row *p = row;
 	struct loading *l = context;
+	struct digest *states = NULL;
 	struct bytes recipe = {0};
 	int rc;
 
@@ -57,12 +84,13 @@ static int load_project(void *context, const void *row)
 	l->newest = p->id;
 	if (ended(p))
 		return TK_OK;
-	rc = job_recipe(&l->home->blobs, &p->recipe, NULL, &recipe, l->msg);
+	rc = read_blobs(l->home, p, &recipe, &states, l->msg);
 	if (rc == TK_OK)
-		rc = core_load_project(l->core, p, bytes_span(&recipe), l->msg);
+		rc = core_load_project(l->core, p, bytes_span(&recipe), states, l->msg);
 	else if (rc != TK_ENOMEM && in_progress(p))
 		rc = core_load_unreadable(l->core, p, l->msg->text);
 	bytes_close(&recipe);
+	mem_free(states);
 	return rc == TK_OK ? rc : errmsg_prefix(l->msg, rc, "project %s", p->name);
 }
 

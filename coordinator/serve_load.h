@@ -11,4 +11,9 @@
 int serve_load_core(const struct home *home, const struct key_pair *root, struct core **out,
 	uint64_t *newest, struct errmsg *msg) TK_CHECKED;
 
+/* Whether what kept a project from being loaded can be read now: its recipe and its list of states.
+ * Errors: those of blob_store_get. */
+int serve_load_again(
+	const struct home *home, const struct project_row *project, struct errmsg *msg) TK_CHECKED;
+
 #endif

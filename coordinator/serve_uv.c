@@ -377,7 +377,7 @@ static int notice_project(void *context, const void *row)
 	return rc;
 }
 
-/* True when the project's recipe can be read now. */
+/* What kept the project from being loaded is gone. */
 static int recipe_again(void *context, const void *row)
 {
 	const struct project_row *p = row;
@@ -385,7 +385,7 @@ static int recipe_again(void *context, const void *row)
 
 	if (p->id != l->resumed)
 		return TK_OK;
-	return job_recipe(&l->serve->home.blobs, &p->recipe, NULL, NULL, l->msg);
+	return serve_load_again(&l->serve->home, p, l->msg);
 }
 
 /* What is asked for is forgotten only when what follows from it is on disk. */
@@ -396,7 +396,7 @@ static int resume(struct noticing *l)
 
 	if (s->core != NULL && core_project_unreadable(s->core, l->resumed)) {
 		if (store_projects(s->home.store, recipe_again, l, l->msg) == TK_OK) {
-			begin_again(s, "a recipe can be read again: loading everything anew");
+			begin_again(s, "what a project needs can be read again: loading everything anew");
 			return TK_OK; /* and then the wish is seen again */
 		}
 		serve_log(s, l->msg->text);

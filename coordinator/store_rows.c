@@ -39,6 +39,7 @@ static const struct column project_columns[] = {
 	U32(project_row, round),
 	BIN(project_row, parameters),
 	BIN(project_row, outer_state),
+	BIN(project_row, states),
 	BIN(project_row, model),
 	U64(project_row, units_accepted),
 	U64(project_row, units_rejected),
@@ -60,6 +61,7 @@ static const struct column round_columns[] = {
 	U64(round_row, started_ms),
 	U64(round_row, closed_ms),
 	BIN(round_row, parameters),
+	BIN(round_row, states),
 	BIN(round_row, model),
 };
 

@@ -12,7 +12,7 @@
 #include "tasks/base/file.h"
 #include "tasks/base/mem.h"
 
-#define SCHEMA_VERSION 1
+#define SCHEMA_VERSION 2 /* 2: states that units carry from round to round */
 #define BUSY_MS	       10000
 #define REJECTED                                                                                   \
 	"6, 9" /* REPLICA_INVALID, REPLICA_UNOPENED; few, and so with an index of their own */
@@ -40,12 +40,16 @@ static int configure(struct store *s, bool create, struct errmsg *msg)
 			"leased_ms) WHERE state IN (" REJECTED ");",
 			"make the indices", msg);
 	snprintf(known, sizeof(known), "%d", SCHEMA_VERSION);
-	if (rc == TK_OK && create)
-		rc = store_set_text(s, "schema", known, msg);
 	if (rc == TK_OK)
 		rc = store_text(s, "schema", version, sizeof(version), msg);
+	if (rc == TK_OK && create && version[0] == '\0') {
+		rc = store_set_text(s, "schema", known, msg);
+		snprintf(version, sizeof(version), "%s", known);
+	}
 	if (rc == TK_OK && strcmp(version, known) != 0)
-		rc = errmsg_set(msg, TK_EUNSUPPORTED, "%s has schema %s; this program knows %s",
+		rc = errmsg_set(msg, TK_EUNSUPPORTED,
+			"%s has schema %s; this program knows %s: finish its projects with the "
+			"release that made it, or make another home with: talkoot init HOME",
 			s->path, version, known);
 	for (size_t i = 0; rc == TK_OK && row_types[i] != NULL; i++)
 		rc = row_prepare_save(s, row_types[i], &s->save[i], msg);

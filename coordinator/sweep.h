@@ -1,4 +1,4 @@
-/* Removes what no later step reads: the payloads of rounds that are merged and past. */
+/* Removes what no later step reads: payloads and states of rounds that are merged and past. */
 #ifndef COORDINATOR_SWEEP_H
 #define COORDINATOR_SWEEP_H
 
@@ -10,5 +10,11 @@
  * gone already is fine. */
 int sweep_payloads(
 	const struct home *home, uint64_t project, uint32_t round, struct errmsg *msg) TK_CHECKED;
+
+/* Removes the states that a merged round started from (row->states) and their list, but for those that
+ * the next round starts from, too. To be called when the merge is on disk; does nothing while another
+ * project is in progress. O(units·log units). Errors: those of the store and of reading the lists. */
+int sweep_states(
+	const struct home *home, const struct round_row *row, struct errmsg *msg) TK_CHECKED;
 
 #endif

@@ -42,7 +42,8 @@ static int load(void)
 	int rc;
 
 	assert_non_null(c);
-	rc = core_load_project(c, &sim.project, bytes_span(&sim.recipe), &msg);
+	rc = core_load_project(c, &sim.project, bytes_span(&sim.recipe),
+		sim_states(&sim, &sim.project.parameters), &msg);
 	for (size_t i = 0; rc == TK_OK && i < sim.peer_row_count; i++)
 		rc = core_load_peer(c, &sim.peer_rows[i]);
 	for (uint32_t i = 0; rc == TK_OK && i < sim.units; i++)
@@ -153,7 +154,8 @@ static void a_load_that_runs_out_of_memory_can_be_repeated(void **state)
 		mem_fail(n, 0);
 		c = core_new(&sim.root);
 		rc = c == NULL ? TK_ENOMEM
-			       : core_load_project(c, &sim.project, bytes_span(&sim.recipe), NULL);
+			       : core_load_project(c, &sim.project, bytes_span(&sim.recipe),
+					 sim_states(&sim, &sim.project.parameters), NULL);
 		mem_fail(0, 0);
 		core_free(c);
 	}

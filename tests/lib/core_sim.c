@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "tasks/base/mem.h"
+#include "tasks/unit/payload.h"
 #include "tests/lib/core_sim_state.h"
 
 #define START_MS 1700000000000u
@@ -62,8 +63,8 @@ struct sim_item *sim_later(struct sim *s, enum sim_item_type type, uint64_t afte
 	return item;
 }
 
-/* The project: logistic regression without compression, so that a payload is 4 bytes a
- * parameter. */
+/* The project: logistic regression without compression and with momentum that its units carry on, so that
+ * a payload is 8 bytes a parameter. */
 static void recipe_make(struct sim *s, size_t payload_bytes)
 {
 	char names[2][LABEL_BYTES_MAX] = {"no", "yes"};
@@ -79,7 +80,8 @@ static void recipe_make(struct sim *s, size_t payload_bytes)
 			.layers = &layer},
 		.train = {.mode = MODE_LOCAL,
 			.optimizer = OPTIMIZER_SGD,
-			.inner_state = INNER_FRESH,
+			.inner_state = INNER_AVERAGE,
+			.momentum = 0.5f,
 			.learning_rate = 0.1f,
 			.schedule = SCHEDULE_CONSTANT,
 			.batch_size = 4,
@@ -98,12 +100,27 @@ static void recipe_make(struct sim *s, size_t payload_bytes)
 	};
 	struct errmsg msg = {""};
 
-	r.data.features = (uint32_t)(payload_bytes / 8);
+	r.data.features = (uint32_t)(payload_bytes / 16);
 	r.data.train = (struct dataset_part){3, 10, 1, &shard};
-	s->payload_bytes = ((size_t)r.data.features + 1) * 2 * 4;
-	if (recipe_encode(&r, &s->recipe, &msg) != TK_OK)
+	if (recipe_encode(&r, &s->recipe, &msg) != TK_OK ||
+		payload_size(&r, &s->payload_bytes, &msg) != TK_OK)
 		sim_broken(s, msg.text);
 	digest_blob(&s->recipe_digest, s->recipe.data, s->recipe.len);
+}
+
+const struct digest *sim_states(const struct sim *s, const struct digest *parameters)
+{
+	const struct digest first = {{42}};
+
+	if (digest_equal(parameters, &first))
+		return NULL;
+	for (uint32_t i = 0; i < s->units; i++) {
+		struct span fields[2] = {
+			span_of(parameters->b, DIGEST_BYTES), span_of(&i, sizeof(i))};
+
+		digest_fields(&s->states[i], "sim state", fields, 2);
+	}
+	return s->states;
 }
 
 void sim_init(struct sim *s, uint64_t seed, uint32_t rounds, uint32_t units, uint32_t quorum,
@@ -123,7 +140,8 @@ void sim_init(struct sim *s, uint64_t seed, uint32_t rounds, uint32_t units, uin
 	recipe_make(s, payload_bytes);
 	s->round_rows = calloc(rounds, sizeof(*s->round_rows));
 	s->unit_rows = calloc((size_t)rounds * units, sizeof(*s->unit_rows));
-	SIM_CHECK(s, s->round_rows != NULL && s->unit_rows != NULL);
+	s->states = calloc(units, sizeof(*s->states));
+	SIM_CHECK(s, s->round_rows != NULL && s->unit_rows != NULL && s->states != NULL);
 	s->project = (struct project_row){.id = 1,
 		.name = "sim",
 		.state = PROJECT_QUEUED,
@@ -148,6 +166,7 @@ void sim_close(struct sim *s)
 	bytes_close(&s->recipe);
 	free(s->items);
 	free(s->round_rows);
+	free(s->states);
 	free(s->unit_rows);
 	free(s->replicas);
 	free(s->blobs);
@@ -394,6 +413,8 @@ static void merge_answer(struct sim *s, uint32_t round)
 		theta = event.parameters;
 	}
 	event.model = theta;
+	event.state_list = sim_states(s, &theta);
+	digest_blob(&event.states, event.state_list, s->units * sizeof(*event.state_list));
 	sim_event(s, &event);
 }
 
@@ -406,7 +427,7 @@ static void unit_honest(const struct sim *s, const struct digest *theta, uint32_
 	struct unit unit;
 
 	unit_describe(&unit, &s->recipe_digest, round, index,
-		&(struct round_start){.parameters = *theta});
+		&(struct round_start){*theta, sim_states(s, theta)});
 	SIM_CHECK(s, unit_encode(&unit, &encoded) == TK_OK);
 	unit_digest(&digest, bytes_span(&encoded));
 	sim_result(s, &digest, index, variant, claim, &payload);

@@ -77,7 +77,8 @@ struct sim {
 	struct digest recipe_digest;
 	uint32_t units, rounds, quorum;
 	size_t payload_bytes;
-	bool nonfinite_units; /* every third unit is canonically non-finite */
+	struct digest *states; /* scratch of sim_states */
+	bool nonfinite_units;  /* every third unit is canonically non-finite */
 	/* The store. */
 	struct project_row project;
 	struct round_row *round_rows;
@@ -151,6 +152,9 @@ const struct peer_row *sim_peer_row(const struct sim *s, uint32_t peer);
 const struct replica_row *sim_replica(const struct sim *s, const struct digest *nonce);
 /* The parameters after the last round, if every unit's honest result is merged. */
 void sim_expected(const struct sim *s, struct digest *out);
+/* The digests of what the slots carry into the round that starts from these parameters: made up as well,
+ * and NULL for the first round. Lasts until the next call. */
+const struct digest *sim_states(const struct sim *s, const struct digest *parameters);
 uint64_t sim_random(struct sim *s, uint64_t below);
 
 #endif

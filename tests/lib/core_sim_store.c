@@ -73,7 +73,7 @@ static void honest_result(struct sim *s, uint32_t round, uint32_t index, struct 
 
 	SIM_CHECK(s, round == s->project.round);
 	unit_describe(&unit, &s->recipe_digest, round, index,
-		&(struct round_start){.parameters = parameters});
+		&(struct round_start){parameters, sim_states(s, &parameters)});
 	rc = unit_encode(&unit, &encoded);
 	SIM_CHECK(s, rc == TK_OK);
 	unit_digest(&digest, bytes_span(&encoded));
@@ -250,7 +250,8 @@ void sim_load(struct sim *s)
 	SIM_CHECK(s, s->core != NULL);
 	if (s->project.state == PROJECT_QUEUED)
 		return;
-	rc = core_load_project(s->core, &s->project, bytes_span(&s->recipe), &msg);
+	rc = core_load_project(s->core, &s->project, bytes_span(&s->recipe),
+		sim_states(s, &s->project.parameters), &msg);
 	for (size_t i = 0; rc == TK_OK && i < s->peer_row_count; i++)
 		rc = core_load_peer(s->core, &s->peer_rows[i]);
 	for (uint32_t i = 0; rc == TK_OK && i < s->rounds * s->units; i++)

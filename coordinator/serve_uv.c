@@ -396,7 +396,8 @@ static int resume(struct noticing *l)
 
 	if (s->core != NULL && core_project_unreadable(s->core, l->resumed)) {
 		if (store_projects(s->home.store, recipe_again, l, l->msg) == TK_OK) {
-			begin_again(s, "what a project needs can be read again: loading everything anew");
+			begin_again(s,
+				"what a project needs can be read again: loading everything anew");
 			return TK_OK; /* and then the wish is seen again */
 		}
 		serve_log(s, l->msg->text);

@@ -15,6 +15,7 @@ struct agent *agent_new(const struct identity *id, const struct link *hosts, con
 	a->id = id;
 	a->link = hosts;
 	a->memory_max = UINT64_MAX;
+	a->checkpoint_ms = AGENT_CHECKPOINT_MS;
 	a->link_state = LINK_DOWN;
 	snprintf(a->engine, sizeof(a->engine), "%s", engine);
 	return a;
@@ -33,13 +34,16 @@ void agent_free(struct agent *a)
 	mem_free(a);
 }
 
-int agent_load_lease(struct agent *a, const struct digest *nonce)
+int agent_load_lease(struct agent *a, const struct digest *nonce, const struct digest *unit)
 {
 	if (result_find(a, nonce) != NULL)
 		return TK_EEXIST;
+	for (uint32_t i = 0; i < a->checkpoint_count; i++)
+		if (digest_equal(&a->checkpoints[i], unit))
+			return TK_OK;
 	if (a->abandoned_count == AGENT_ABANDONED_MAX)
 		return TK_ELIMIT;
-	a->abandoned[a->abandoned_count++] = *nonce;
+	a->abandoned[a->abandoned_count++] = (struct old_lease){*nonce, *unit};
 	return TK_OK;
 }
 
@@ -106,12 +110,14 @@ static void tick(struct agent *a, const struct agent_event *event, struct agent_
 	link_tick(a, event, out);
 	job_tick(a, event, out);
 	prepare_tick(a, event, out);
+	checkpoint_tick(a, event->now_ms, out);
 }
 
 int agent_step(struct agent *a, const struct agent_event *event, struct agent_effects *out)
 {
 	switch (event->type) {
 	case AGENT_START:
+		a->checkpoints_end_ms = event->now_ms + AGENT_CHECKPOINTS_MS;
 		link_start(a, event->now_ms, out);
 		break;
 	case AGENT_UP:
@@ -138,6 +144,7 @@ int agent_step(struct agent *a, const struct agent_event *event, struct agent_ef
 	case AGENT_WORKER_FAILED:
 	case AGENT_WORKER_LACKS:
 	case AGENT_WORKER_GONE:
+	case AGENT_WORKER_CHECKPOINT:
 		job_worker(a, event, out);
 		break;
 	case AGENT_RESULT_SAVED:
@@ -149,6 +156,9 @@ int agent_step(struct agent *a, const struct agent_event *event, struct agent_ef
 	case AGENT_TICK:
 		tick(a, event, out);
 		break;
+	case AGENT_STOPPING:
+		checkpoint_ask(a, event->now_ms, out);
+		return out->error; /* nothing new is begun */
 	}
 	job_advance(a, event->now_ms, out);
 	link_ask(a, event->now_ms, out);

@@ -27,7 +27,9 @@
 #define AGENT_CRASHES_MAX    3u	    /* of the worker in a row; then it rests, longer each time */
 #define AGENT_REST_MIN_MS    5000u
 #define AGENT_REST_MAX_MS    300000u
-#define AGENT_UPLOAD_PARTS   16u /* parts sent before waiting until they have left */
+#define AGENT_CHECKPOINT_MS  30000u   /* between two checkpoints of a unit, unless told otherwise */
+#define AGENT_CHECKPOINTS_MS 3600000u /* those of an earlier run wait so long for their lease */
+#define AGENT_UPLOAD_PARTS   16u      /* parts sent before waiting until they have left */
 
 enum agent_event_type {
 	AGENT_START = 1,	    /* everything is loaded: begin */
@@ -50,6 +52,8 @@ enum agent_event_type {
 	AGENT_PAYLOAD_READ = 18,    /* answers READ_PAYLOAD: digest (nonce), offset, bytes */
 	AGENT_PAYLOAD_FAILED = 19,  /* answers READ_PAYLOAD: digest (nonce), text */
 	AGENT_TICK = 20,	    /* every AGENT_TICK_MS */
+	AGENT_WORKER_CHECKPOINT = 21, /* job, bytes: how far its unit has come */
+	AGENT_STOPPING = 22,	      /* this run ends soon */
 };
 
 struct agent_event {
@@ -77,17 +81,21 @@ enum agent_effect_type {
 	AGENT_FIND_BLOB = 5,	  /* kind, digest; want_bytes */
 	AGENT_STORE_BLOB = 6,	  /* kind, digest, bytes */
 	AGENT_REMOVE_BLOB = 7,	  /* kind, digest */
-	AGENT_COMPUTE = 8,	  /* job, bytes (the unit), recipe, parameters, shards */
+	AGENT_COMPUTE = 8,	  /* job, bytes (the unit), recipe, parameters, state (zero: none),
+				   * shards; digest (the unit's), resume: from its checkpoint */
 	AGENT_CANCEL = 9,	  /* job: its answer is not wanted any more */
 	AGENT_SAVE_RESULT = 10,	  /* digest (nonce), bytes (an encoded record): durably */
 	AGENT_REMOVE_RESULT = 11, /* digest (nonce) */
 	AGENT_READ_PAYLOAD = 12,  /* digest (nonce), total (its length), offset, length */
-	AGENT_SAVE_LEASES = 13,	  /* bytes: the nonces of all leases held, 32 bytes each */
-	AGENT_LOG = 14,		  /* text */
-	AGENT_STOP = 15,	  /* this identity gives no more work; text */
+	AGENT_SAVE_LEASES = 13, /* bytes: nonce and unit digest of all leases held, 64 bytes each */
+	AGENT_LOG = 14,		/* text */
+	AGENT_STOP = 15,	/* this identity gives no more work; text */
+	AGENT_ASK_CHECKPOINT = 16,  /* job: of the unit being computed */
+	AGENT_SAVE_CHECKPOINT = 17, /* digest (the unit's), bytes; it takes the last one's place */
+	AGENT_REMOVE_CHECKPOINT = 18, /* digest (the unit's) */
 };
 
-enum agent_blob { BLOB_RECIPE = 1, BLOB_PARAMETERS = 2, BLOB_SHARD = 3 };
+enum agent_blob { BLOB_RECIPE = 1, BLOB_PARAMETERS = 2, BLOB_SHARD = 3, BLOB_STATE = 4 };
 
 struct agent_effect {
 	enum agent_effect_type type;
@@ -95,8 +103,9 @@ struct agent_effect {
 	uint32_t reason;
 	enum agent_blob kind;
 	bool want_bytes;
+	bool resume;
 	struct digest digest;
-	struct digest recipe, parameters;
+	struct digest recipe, parameters, state;
 	uint64_t job;
 	uint64_t total, offset;
 	uint32_t length;
@@ -130,16 +139,23 @@ struct agent;
 struct agent *agent_new(const struct identity *id, const struct link *hosts, const char *engine);
 void agent_free(struct agent *a);
 
-/* What an earlier run left, before AGENT_START. A result is committed again until it is settled;
- * a lease without a result is given back. Errors: TK_EEXIST, TK_ELIMIT, TK_ECORRUPT. */
+/* What an earlier run left, before AGENT_START. A result is committed again until it is settled. A lease
+ * of a unit with a checkpoint, which is loaded before, is gone on with when the coordinator repeats it;
+ * any other without a result is given back. Checkpoints that no lease asks for are removed in time.
+ * Errors: TK_EEXIST, TK_ELIMIT, TK_ECORRUPT. */
 int agent_load_result(
 	struct agent *a, const struct result_record *record, struct errmsg *msg) TK_CHECKED;
-int agent_load_lease(struct agent *a, const struct digest *nonce) TK_CHECKED;
+int agent_load_checkpoint(struct agent *a, const struct digest *unit) TK_CHECKED;
+int agent_load_lease(
+	struct agent *a, const struct digest *nonce, const struct digest *unit) TK_CHECKED;
 void agent_load_totals(struct agent *a, const struct agent_totals *totals);
 
 /* Units that need more memory than this are given back before anything of them is fetched; without a
  * call there is no limit. */
 void agent_limit_memory(struct agent *a, uint64_t bytes);
+
+/* The time between two checkpoints of a unit. */
+void agent_checkpoint_every(struct agent *a, uint64_t ms);
 
 /* One step; appends to out. Errors: TK_ENOMEM: the agent must be freed and begun again (what is on
  * disk suffices). */

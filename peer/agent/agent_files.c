@@ -1,4 +1,5 @@
-/* See agent_files.h. A result is one file, results/<nonce in hex>; its payload is the file's end. */
+/* See agent_files.h. A result is one file, results/<nonce in hex>; its payload is the file's end. A
+ * checkpoint is checkpoints/<unit in hex>. */
 #include "peer/agent/agent_files.h"
 
 #include <dirent.h>
@@ -10,9 +11,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "peer/agent/worker_protocol.h"
 #include "tasks/base/file.h"
 
-#define LEASES_BYTES_MAX ((AGENT_JOBS_MAX + AGENT_RESULTS_MAX + AGENT_ABANDONED_MAX) * DIGEST_BYTES)
+#define LEASE_BYTES	 (2u * DIGEST_BYTES) /* nonce, unit */
+#define LEASES_BYTES_MAX ((AGENT_JOBS_MAX + AGENT_RESULTS_MAX + AGENT_ABANDONED_MAX) * LEASE_BYTES)
 
 static int under(char *out, size_t size, const char *folder, const char *name, struct errmsg *msg)
 {
@@ -40,6 +43,10 @@ int agent_files_open(struct agent_files *f, const char *home, struct errmsg *msg
 	if (rc == TK_OK)
 		rc = folder_make(f->results, true, msg);
 	if (rc == TK_OK)
+		rc = under(f->checkpoints, sizeof(f->checkpoints), home, "checkpoints", msg);
+	if (rc == TK_OK)
+		rc = folder_make(f->checkpoints, true, msg);
+	if (rc == TK_OK)
 		rc = under(name, sizeof(name), home, "blobs", msg);
 	if (rc == TK_OK)
 		rc = blob_store_init(&f->blobs, name, msg);
@@ -54,16 +61,22 @@ int agent_files_open(struct agent_files *f, const char *home, struct errmsg *msg
 
 const struct blob_store *agent_files_store(const struct agent_files *f, enum agent_blob kind)
 {
-	return kind == BLOB_PARAMETERS ? &f->parameters : &f->blobs;
+	return kind == BLOB_PARAMETERS || kind == BLOB_STATE ? &f->parameters : &f->blobs;
+}
+
+static int file_path(
+	const char *folder, const struct digest *name, char *out, size_t size, struct errmsg *msg)
+{
+	char hex[DIGEST_HEX];
+
+	digest_hex(hex, name);
+	return under(out, size, folder, hex, msg);
 }
 
 static int result_path(const struct agent_files *f, const struct digest *nonce, char *out,
 	size_t size, struct errmsg *msg)
 {
-	char hex[DIGEST_HEX];
-
-	digest_hex(hex, nonce);
-	return under(out, size, f->results, hex, msg);
+	return file_path(f->results, nonce, out, size, msg);
 }
 
 int agent_files_save_result(const struct agent_files *f, const struct digest *nonce,
@@ -127,6 +140,32 @@ int agent_files_read_payload(const struct agent_files *f, const struct digest *n
 	return rc;
 }
 
+int agent_files_save_checkpoint(const struct agent_files *f, const struct digest *unit,
+	struct span checkpoint, struct errmsg *msg)
+{
+	char path[AGENT_PATH_MAX];
+	int rc = file_path(f->checkpoints, unit, path, sizeof(path), msg);
+
+	return rc == TK_OK ? file_replace_unsynced(path, checkpoint, 0600, msg) : rc;
+}
+
+int agent_files_read_checkpoint(const struct agent_files *f, const struct digest *unit,
+	struct bytes *out, struct errmsg *msg)
+{
+	char path[AGENT_PATH_MAX];
+	int rc = file_path(f->checkpoints, unit, path, sizeof(path), msg);
+
+	return rc == TK_OK ? file_read(out, path, WORKER_CHECKPOINT_MAX, msg) : rc;
+}
+
+void agent_files_remove_checkpoint(const struct agent_files *f, const struct digest *unit)
+{
+	char path[AGENT_PATH_MAX];
+
+	if (file_path(f->checkpoints, unit, path, sizeof(path), NULL) == TK_OK)
+		(void)unlink(path);
+}
+
 int agent_files_save_leases(const struct agent_files *f, struct span nonces, struct errmsg *msg)
 {
 	char path[AGENT_PATH_MAX];
@@ -188,6 +227,29 @@ static int load_results(const struct agent_files *f, struct agent *a,
 	return TK_OK;
 }
 
+/* What the agent does not want to hear of, like a file half written, leaves the disk. */
+static int load_checkpoints(const struct agent_files *f, struct agent *a, struct errmsg *msg)
+{
+	struct dirent *entry;
+	DIR *folder = opendir(f->checkpoints);
+
+	if (folder == NULL)
+		return errmsg_set(
+			msg, TK_EIO, "cannot read %s: %s", f->checkpoints, strerror(errno));
+	while ((entry = readdir(folder)) != NULL) {
+		char path[AGENT_PATH_MAX];
+		struct digest unit;
+
+		if (entry->d_name[0] == '.' || (digest_from_hex(&unit, entry->d_name) == TK_OK &&
+						       agent_load_checkpoint(a, &unit) == TK_OK))
+			continue;
+		if (under(path, sizeof(path), f->checkpoints, entry->d_name, NULL) == TK_OK)
+			(void)unlink(path);
+	}
+	closedir(folder);
+	return TK_OK;
+}
+
 int agent_files_load(const struct agent_files *f, struct agent *a,
 	void (*log)(void *context, const char *line), void *context, struct errmsg *msg)
 {
@@ -196,16 +258,19 @@ int agent_files_load(const struct agent_files *f, struct agent *a,
 	int rc = load_results(f, a, log, context, msg);
 
 	if (rc == TK_OK)
+		rc = load_checkpoints(f, a, msg);
+	if (rc == TK_OK)
 		rc = under(path, sizeof(path), f->home, "leases", msg);
 	if (rc != TK_OK || !file_exists(path))
 		return rc;
 	if (file_read(&leases, path, LEASES_BYTES_MAX, NULL) != TK_OK)
 		return TK_OK; /* a hint: the deadlines do without it */
-	for (size_t at = 0; at + DIGEST_BYTES <= leases.len; at += DIGEST_BYTES) {
-		struct digest nonce;
+	for (size_t at = 0; at + LEASE_BYTES <= leases.len; at += LEASE_BYTES) {
+		struct digest nonce, unit;
 
 		memcpy(nonce.b, leases.data + at, DIGEST_BYTES);
-		(void)!agent_load_lease(a, &nonce); /* those with a result are not given back */
+		memcpy(unit.b, leases.data + at + DIGEST_BYTES, DIGEST_BYTES);
+		(void)!agent_load_lease(a, &nonce, &unit); /* one with a result is not given back */
 	}
 	bytes_close(&leases);
 	return TK_OK;

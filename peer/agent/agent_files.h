@@ -1,4 +1,4 @@
-/* What the agent keeps on disk while it runs: blobs, results, and which leases it holds. */
+/* What the agent keeps on disk while it runs: blobs, results, checkpoints, and which leases it holds. */
 #ifndef PEER_AGENT_AGENT_FILES_H
 #define PEER_AGENT_AGENT_FILES_H
 
@@ -9,8 +9,10 @@
 struct agent_files {
 	char home[AGENT_PATH_MAX];
 	char results[AGENT_PATH_MAX];
-	struct blob_store blobs;      /* recipes and shards: they last */
-	struct blob_store parameters; /* emptied at every start: they last for a round */
+	struct blob_store blobs; /* recipes and shards: they last */
+	char checkpoints[AGENT_PATH_MAX];
+	struct blob_store
+		parameters; /* and states; emptied at every start: they last for a round */
 };
 
 /* Makes the folders. Errors: TK_EIO, TK_ENOSPC. */
@@ -32,6 +34,14 @@ void agent_files_remove_result(const struct agent_files *f, const struct digest 
 int agent_files_read_payload(const struct agent_files *f, const struct digest *nonce,
 	uint64_t total, uint64_t offset, uint32_t length, struct bytes *out,
 	struct errmsg *msg) TK_CHECKED;
+
+/* How far a unit has come, under its digest. Not synced: what a power failure spoils is seen by its reader.
+ * Errors: TK_EIO, TK_ENOSPC; TK_ENOENT, TK_ELIMIT, TK_ENOMEM. */
+int agent_files_save_checkpoint(const struct agent_files *f, const struct digest *unit,
+	struct span checkpoint, struct errmsg *msg) TK_CHECKED;
+int agent_files_read_checkpoint(const struct agent_files *f, const struct digest *unit,
+	struct bytes *out, struct errmsg *msg) TK_CHECKED;
+void agent_files_remove_checkpoint(const struct agent_files *f, const struct digest *unit);
 
 /* A hint for the next start, so it is not synced. Errors: TK_EIO, TK_ENOSPC. */
 int agent_files_save_leases(

@@ -49,16 +49,28 @@ struct job *prepare_next(struct agent *a)
 	return job_oldest(a, JOB_RECIPE, JOB_SHARDS);
 }
 
+struct job *job_computing(struct agent *a)
+{
+	return job_oldest(a, JOB_COMPUTING, JOB_COMPUTING);
+}
+
 void job_save_leases(const struct agent *a, struct agent_effects *out)
 {
+	static const struct digest unknown;
 	struct agent_effect *e = effect_push(out, AGENT_SAVE_LEASES);
 
-	for (uint32_t i = 0; i < AGENT_JOBS_MAX; i++)
-		if (a->jobs[i].id != 0)
-			effect_fill(out, e, a->jobs[i].nonce.b, DIGEST_BYTES);
-	for (uint32_t i = 0; i < a->result_count; i++)
-		if (!a->results[i].saved)
-			effect_fill(out, e, a->results[i].record.nonce.b, DIGEST_BYTES);
+	for (uint32_t i = 0; i < AGENT_JOBS_MAX; i++) {
+		if (a->jobs[i].id == 0)
+			continue;
+		effect_fill(out, e, a->jobs[i].nonce.b, DIGEST_BYTES);
+		effect_fill(out, e, a->jobs[i].unit_digest.b, DIGEST_BYTES);
+	}
+	for (uint32_t i = 0; i < a->result_count; i++) {
+		if (a->results[i].saved)
+			continue;
+		effect_fill(out, e, a->results[i].record.nonce.b, DIGEST_BYTES);
+		effect_fill(out, e, unknown.b, DIGEST_BYTES);
+	}
 	effect_fill(out, e, a->abandoned, a->abandoned_count * sizeof(a->abandoned[0]));
 }
 
@@ -70,6 +82,7 @@ void job_end(struct agent *a, struct job *j, struct agent_effects *out)
 		if (e != NULL)
 			e->job = j->id;
 	}
+	checkpoint_remove(j, out);
 	mem_free(j->shards);
 	*j = (struct job){0};
 	job_save_leases(a, out);
@@ -82,7 +95,7 @@ void job_give_back(struct agent *a, const struct digest *nonce, uint64_t now_ms,
 	if (link_is_up(a)) {
 		effect_abandon(out, nonce, why);
 	} else if (a->abandoned_count < AGENT_ABANDONED_MAX) {
-		a->abandoned[a->abandoned_count++] = *nonce;
+		a->abandoned[a->abandoned_count++] = (struct old_lease){.nonce = *nonce};
 		job_save_leases(a, out);
 	}
 }
@@ -118,6 +131,8 @@ static void job_begin(struct agent *a, struct job *j, const struct message_lease
 		.encoded_bytes = lease->unit.len,
 		.deadline_ms = now_ms + lease->deadline_ms};
 	memcpy(j->encoded, lease->unit.data, lease->unit.len);
+	unit_digest(&j->unit_digest, lease->unit);
+	checkpoint_adopt(a, j);
 }
 
 /* A lease that cannot stand: the coordinator, or who speaks for it, is broken. */
@@ -167,18 +182,22 @@ void job_lease(struct agent *a, const struct agent_event *event, struct agent_ef
 	job_save_leases(a, out);
 }
 
-static void compute(struct job *j, struct agent_effects *out)
+static void compute(struct job *j, uint64_t now_ms, struct agent_effects *out)
 {
 	struct agent_effect *e = effect_push(out, AGENT_COMPUTE);
 
 	j->stage = JOB_COMPUTING;
 	j->done = j->total = 0;
+	checkpoint_begin(j, now_ms);
 	effect_fill(out, e, j->encoded, j->encoded_bytes);
 	if (e == NULL)
 		return;
 	e->job = j->id;
 	e->recipe = j->unit.recipe;
 	e->parameters = j->unit.parameters;
+	e->state = j->unit.state;
+	e->digest = j->unit_digest;
+	e->resume = j->resumed;
 	if (bytes_append(&e->shards, j->shards, j->shard_count * sizeof(*j->shards)) != TK_OK)
 		out->error = TK_ENOMEM;
 }
@@ -198,9 +217,8 @@ void job_advance(struct agent *a, uint64_t now_ms, struct agent_effects *out)
 			break; /* it waits for a blob */
 	}
 	j = job_oldest(a, JOB_READY, JOB_READY);
-	if (j != NULL && job_oldest(a, JOB_COMPUTING, JOB_COMPUTING) == NULL &&
-		now_ms >= a->rest_ms)
-		compute(j, out);
+	if (j != NULL && job_computing(a) == NULL && now_ms >= a->rest_ms)
+		compute(j, now_ms, out);
 }
 
 void job_tick(struct agent *a, const struct agent_event *event, struct agent_effects *out)
@@ -232,7 +250,7 @@ static void worker_failed(struct agent *a, uint64_t now_ms, struct agent_effects
 
 static void worker_gone(struct agent *a, const struct agent_event *event, struct agent_effects *out)
 {
-	struct job *j = job_oldest(a, JOB_COMPUTING, JOB_COMPUTING);
+	struct job *j = job_computing(a);
 	char why[TEXT_MAX];
 
 	if (j == NULL)
@@ -257,7 +275,7 @@ static void worker_lacks(
 
 void job_worker(struct agent *a, const struct agent_event *event, struct agent_effects *out)
 {
-	struct job *j = job_oldest(a, JOB_COMPUTING, JOB_COMPUTING);
+	struct job *j = job_computing(a);
 
 	if (event->type == AGENT_WORKER_GONE) {
 		worker_gone(a, event, out);
@@ -269,6 +287,10 @@ void job_worker(struct agent *a, const struct agent_event *event, struct agent_e
 	case AGENT_WORKER_PROGRESS:
 		j->done = event->done;
 		j->total = event->total;
+		checkpoint_progress(j, event, out);
+		break;
+	case AGENT_WORKER_CHECKPOINT:
+		checkpoint_save(j, event, out);
 		break;
 	case AGENT_WORKER_DONE:
 		result_computed(a, j, event, out);
@@ -277,8 +299,10 @@ void job_worker(struct agent *a, const struct agent_event *event, struct agent_e
 		worker_lacks(a, j, event, out);
 		break;
 	default:
-		worker_failed(a, event->now_ms, out);
 		j->stage = JOB_READY; /* the worker has stopped: nothing to cancel */
+		if (checkpoint_refused(j, event, out))
+			break;
+		worker_failed(a, event->now_ms, out);
 		job_abandon(a, j, event->now_ms, event->text, out);
 		break;
 	}

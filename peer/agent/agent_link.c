@@ -127,7 +127,8 @@ void link_up(struct agent *a, const struct agent_event *event, struct agent_effe
 	a->trouble[0] = '\0';
 	effect_log(out, "connected to %s", host_name(a));
 	for (uint32_t i = 0; i < a->abandoned_count; i++)
-		effect_abandon(out, &a->abandoned[i], "the lease was lost while we were away");
+		effect_abandon(
+			out, &a->abandoned[i].nonce, "the lease was lost while we were away");
 	if (a->abandoned_count != 0) {
 		a->abandoned_count = 0;
 		job_save_leases(a, out);

@@ -1,4 +1,4 @@
-/* Gathering what a unit needs: the recipe, the parameters, the shards; what the disk has is not fetched
+/* Gathering what a unit needs: the recipe, the parameters, its slot's state, the shards; what the disk has is not fetched
  * again. One blob at a time, a few parts under way (peer/swarm/fetch.h). */
 #include "peer/agent/agent_state.h"
 
@@ -9,6 +9,7 @@
 #include "tasks/base/mem.h"
 #include "tasks/model/model.h"
 #include "tasks/unit/run.h"
+#include "tasks/unit/state.h"
 
 static void find(struct agent *a, enum agent_blob kind, const struct digest *digest, uint64_t max,
 	struct agent_effects *out)
@@ -36,7 +37,8 @@ static void request_parts(struct agent *a, uint64_t now_ms, struct agent_effects
 }
 
 /* Does the unit fit the recipe that it names? The root signed both, so this should never speak. */
-static int unit_check(const struct job *j, const struct recipe *recipe, struct errmsg *msg)
+static int unit_check(const struct job *j, const struct recipe *recipe,
+	const struct state_layout *state, struct errmsg *msg)
 {
 	if (j->unit_count != recipe->train.units_per_round)
 		return errmsg_set(msg, TK_EINVAL, "the round has %u units and its recipe says %u",
@@ -47,6 +49,9 @@ static int unit_check(const struct job *j, const struct recipe *recipe, struct e
 	if (j->unit.numerics != recipe->numerics)
 		return errmsg_set(
 			msg, TK_EINVAL, "the unit's version of NUMERICS is not its recipe's");
+	if (state_bytes(state) == 0 && !digest_is_zero(&j->unit.state))
+		return errmsg_set(
+			msg, TK_EINVAL, "the unit has a state and its recipe carries none on");
 	return TK_OK;
 }
 
@@ -78,11 +83,14 @@ static int job_plan(
 	struct digest *digests;
 	uint32_t *shards = NULL;
 	uint32_t count;
+	struct state_layout state;
 	size_t parameters;
-	int rc = unit_check(j, recipe, msg);
+	int rc = unit_parameters(recipe, &parameters, msg);
 
-	if (rc == TK_OK)
-		rc = unit_parameters(recipe, &parameters, msg);
+	if (rc != TK_OK)
+		return rc;
+	state = state_layout(&recipe->train, parameters);
+	rc = unit_check(j, recipe, &state, msg);
 	if (rc != TK_OK)
 		return rc;
 	rc = unit_shards(recipe, &j->unit, &shards, &count);
@@ -106,6 +114,7 @@ static int job_plan(
 	j->shard_count = count;
 	j->shards_found = 0;
 	j->parameter_bytes = (uint64_t)parameters * 4;
+	j->state_bytes = state_bytes(&state);
 	snprintf(j->project, sizeof(j->project), "%s", recipe->name);
 	return TK_OK;
 }
@@ -126,6 +135,8 @@ void prepare_job(struct agent *a, struct job *j, uint64_t now_ms, struct agent_e
 		}
 		j->stage = JOB_PARAMETERS;
 	}
+	if (j->stage == JOB_STATE && digest_is_zero(&j->unit.state))
+		j->stage = JOB_SHARDS;
 	if (j->stage == JOB_SHARDS && j->shards_found == j->shard_count)
 		j->stage = JOB_READY;
 	if (a->want.phase != WANT_NOTHING)
@@ -134,40 +145,44 @@ void prepare_job(struct agent *a, struct job *j, uint64_t now_ms, struct agent_e
 		find(a, BLOB_RECIPE, &j->unit.recipe, RECIPE_BYTES_MAX, out);
 	else if (j->stage == JOB_PARAMETERS)
 		find(a, BLOB_PARAMETERS, &j->unit.parameters, j->parameter_bytes, out);
+	else if (j->stage == JOB_STATE)
+		find(a, BLOB_STATE, &j->unit.state, j->state_bytes, out);
 	else if (j->stage == JOB_SHARDS)
 		find(a, BLOB_SHARD, &j->shards[j->shards_found], SHARD_BYTES, out);
 }
 
-static bool needed_by_job(const struct agent *a, const struct digest *parameters)
+static bool needed_by_job(const struct agent *a, const struct digest *blob)
 {
 	for (uint32_t i = 0; i < AGENT_JOBS_MAX; i++)
-		if (a->jobs[i].id != 0 && digest_equal(&a->jobs[i].unit.parameters, parameters))
+		if (a->jobs[i].id != 0 && (digest_equal(&a->jobs[i].unit.parameters, blob) ||
+						  digest_equal(&a->jobs[i].unit.state, blob)))
 			return true;
 	return false;
 }
 
-/* Parameters last for a round: the oldest set that no job needs leaves the disk. */
-static void keep_parameters(struct agent *a, const struct digest *digest, struct agent_effects *out)
+/* Parameters and states last for a round: the oldest that no job needs leaves the disk. */
+static void keep(struct agent *a, struct kept *k, enum agent_blob kind, const struct digest *digest,
+	struct agent_effects *out)
 {
 	uint32_t at = 0;
 
-	while (at < a->kept_count && !digest_equal(&a->kept[at], digest))
+	while (at < k->count && !digest_equal(&k->digests[at], digest))
 		at++;
-	if (at == a->kept_count && a->kept_count == PARAMETERS_KEPT) {
+	if (at == k->count && k->count == KEPT_MAX) {
 		struct agent_effect *e;
 
-		for (at = PARAMETERS_KEPT - 1; at > 0 && needed_by_job(a, &a->kept[at]); at--)
+		for (at = KEPT_MAX - 1; at > 0 && needed_by_job(a, &k->digests[at]); at--)
 			;
 		e = effect_push(out, AGENT_REMOVE_BLOB);
 		if (e != NULL) {
-			e->kind = BLOB_PARAMETERS;
-			e->digest = a->kept[at];
+			e->kind = kind;
+			e->digest = k->digests[at];
 		}
-	} else if (at == a->kept_count) {
-		a->kept_count++;
+	} else if (at == k->count) {
+		k->count++;
 	}
-	memmove(&a->kept[1], &a->kept[0], at * sizeof(a->kept[0]));
-	a->kept[0] = *digest;
+	memmove(&k->digests[1], &k->digests[0], at * sizeof(k->digests[0]));
+	k->digests[0] = *digest;
 }
 
 static void take_recipe(
@@ -200,13 +215,18 @@ static void blob_ready(struct agent *a, enum agent_blob kind, const struct diges
 	struct job *j = prepare_next(a);
 
 	if (kind == BLOB_PARAMETERS)
-		keep_parameters(a, digest, out);
+		keep(a, &a->parameters, kind, digest, out);
+	if (kind == BLOB_STATE)
+		keep(a, &a->states, kind, digest, out);
 	if (j == NULL)
 		return;
 	if (kind == BLOB_RECIPE && j->stage == JOB_RECIPE && digest_equal(&j->unit.recipe, digest))
 		take_recipe(a, j, event, out);
 	else if (kind == BLOB_PARAMETERS && j->stage == JOB_PARAMETERS &&
 		 digest_equal(&j->unit.parameters, digest))
+		j->stage = JOB_STATE;
+	else if (kind == BLOB_STATE && j->stage == JOB_STATE &&
+		 digest_equal(&j->unit.state, digest))
 		j->stage = JOB_SHARDS;
 	else if (kind == BLOB_SHARD && j->stage == JOB_SHARDS && j->shards_found < j->shard_count &&
 		 digest_equal(&j->shards[j->shards_found], digest))

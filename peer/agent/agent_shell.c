@@ -208,6 +208,19 @@ static void save_leases(struct shell *s, const struct agent_effect *e)
 		shell_log(s, msg.text); /* only a hint is lost */
 }
 
+/* One that cannot be saved costs time after a crash, nothing else. */
+static void save_checkpoint(struct shell *s, const struct agent_effect *e)
+{
+	struct errmsg msg = {{0}};
+	int rc = agent_files_save_checkpoint(&s->files, &e->digest, bytes_span(&e->bytes), &msg);
+
+	if (rc != TK_OK && !s->checkpoint_failing)
+		shell_log(s, msg.text);
+	s->checkpoint_failing = rc != TK_OK;
+	if (s->ending)
+		shell_stop(s, TK_OK);
+}
+
 static void carry_out(struct shell *s, struct agent_effect *e)
 {
 	switch (e->type) {
@@ -249,6 +262,15 @@ static void carry_out(struct shell *s, struct agent_effect *e)
 		break;
 	case AGENT_SAVE_LEASES:
 		save_leases(s, e);
+		break;
+	case AGENT_ASK_CHECKPOINT:
+		worker_uv_save(s->worker, e->job);
+		break;
+	case AGENT_SAVE_CHECKPOINT:
+		save_checkpoint(s, e);
+		break;
+	case AGENT_REMOVE_CHECKPOINT:
+		agent_files_remove_checkpoint(&s->files, &e->digest);
 		break;
 	case AGENT_LOG:
 		shell_log(s, e->text);

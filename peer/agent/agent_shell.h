@@ -33,6 +33,8 @@ struct shell {
 	struct status_file status;
 	bool status_failing;
 
+	bool checkpoint_failing;
+	bool ending; /* stops as soon as the last checkpoint is saved, or does not come */
 	bool stopping;
 	int code;	    /* why: what agent_run returns */
 	struct errmsg *msg; /* and its sentence */

@@ -5,15 +5,16 @@
 #include "peer/agent/agent.h"
 #include "peer/swarm/fetch.h"
 
-#define PARAMETERS_KEPT (AGENT_JOBS_MAX + 1u) /* sets of parameters kept on disk */
+#define KEPT_MAX (AGENT_JOBS_MAX + 1u) /* sets of parameters kept on disk, and states */
 
 /* A job is a lease that is not computed yet. It gathers its blobs in this order. */
 enum job_stage {
 	JOB_RECIPE = 1,
 	JOB_PARAMETERS = 2,
-	JOB_SHARDS = 3,
-	JOB_READY = 4,
-	JOB_COMPUTING = 5,
+	JOB_STATE = 3,
+	JOB_SHARDS = 4,
+	JOB_READY = 5,
+	JOB_COMPUTING = 6,
 };
 
 struct job {
@@ -21,17 +22,22 @@ struct job {
 	enum job_stage stage;
 	struct digest nonce;
 	struct unit unit;
+	struct digest unit_digest;
 	uint32_t unit_count; /* W, as the root signed it */
 	uint8_t encoded[UNIT_BYTES_MAX];
 	size_t encoded_bytes;
 	uint64_t deadline_ms;
 	char project[PROJECT_NAME_MAX];
-	uint64_t parameter_bytes;
+	uint64_t parameter_bytes, state_bytes;
 	struct digest *shards; /* owned */
 	uint32_t shard_count, shards_found;
 	uint32_t crashes;
 	uint32_t lacks; /* times the worker missed a blob that the disk was thought to have */
 	uint32_t done, total;
+	bool has_checkpoint; /* on disk */
+	bool resumed;	     /* this computation began from it */
+	bool going;	     /* its first progress was heard */
+	uint64_t asked_ms;   /* when it was asked for a checkpoint last, or began */
 };
 
 struct result {
@@ -56,6 +62,17 @@ struct want {
 	uint64_t heard_ms; /* the last part, or when the asking began */
 };
 
+/* Blobs on disk that last for a round, newest first. */
+struct kept {
+	struct digest digests[KEPT_MAX];
+	uint32_t count;
+};
+
+/* A lease of an earlier run, to be given back. */
+struct old_lease {
+	struct digest nonce, unit;
+};
+
 struct agent {
 	const struct identity *id;
 	const struct link *link;
@@ -76,16 +93,21 @@ struct agent {
 	/* leases (agent_job.c) */
 	struct job jobs[AGENT_JOBS_MAX];
 	uint64_t next_job;
-	struct digest abandoned[AGENT_ABANDONED_MAX]; /* of an earlier run, to be given back */
+	struct old_lease abandoned[AGENT_ABANDONED_MAX];
 	uint32_t abandoned_count;
 	struct want want;
 	bool has_recipe;
 	struct digest recipe_digest;
-	struct recipe recipe;		     /* owned, when has_recipe */
-	struct digest kept[PARAMETERS_KEPT]; /* parameters on disk, newest first */
-	uint32_t kept_count;
+	struct recipe recipe; /* owned, when has_recipe */
+	struct kept parameters, states;
 	uint32_t failures; /* of the worker, in a row */
 	uint64_t rest_ms;  /* compute nothing before this */
+
+	/* checkpoints (agent_checkpoint.c) */
+	uint64_t checkpoint_ms;			   /* between two of them */
+	struct digest checkpoints[AGENT_JOBS_MAX]; /* of an earlier run: units not leased yet */
+	uint32_t checkpoint_count;
+	uint64_t checkpoints_end_ms; /* then they are removed */
 
 	/* results (agent_result.c) */
 	struct result results[AGENT_RESULTS_MAX];
@@ -147,7 +169,22 @@ void prepare_missing(struct agent *a, const struct agent_event *event, struct ag
 void prepare_reconnected(struct agent *a, uint64_t now_ms, struct agent_effects *out);
 /* Drops the session when a fetch has heard nothing for too long. */
 void prepare_tick(struct agent *a, const struct agent_event *event, struct agent_effects *out);
-struct job *prepare_next(struct agent *a); /* the first job that is not ready; NULL: none */
+struct job *prepare_next(struct agent *a);  /* the first job that is not ready; NULL: none */
+struct job *job_computing(struct agent *a); /* NULL: none */
+
+/* agent_checkpoint.c */
+/* A new job goes on from what an earlier run has left of its unit. */
+void checkpoint_adopt(struct agent *a, struct job *j);
+/* The job's computation has begun. */
+void checkpoint_begin(struct job *j, uint64_t now_ms);
+/* What the worker says of a job that is being computed. */
+void checkpoint_progress(struct job *j, const struct agent_event *event, struct agent_effects *out);
+void checkpoint_save(struct job *j, const struct agent_event *event, struct agent_effects *out);
+/* True when the job failed because of its checkpoint: it can be begun anew. */
+bool checkpoint_refused(struct job *j, const struct agent_event *event, struct agent_effects *out);
+void checkpoint_remove(struct job *j, struct agent_effects *out);
+void checkpoint_tick(struct agent *a, uint64_t now_ms, struct agent_effects *out);
+void checkpoint_ask(struct agent *a, uint64_t now_ms, struct agent_effects *out);
 
 /* agent_result.c */
 void result_computed(

@@ -99,6 +99,25 @@ static void waiting_reason(const struct agent *a, uint64_t now_ms, struct agent_
 			a->trouble[0] != '\0' ? a->trouble : "not tried yet", seconds);
 }
 
+/* What the oldest lease that is not computed waits for. */
+static const char *fetched(const struct agent *a)
+{
+	const struct job *j = job_in(a, JOB_RECIPE, JOB_READY);
+
+	switch (j != NULL ? j->stage : JOB_READY) {
+	case JOB_RECIPE:
+		return "the recipe";
+	case JOB_PARAMETERS:
+		return "the parameters";
+	case JOB_STATE:
+		return "the optimizer's state";
+	case JOB_SHARDS:
+		return "the data";
+	default:
+		return "all";
+	}
+}
+
 static void reason(const struct agent *a, uint64_t now_ms, struct agent_status *s)
 {
 	switch (s->state) {
@@ -113,8 +132,8 @@ static void reason(const struct agent *a, uint64_t now_ms, struct agent_status *
 		idle_reason(a, now_ms, s->reason, sizeof(s->reason));
 		break;
 	case AGENT_FETCHING:
-		snprintf(s->reason, sizeof(s->reason), "fetching what unit %u of round %u needs",
-			(unsigned)s->unit, (unsigned)s->round);
+		snprintf(s->reason, sizeof(s->reason), "fetching %s that unit %u of round %u needs",
+			fetched(a), (unsigned)s->unit, (unsigned)s->round);
 		break;
 	case AGENT_COMPUTING:
 		computing_reason(a, s);

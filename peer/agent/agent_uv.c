@@ -11,11 +11,13 @@
 #include "tasks/math/engine.h"
 
 #define SIGNALS 3u
+#define STOP_MS 60u /* for the last checkpoint: with it the worker is gone within 100 ms */
 
 struct runner {
 	struct shell shell; /* first: a shell's address is its runner's */
 	uv_loop_t loop;
 	uv_timer_t timer;
+	uv_timer_t grace; /* for the last checkpoint */
 	uv_signal_t signals[SIGNALS];
 	struct node_handler node_handler;
 	struct worker_handler worker_handler;
@@ -136,6 +138,9 @@ static void on_worker_message(void *context, const struct worker_message *m)
 	}
 	if (m->type == WORKER_FAILED)
 		event.type = AGENT_WORKER_FAILED;
+	if (m->type == WORKER_CHECKPOINT)
+		event.type = AGENT_WORKER_CHECKPOINT;
+	event.bytes = m->bytes;
 	shell_event(context, &event);
 }
 
@@ -155,13 +160,30 @@ static void on_tick(uv_timer_t *timer)
 	shell_event(timer->data, &event);
 }
 
+static void on_grace_over(uv_timer_t *timer)
+{
+	shell_stop(timer->data, TK_OK);
+}
+
+/* The unit in progress is saved if its step ends soon; then the worker is killed, in the middle of
+ * whatever it is doing. */
 static void on_signal(uv_signal_t *handle, int number)
 {
 	struct shell *s = handle->data;
+	struct agent_event event = {.type = AGENT_STOPPING};
+	bool computing = s->told.state == AGENT_COMPUTING;
 
 	(void)number;
+	if (s->ending) { /* somebody has no patience */
+		shell_stop(s, TK_OK);
+		return;
+	}
 	shell_log(s, "stopping; results that are not settled yet are kept");
-	shell_stop(s, TK_OK);
+	s->ending = true;
+	shell_event(s, &event);
+	if (!computing ||
+		uv_timer_start(&((struct runner *)s)->grace, on_grace_over, STOP_MS, 0) != 0)
+		shell_stop(s, TK_OK);
 }
 
 static void on_node_closed(void *context)
@@ -178,6 +200,7 @@ void shell_stop(struct shell *s, int code)
 	s->stopping = true;
 	s->code = code;
 	uv_close((uv_handle_t *)&r->timer, NULL);
+	uv_close((uv_handle_t *)&r->grace, NULL);
 	for (size_t i = 0; i < SIGNALS; i++)
 		uv_close((uv_handle_t *)&r->signals[i], NULL);
 	worker_uv_close(s->worker);
@@ -192,7 +215,8 @@ static int start_handles(struct runner *r, struct errmsg *msg)
 	int rc;
 
 	uv_timer_init(&r->loop, &r->timer);
-	r->timer.data = r;
+	uv_timer_init(&r->loop, &r->grace);
+	r->timer.data = r->grace.data = r;
 	rc = uv_timer_start(&r->timer, on_tick, AGENT_TICK_MS, AGENT_TICK_MS);
 	for (size_t i = 0; i < SIGNALS; i++) {
 		uv_signal_init(&r->loop, &r->signals[i]);
@@ -265,6 +289,8 @@ static int prepare(struct runner *r, const struct agent_options *options, struct
 	s->core = agent_new(&s->id, &s->home->link, engine);
 	if (s->core != NULL)
 		agent_limit_memory(s->core, memory_lent());
+	if (s->core != NULL && options->checkpoint_s != 0)
+		agent_checkpoint_every(s->core, options->checkpoint_s * 1000ull);
 	s->worker = worker_uv_new(&r->loop, r->program, &s->files, &r->worker_handler);
 	if (s->core == NULL || s->worker == NULL)
 		return errmsg_set(msg, TK_ENOMEM, "not enough memory to start the agent");

@@ -1,4 +1,4 @@
-/* talkoot-peer run [--home HOME] [--misbehave MODE] */
+/* talkoot-peer run [--home HOME] [--checkpoint SECONDS] [--misbehave MODE] */
 #include "peer/agent/commands.h"
 
 #include <getopt.h>
@@ -8,9 +8,9 @@
 
 #include "peer/agent/agent_uv.h"
 
-static int run(const char *home, const char *mode)
+static int run(const char *home, const char *mode, uint32_t checkpoint_s)
 {
-	struct agent_options options = {.log = stdout};
+	struct agent_options options = {.log = stdout, .checkpoint_s = checkpoint_s};
 	struct agent_home loaded;
 	struct errmsg msg = {{0}};
 	char path[AGENT_PATH_MAX];
@@ -27,15 +27,26 @@ static int run(const char *home, const char *mode)
 	return rc == TK_OK ? PEER_OK : peer_failed(&msg);
 }
 
+/* 1 to 86400 seconds; 0: something else. */
+static uint32_t seconds(const char *text)
+{
+	char *end;
+	long n = strtol(text, &end, 10);
+
+	return *text != '\0' && *end == '\0' && n >= 1 && n <= 86400 ? (uint32_t)n : 0;
+}
+
 int peer_run(int argc, char **argv)
 {
 	static const struct option options[] = {
 		{"home", required_argument, NULL, 'H'},
+		{"checkpoint", required_argument, NULL, 'c'},
 		{"misbehave", required_argument, NULL, 'm'},
 		{NULL, 0, NULL, 0},
 	};
 	const char *home = NULL;
 	const char *mode = NULL;
+	uint32_t checkpoint_s = 0;
 	int c;
 
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
@@ -43,10 +54,15 @@ int peer_run(int argc, char **argv)
 			home = optarg;
 		else if (c == 'm')
 			mode = optarg;
+		else if (c == 'c' && (checkpoint_s = seconds(optarg)) == 0)
+			return peer_misused(
+				"--checkpoint wants seconds, 1 to 86400, not \"%s\"", optarg);
+		else if (c == 'c')
+			continue;
 		else
 			return PEER_USAGE;
 	}
 	if (optind != argc)
 		return peer_misused("run takes no \"%s\"", argv[optind]);
-	return run(home, mode);
+	return run(home, mode, checkpoint_s);
 }

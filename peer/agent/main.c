@@ -31,7 +31,8 @@ static const struct command {
 	const char *summary; /* NULL: not for people */
 } commands[] = {
 	{"join", peer_join, "LINK [--home HOME] [--yes]", "join the network that a link names"},
-	{"run", peer_run, "[--home HOME]", "work for it, in the foreground, until stopped"},
+	{"run", peer_run, "[--home HOME] [--checkpoint S]",
+		"work for it, in the foreground, until stopped"},
 	{"status", peer_status, "[--home HOME] [--json]",
 		"say what the agent is doing and why it is not"},
 	{"worker", peer_worker, "", NULL},
@@ -46,7 +47,7 @@ static void usage(FILE *out)
 		out);
 	for (size_t i = 0; i < COMMAND_COUNT; i++)
 		if (commands[i].summary != NULL)
-			fprintf(out, "  %-7s %-27s %s\n", commands[i].name, commands[i].arguments,
+			fprintf(out, "  %-7s %-31s %s\n", commands[i].name, commands[i].arguments,
 				commands[i].summary);
 	fputs("\nOptions:\n"
 	      "  --home HOME       where key, data and results are kept "
@@ -54,6 +55,8 @@ static void usage(FILE *out)
 	      "                    or ~/.local/share/talkoot); one home is one peer\n"
 	      "  --yes             agree without being asked\n"
 	      "  --json            one JSON object instead of a sentence\n"
+	      "  --checkpoint S    with run: save the unit in progress every S seconds (default: "
+	      "30)\n"
 	      "  --misbehave MODE  with run, for tests only: show how a network treats a peer that "
 	      "cheats:\n"
 	      "                    corrupt    flips a bit of each result, with digests that fit\n"

@@ -20,6 +20,12 @@
 
 #define READ_BYTES 65536u
 
+/* A message with the bytes that its spans borrow: what arrives during a run may move the worker's buffer. */
+struct frame {
+	struct bytes bytes;
+	struct worker_message m;
+};
+
 struct worker {
 	int in, out;
 	bool ended;	      /* no more input will come */
@@ -29,9 +35,11 @@ struct worker {
 	struct recipe recipe;
 	struct digest recipe_digest;
 	struct shard_cache shards;
+	struct frame state, checkpoint; /* for the next run; without bytes: none */
 	const struct engine *engine;
 	uint64_t job; /* being computed; 0: none */
 	bool cancelled;
+	bool save;	  /* a checkpoint is asked for */
 	uint32_t percent; /* last told */
 };
 
@@ -132,7 +140,7 @@ static void worker_say_failed(struct worker *w, uint64_t job, int code, const ch
 	worker_say(w, &m);
 }
 
-/* During a run only CANCEL may come next; anything else is for after it. */
+/* During a run only CANCEL and SAVE may come next; anything else is for after it. */
 static void worker_look(struct worker *w)
 {
 	struct worker_message m;
@@ -140,10 +148,25 @@ static void worker_look(struct worker *w)
 
 	worker_read(w, false);
 	while (worker_message_decode(&m, bytes_span(&w->arrived), &used, NULL) == TK_OK &&
-		m.type == WORKER_CANCEL) {
-		w->cancelled |= m.job == w->job;
+		(m.type == WORKER_CANCEL || m.type == WORKER_SAVE)) {
+		w->cancelled |= m.type == WORKER_CANCEL && m.job == w->job;
+		w->save |= m.type == WORKER_SAVE && m.job == w->job;
 		bytes_consume(&w->arrived, used);
 	}
+}
+
+/* When there is no memory for one, or it is too large for a frame, the unit goes on without. */
+static void worker_save(struct worker *w, const struct running *run)
+{
+	struct worker_message m = {.type = WORKER_CHECKPOINT, .job = w->job};
+	struct bytes checkpoint = {0};
+
+	if (run_checkpoint(run, &checkpoint) == TK_OK && checkpoint.len <= WORKER_CHECKPOINT_MAX) {
+		m.bytes = bytes_span(&checkpoint);
+		worker_say(w, &m);
+	}
+	bytes_close(&checkpoint);
+	w->save = false;
 }
 
 static int worker_step(void *context, const struct running *run, uint32_t done, uint32_t total)
@@ -153,13 +176,39 @@ static int worker_step(void *context, const struct running *run, uint32_t done, 
 	struct worker_message m = {
 		.type = WORKER_PROGRESS, .job = w->job, .done = done, .total = total};
 
-	(void)run;
 	worker_look(w);
+	if (w->save && !w->cancelled && !w->ended)
+		worker_save(w, run);
 	if (percent != w->percent) {
 		w->percent = percent;
 		worker_say(w, &m);
 	}
 	return w->cancelled || w->ended;
+}
+
+static void frame_close(struct frame *f)
+{
+	bytes_close(&f->bytes);
+	*f = (struct frame){0};
+}
+
+/* Takes the buffer with its first message, of `used` bytes, and copies the rest: of the large messages
+ * there is so only one copy. */
+static bool frame_take(struct worker *w, size_t used, struct frame *out)
+{
+	struct frame got = {.bytes = w->arrived};
+	size_t again;
+
+	w->arrived = (struct bytes){0};
+	if (bytes_append(&w->arrived, got.bytes.data + used, got.bytes.len - used) != TK_OK ||
+		worker_message_decode(&got.m, bytes_span(&got.bytes), &again, NULL) != TK_OK) {
+		worker_break(w, "out of memory");
+		frame_close(&got);
+		return false;
+	}
+	frame_close(out);
+	*out = got;
+	return true;
 }
 
 static void worker_forget(struct worker *w)
@@ -211,7 +260,9 @@ static int run_unit(struct worker *w, const struct unit *unit, struct span param
 	struct shard_source source = {.context = &w->shards, .get = shard_cache_get};
 	struct run_progress progress = {.context = w, .step = worker_step};
 	const struct compute alone = {.engine = w->engine};
-	const struct unit_input input = {.parameters = parameters};
+	const struct unit_input input = {.parameters = parameters,
+		.state = w->state.m.bytes,
+		.checkpoint = w->checkpoint.m.bytes};
 
 	if (!w->has_recipe || !digest_equal(&unit->recipe, &w->recipe_digest))
 		return errmsg_set(msg, TK_EINVAL, "the unit is about another recipe");
@@ -227,11 +278,13 @@ static void take_run(struct worker *w, const struct worker_message *m)
 	int rc = unit_decode(&unit, m->unit, &msg);
 
 	w->job = job;
-	w->cancelled = false;
+	w->cancelled = w->save = false;
 	w->percent = 0;
 	if (rc == TK_OK)
 		rc = run_unit(w, &unit, m->bytes, &result, &msg);
 	w->job = 0;
+	frame_close(&w->state);
+	frame_close(&w->checkpoint);
 	if (rc == TK_OK) {
 		struct worker_message answer = {.type = WORKER_RESULT,
 			.job = job,
@@ -245,22 +298,20 @@ static void take_run(struct worker *w, const struct worker_message *m)
 	}
 }
 
-/* What arrives during a run may move the buffer, so the run takes it over and the rest is copied. */
-static void begin_run(struct worker *w, size_t used)
+static bool take_large(struct worker *w, enum worker_message_type type, size_t used)
 {
-	struct bytes frame = w->arrived;
-	struct worker_message m;
-	size_t again;
+	struct frame run = {0};
+	bool taken;
 
-	w->arrived = (struct bytes){0};
-	if (bytes_append(&w->arrived, frame.data + used, frame.len - used) != TK_OK ||
-		worker_message_decode(&m, bytes_span(&frame), &again, NULL) != TK_OK) {
-		worker_break(w, "out of memory");
-		bytes_close(&frame);
-		return;
-	}
-	take_run(w, &m);
-	bytes_close(&frame);
+	if (type == WORKER_STATE)
+		return frame_take(w, used, &w->state);
+	if (type == WORKER_RESUME)
+		return frame_take(w, used, &w->checkpoint);
+	taken = frame_take(w, used, &run);
+	if (taken)
+		take_run(w, &run.m);
+	frame_close(&run);
+	return taken;
 }
 
 /* True when a whole message was there and has been dealt with. */
@@ -277,15 +328,14 @@ static bool worker_take(struct worker *w)
 		worker_break(w, msg.text);
 		return false;
 	}
-	if (m.type == WORKER_RUN) {
-		begin_run(w, used);
-		return true;
-	}
+	if (m.type == WORKER_RUN || m.type == WORKER_STATE || m.type == WORKER_RESUME)
+		return take_large(w, m.type, used);
 	if (m.type == WORKER_RECIPE)
 		take_recipe(w, &m);
 	else if (m.type == WORKER_SHARD)
 		take_shard(w, &m);
-	else if (m.type != WORKER_CANCEL) /* of a job that has ended: nothing to do */
+	else if (m.type != WORKER_CANCEL &&
+		 m.type != WORKER_SAVE) /* of a job that has ended: nothing to do */
 		worker_break(w, "the agent sent what only workers send");
 	bytes_consume(&w->arrived, used);
 	return true;
@@ -306,6 +356,8 @@ int worker_serve(int in, int out, const struct engine *engine)
 			;
 	}
 	worker_forget(&w);
+	frame_close(&w.state);
+	frame_close(&w.checkpoint);
 	bytes_close(&w.arrived);
 	return w.broken ? 1 : 0;
 }

@@ -12,6 +12,8 @@ static void pack_fields(struct packer *p, const struct worker_message *m)
 {
 	switch (m->type) {
 	case WORKER_RECIPE:
+	case WORKER_STATE:
+	case WORKER_RESUME:
 		pack_array(p, 2);
 		pack_u64(p, m->type);
 		break;
@@ -27,10 +29,16 @@ static void pack_fields(struct packer *p, const struct worker_message *m)
 		pack_span(p, m->unit);
 		break;
 	case WORKER_CANCEL:
+	case WORKER_SAVE:
 		pack_array(p, 2);
 		pack_u64(p, m->type);
 		pack_u64(p, m->job);
 		return;
+	case WORKER_CHECKPOINT:
+		pack_array(p, 3);
+		pack_u64(p, m->type);
+		pack_u64(p, m->job);
+		break;
 	case WORKER_PROGRESS:
 		pack_array(p, 4);
 		pack_u64(p, m->type);
@@ -80,9 +88,13 @@ static uint32_t field_count(uint32_t type)
 {
 	static const uint32_t counts[] = {[WORKER_RECIPE] = 2,
 		[WORKER_SHARD] = 3,
+		[WORKER_STATE] = 2,
+		[WORKER_RESUME] = 2,
 		[WORKER_RUN] = 4,
 		[WORKER_CANCEL] = 2,
+		[WORKER_SAVE] = 2,
 		[WORKER_PROGRESS] = 4,
+		[WORKER_CHECKPOINT] = 3,
 		[WORKER_RESULT] = 4,
 		[WORKER_FAILED] = 4};
 
@@ -91,7 +103,7 @@ static uint32_t field_count(uint32_t type)
 
 static void read_fields(struct mp_reader *r, struct worker_message *m)
 {
-	if (m->type != WORKER_RECIPE && m->type != WORKER_SHARD)
+	if (m->type >= WORKER_RUN)
 		m->job = mp_u64(r, "job", 1, JOB_MAX);
 	switch (m->type) {
 	case WORKER_RECIPE:
@@ -101,11 +113,19 @@ static void read_fields(struct mp_reader *r, struct worker_message *m)
 		mp_digest(r, "digest", &m->digest);
 		m->bytes = mp_bin(r, "shard", SHARD_BYTES);
 		break;
+	case WORKER_STATE:
+		m->bytes = mp_bin(r, "state", BLOB_BYTES_MAX);
+		break;
+	case WORKER_RESUME:
+	case WORKER_CHECKPOINT:
+		m->bytes = mp_bin(r, "checkpoint", WORKER_CHECKPOINT_MAX);
+		break;
 	case WORKER_RUN:
 		m->unit = mp_bin(r, "unit", UNIT_BYTES_MAX);
 		m->bytes = mp_bin(r, "parameters", PARAMETERS_MAX * 4);
 		break;
 	case WORKER_CANCEL:
+	case WORKER_SAVE:
 		break;
 	case WORKER_PROGRESS:
 		m->done = mp_u32(r, "done", 0, INNER_STEPS_MAX);

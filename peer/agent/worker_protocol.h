@@ -2,23 +2,28 @@
  *
  * A frame is a u32 LE length and one MessagePack array [type, fields…]. The worker keeps one recipe and
  * the shards that follow it; a new RECIPE drops them all, so the agent always knows what it has. One
- * RUN at a time; while it runs nothing but CANCEL is sent, and what follows waits in the pipe. */
+ * RUN at a time; while it runs nothing but CANCEL and SAVE is sent, and what follows waits in the pipe. */
 #ifndef PEER_AGENT_WORKER_PROTOCOL_H
 #define PEER_AGENT_WORKER_PROTOCOL_H
 
 #include "peer/wire/messages.h"
 
-#define WORKER_FRAME_MAX  (BLOB_BYTES_MAX + 65536)
-#define WORKER_SHARDS_MAX (1u << 30) /* bytes of shards kept at once */
+#define WORKER_FRAME_MAX      (BLOB_BYTES_MAX + 32768u) /* its length has 32 bits */
+#define WORKER_CHECKPOINT_MAX BLOB_BYTES_MAX		/* bytes; a larger one is not made */
+#define WORKER_SHARDS_MAX     (1u << 30)		/* bytes of shards kept at once */
 
 enum worker_message_type {
-	WORKER_RECIPE = 1,   /* agent → worker: bytes */
-	WORKER_SHARD = 2,    /* digest, bytes */
-	WORKER_RUN = 3,	     /* job, unit, bytes (the parameters) */
-	WORKER_CANCEL = 4,   /* job */
-	WORKER_PROGRESS = 5, /* worker → agent: job, done, total */
-	WORKER_RESULT = 6,   /* job, claim, bytes (the payload) */
-	WORKER_FAILED = 7,   /* job, code, text */
+	WORKER_RECIPE = 1,     /* agent → worker: bytes */
+	WORKER_SHARD = 2,      /* digest, bytes */
+	WORKER_STATE = 3,      /* bytes: what the next RUN's slot carries */
+	WORKER_RESUME = 4,     /* bytes: the checkpoint from which the next RUN goes on */
+	WORKER_RUN = 5,	       /* job, unit, bytes (the parameters) */
+	WORKER_CANCEL = 6,     /* job */
+	WORKER_SAVE = 7,       /* job: answer with a checkpoint after the step in progress */
+	WORKER_PROGRESS = 8,   /* worker → agent: job, done, total */
+	WORKER_CHECKPOINT = 9, /* job, bytes */
+	WORKER_RESULT = 10,    /* job, claim, bytes (the payload) */
+	WORKER_FAILED = 11,    /* job, code, text */
 };
 
 struct worker_message {

@@ -374,6 +374,30 @@ static int send_project(struct worker_uv *w, const struct agent_effect *order, s
 	return rc;
 }
 
+/* What the unit begins with besides its parameters. A checkpoint that cannot be read is done without. */
+static int send_start(struct worker_uv *w, const struct agent_effect *order, struct errmsg *msg)
+{
+	struct worker_message m = {.type = WORKER_STATE};
+	struct bytes data = {0};
+	int rc = TK_OK;
+
+	if (!digest_is_zero(&order->state)) {
+		rc = load(w, BLOB_STATE, &order->state, BLOB_BYTES_MAX, &data, msg);
+		m.bytes = bytes_span(&data);
+		if (rc == TK_OK)
+			rc = send_message(w, &m, msg);
+		bytes_close(&data);
+	}
+	if (rc == TK_OK && order->resume &&
+		agent_files_read_checkpoint(w->files, &order->digest, &data, NULL) == TK_OK) {
+		m.type = WORKER_RESUME;
+		m.bytes = bytes_span(&data);
+		rc = send_message(w, &m, msg);
+	}
+	bytes_close(&data);
+	return rc;
+}
+
 int worker_uv_compute(struct worker_uv *w, const struct agent_effect *order, struct errmsg *msg)
 {
 	struct worker_message m = {
@@ -386,12 +410,24 @@ int worker_uv_compute(struct worker_uv *w, const struct agent_effect *order, str
 	if (rc == TK_OK)
 		rc = load(w, BLOB_PARAMETERS, &order->parameters, PARAMETERS_MAX * 4, &parameters,
 			msg);
+	if (rc == TK_OK)
+		rc = send_start(w, order, msg);
 	if (rc == TK_OK) {
 		m.bytes = bytes_span(&parameters);
 		rc = send_message(w, &m, msg);
 	}
 	bytes_close(&parameters);
+	if (rc != TK_OK && rc != TK_ENOENT && w->process != NULL)
+		process_leave(w->process); /* what it heard may be half of a unit */
 	return rc;
+}
+
+void worker_uv_save(struct worker_uv *w, uint64_t job)
+{
+	struct worker_message m = {.type = WORKER_SAVE, .job = job};
+
+	if (w->process != NULL)
+		(void)!send_message(w, &m, NULL); /* another time, then */
 }
 
 void worker_uv_cancel(struct worker_uv *w, uint64_t job)

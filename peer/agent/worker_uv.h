@@ -12,7 +12,7 @@ struct worker_uv;
 /* All run on the loop's thread, never from within a call of a worker_uv function. */
 struct worker_handler {
 	void *context;
-	/* PROGRESS, RESULT, FAILED; borrowed. */
+	/* PROGRESS, CHECKPOINT, RESULT, FAILED; borrowed. */
 	void (*message)(void *context, const struct worker_message *m);
 	void (*gone)(void *context, const char *why);
 };
@@ -27,10 +27,14 @@ struct worker_uv *worker_uv_new(struct uv_loop_s *loop, const char *program,
 int worker_uv_compute(
 	struct worker_uv *w, const struct agent_effect *order, struct errmsg *msg) TK_CHECKED;
 
-/* What it computes is not wanted any more. */
+/* Asks for a checkpoint of what it computes, which comes after the step in progress. */
+void worker_uv_save(struct worker_uv *w, uint64_t job);
+
+/* What it computes is not wanted any more: it stops after the step in progress. */
 void worker_uv_cancel(struct worker_uv *w, uint64_t job);
 
-/* Kills the process and forgets the handler; the loop still closes handles after that. */
+/* Kills the process, whatever it is doing, and forgets the handler; the loop still closes handles after
+ * that. */
 void worker_uv_close(struct worker_uv *w);
 /* After the loop has ended. */
 void worker_uv_free(struct worker_uv *w);

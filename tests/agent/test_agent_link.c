@@ -305,7 +305,7 @@ static void a_restart_commits_what_was_saved_and_gives_the_rest_back(void **stat
 {
 	struct script *s = *state;
 	struct result_record record;
-	struct digest held[2];
+	struct digest held[4]; /* nonce, unit */
 
 	connect(s);
 	script_lease(s, 1, 0, 0);
@@ -322,9 +322,9 @@ static void a_restart_commits_what_was_saved_and_gives_the_rest_back(void **stat
 	assert_int_equal(result_record_decode(&record, bytes_span(&s->saved), NULL), TK_OK);
 	assert_int_equal(agent_load_result(s->agent, &record, NULL), TK_OK);
 	assert_int_equal(agent_load_result(s->agent, &record, NULL), TK_EEXIST);
-	assert_int_equal(agent_load_lease(s->agent, &record.nonce), TK_EEXIST);
-	for (int i = 0; i < 2; i++)
-		assert_int_equal(agent_load_lease(s->agent, &held[i]), TK_OK);
+	assert_int_equal(agent_load_lease(s->agent, &record.nonce, &held[1]), TK_EEXIST);
+	for (int i = 0; i < 4; i += 2)
+		assert_int_equal(agent_load_lease(s->agent, &held[i], &held[i + 1]), TK_OK);
 	script_event(s, (struct agent_event){.type = AGENT_START});
 	script_connect(s);
 	script_expect(s, "DIAL 0\nSEND ABANDON 2\nSEND ABANDON 3\nSEND COMMIT 1\n"

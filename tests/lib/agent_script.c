@@ -172,8 +172,18 @@ static void see(struct script *s, const struct agent_effect *e, struct queue *q)
 		note(s, "REMOVE %s\n", blob_name(e->kind));
 		break;
 	case AGENT_COMPUTE:
-		note(s, "COMPUTE\n");
+		note(s, e->resume ? "COMPUTE on\n" : "COMPUTE\n");
 		s->job = e->job;
+		break;
+	case AGENT_ASK_CHECKPOINT:
+		note(s, "ASK_CHECKPOINT\n");
+		break;
+	case AGENT_SAVE_CHECKPOINT:
+		REQUIRE(digest_equal(&e->digest, &s->unit_digest));
+		note(s, "SAVE_CHECKPOINT +%zu\n", e->bytes.len);
+		break;
+	case AGENT_REMOVE_CHECKPOINT:
+		note(s, "REMOVE_CHECKPOINT\n");
 		break;
 	case AGENT_CANCEL:
 		note(s, "CANCEL\n");

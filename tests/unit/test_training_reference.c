@@ -31,6 +31,7 @@ struct project {
 	char name[64];
 	struct recipe recipe;
 	struct digest recipe_digest;
+	struct bytes initial; /* of the recipe; empty: from its seed */
 	struct shard_cache shards;
 	struct expected rounds[ROUNDS_MOST];
 	uint32_t round_count;
@@ -68,6 +69,7 @@ static void take_recipe(struct project *p, const char *hex)
 		fail_msg("%s: %s", p->name, msg.text);
 	digest_blob(&p->recipe_digest, encoded.data, encoded.len);
 	p->round_count = 0;
+	bytes_close(&p->initial);
 	bytes_close(&encoded);
 }
 
@@ -101,6 +103,8 @@ static bool project_read(struct project *p, FILE *f)
 			snprintf(p->name, sizeof(p->name), "%s", value);
 		else if (strcmp(line, "recipe") == 0)
 			take_recipe(p, value);
+		else if (strcmp(line, "initial") == 0)
+			p->initial = unhex(value);
 		else if (strcmp(line, "round") == 0)
 			take_round(p, value);
 		else if (strcmp(line, "model") == 0)
@@ -139,7 +143,8 @@ static void training_init(struct training *t, struct project *p, const struct en
 		.compute = {.engine = engine},
 		.source = {&p->shards, shard_cache_get}};
 	assert_int_equal(unit_parameters(&p->recipe, &t->count, NULL), TK_OK);
-	assert_int_equal(train_initial(&p->recipe, span_of("", 0), &t->theta, NULL), TK_OK);
+	assert_int_equal(
+		train_initial(&p->recipe, bytes_span(&p->initial), &t->theta, NULL), TK_OK);
 	t->layout = state_layout(spec, t->count);
 	t->outer = mem_floats(outer_state_floats(spec, t->count));
 	t->states = mem_calloc(spec->units_per_round, sizeof(*t->states));
@@ -286,6 +291,7 @@ static FILE *reference_open(void)
 static void project_close(struct project *p)
 {
 	recipe_close(&p->recipe);
+	bytes_close(&p->initial);
 	shard_cache_close(&p->shards);
 }
 
@@ -320,7 +326,7 @@ static void trainer_gives_the_model_of_the_reference(void **state)
 		char hex[DIGEST_HEX];
 		float *parameters;
 
-		if (train_run(&p.recipe, engine_best(), span_of("", 0), &source, 2, NULL,
+		if (train_run(&p.recipe, engine_best(), bytes_span(&p.initial), &source, 2, NULL,
 			    &parameters, &digest, &msg) != TK_OK)
 			fail_msg("%s: %s", p.name, msg.text);
 		digest_hex(hex, &digest);

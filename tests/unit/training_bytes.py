@@ -100,4 +100,4 @@ def recipe_bytes(recipe):
              for p in (d["train"], d["validation"])]
     return pack([2, 1, recipe["name"], recipe["seed"],
                  [number("model", recipe["model"]), number("loss", recipe["loss"]), recipe["image"], layers],
-                 train, ZERO_DIGEST, data + parts])
+                 train, blob_digest(recipe["initial"]) if recipe["initial"] else ZERO_DIGEST, data + parts])

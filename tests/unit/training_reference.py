@@ -50,9 +50,9 @@ def class_of(classes):
     return lambda x, s: struct.pack("<I", max(range(classes), key=lambda c: x[c]))
 
 
-def number_of(outlier):
-    """Sample 5 may be so far out that its loss is infinite."""
-    return lambda x, s: struct.pack("<f", 1e30 if outlier and s == 5 else real(Fraction(x[0]) - Fraction(x[1])))
+def number_of(outlier=None):
+    """Sample 5 may lie far out."""
+    return lambda x, s: struct.pack("<f", outlier if outlier and s == 5 else real(Fraction(x[0]) - Fraction(x[1])))
 
 
 def pixels(features):
@@ -96,8 +96,9 @@ def datasets():
         "rows": dataset("f32", dense(1, 5, class_of(3)), 21, 8, features=5, listed=three),
         "many shards": dataset("f32", dense(2, 5, class_of(3)), 37, 2, features=5, listed=three),
         "pairs": dataset("f32", dense(3, 3, class_of(2)), 19, 19, features=3, listed=two),
-        "numbers": dataset("f32", dense(4, 4, number_of(False)), 23, 10, **numbers),
-        "outlier": dataset("f32", dense(4, 4, number_of(True)), 24, 10, **numbers),
+        "numbers": dataset("f32", dense(4, 4, number_of()), 23, 10, **numbers),
+        "outlier": dataset("f32", dense(4, 4, number_of(2.0 ** 100)), 24, 10, **numbers),  # the loss is infinite
+        "far": dataset("f32", dense(4, 4, number_of(2.0 ** 24)), 24, 10, **numbers),
         "images": dataset("u8", pixels(36), 17, 6, features=36, listed=two),
         "small images": dataset("u8", pixels(32), 17, 6, features=32, listed=two),
         "text": dataset("text", text(6, 4), 29, 12, **characters),
@@ -153,7 +154,7 @@ def models():
         "binary": [linear("0", 5), layer("sigmoid"), layer("dropout", rate=real("0.2")), linear("3", 1)],
         "number": [linear("0", 5), layer("tanh"), linear("2", 1)],
         "char-mlp": [layer("embedding", "0", width=3), layer("flatten"), linear("2", 7), layer("tanh"), linear("4", 6)],
-        "bytes": [layer("embedding", "0", width=2), layer("flatten"), linear("2", 3), layer("tanh"), linear("4", 256)],
+        "bytes": [layer("embedding", "0", width=4), layer("flatten"), linear("2", 12), layer("tanh"), linear("4", 256)],
         "tied": gpt(8, True, True, "0.1"),
         "untied": gpt(8, False, False, None),
         "tied twice": [layer("embedding", "0", width=4), layer("position", "1"), linear("2", 6, tied=1),
@@ -208,7 +209,12 @@ def projects():
         rounds=3, units_per_round=3)
     yield "numbers", "numbers", "number", "squared_error", None, local_sgd(compression="int8", inner_steps=3, **plain)
     yield "outlier", "outlier", "number", "squared_error", None, local(
-        inner_state="average", compression="sparseloco", rounds=3, units_per_round=3, trace_every=2)
+        inner_state="average", compression="sparseloco", rounds=3, units_per_round=3, inner_steps=3, batch_size=2)
+    yield "outlier-sgd", "outlier", "number", "squared_error", None, local_sgd(
+        compression="sparseloco", rounds=4, units_per_round=3, inner_steps=3, batch_size=2)
+    yield "too-large", "far", "number", "squared_error", None, local_sgd(
+        compression="fp16", rounds=3, units_per_round=3, clip=0.0, schedule="constant")
+    yield "given", "pairs", "binary", "binary_cross_entropy", None, local(rounds=1)
     yield "char-mlp", "text", "char-mlp", cross, None, local(compression="sparseloco", rounds=3)
     yield "bytes", "bytes", "bytes", cross, None, gradient(
         outer="sgd", learning_rate=real("0.5"), schedule="linear", learning_rate_end=real("0.25"), rounds=2, trace_every=2)
@@ -218,14 +224,21 @@ def projects():
     yield "tied-twice", "text", "tied twice", cross, None, local(accumulate=2, compression="none", clip=0.0, **plain)
 
 
+def given(count):
+    """Parameters that an owner brings along."""
+    return struct.pack(f"<{count}f", *(unit_real(8, i, 0) - 0.5 for i in range(count)))
+
+
 def recipe_of(name, data, layers, loss, image, train):
     return {"name": name, "seed": 2 ** 40 + 11, "model": "layers", "loss": loss, "image": image or [0, 0, 0],
-            "layers": layers, "train": train, "data": data}
+            "layers": layers, "train": train, "data": data, "initial": given(26) if name == "given" else b""}
 
 
 def show(name, recipe):
     print("project", name)
     print("recipe", recipe_bytes(recipe).hex())
+    if recipe["initial"]:
+        print("initial", recipe["initial"].hex())
     training = Training(recipe)
     for r in range(recipe["train"]["rounds"]):
         results, skipped, loss = training.round(r)
@@ -237,8 +250,8 @@ def show(name, recipe):
 
 def main(wanted):
     data, layers = datasets(), models()
-    print("# Written by training_reference.py. Shards of the data; then, for each project, its recipe and for each")
-    print("# round: BLAKE2b-256 of the result digests in unit order, the units skipped, and as bits the training's")
+    print("# Written by training_reference.py. Shards of the data; then, for each project, its recipe, the parameters")
+    print("# that it is given, and for each round: BLAKE2b-256 of the result digests in unit order, the units skipped, and as bits the training's")
     print("# loss, the validation's loss and its share of right answers; at last the model digest.")
     for d in data.values():
         for shard in d["train"]["shards"] + d["validation"]["shards"]:

@@ -4,12 +4,14 @@ import math
 import struct
 from fractions import Fraction
 
-from compress_reference import BF16, FP16, pack_int8, pack_narrow, pack_none, pack_sparse
+from compress_reference import BF16, FP16, narrow_bits, pack_int8, pack_narrow, pack_none, pack_sparse
 from numerics_arithmetic import add, div, finite, from_bits, mul, reduce, round32, sqrt, sub
 from numerics_reference import adamw, cos_pi, epoch_order, sgd
 from training_bytes import (ZERO_DIGEST, blob_digest, fields_digest, floats, h, merkle_root, pack,
                             recipe_bytes)
 from training_model import Gradient, gradient_part, initial, judge, place, run
+
+NARROW = {"fp16": FP16, "bf16": BF16}
 
 
 def narrow(x):
@@ -134,25 +136,28 @@ class Project:
         encoded = pack([2, 1, 1, self.digest, r, u, blob_digest(floats(theta)), state])
         return fields_digest("talkoot unit", encoded)
 
-    def pack(self, delta, feedback):
-        """None: something is not finite or too large."""
+    def too_large(self, delta, feedback):
+        """True also for what is not finite."""
         form = self.train["compression"]
+        if form == "sparseloco":
+            delta = [add(mul(narrow(0.95), e), d) for e, d in zip(feedback, delta)]
         if not finite(*delta):
+            return True
+        if form in NARROW:
+            return any(narrow_bits(d, *NARROW[form]) is None for d in delta)
+        limit = {"none": math.inf, "int8": 2.0 ** 128 - 2.0 ** 104, "sparseloco": 2.0 ** 120}[form]
+        return any(abs(d) >= limit for d in delta)
+
+    def pack(self, delta, feedback):
+        """The packed update and what it says; changes the feedback. None: it is refused."""
+        form = self.train["compression"]
+        if self.too_large(delta, feedback):
             return None
         if form == "sparseloco":
-            return pack_sparse(delta, feedback, self.planes)[0]
-        if form in ("fp16", "bf16"):
-            return pack_narrow(delta, FP16 if form == "fp16" else BF16)[0]
-        return (pack_int8 if form == "int8" else pack_none)(delta)[0]
-
-    def unpack(self, delta, feedback):
-        """What a packed update says, and the feedback that stays behind."""
-        form = self.train["compression"]
-        if form == "sparseloco":
-            return pack_sparse(delta, feedback, self.planes)[1]
-        if form in ("fp16", "bf16"):
-            return pack_narrow(delta, FP16 if form == "fp16" else BF16)[1]
-        return (pack_int8 if form == "int8" else pack_none)(delta)[1]
+            return pack_sparse(delta, feedback, self.planes)
+        if form in NARROW:
+            return pack_narrow(delta, NARROW[form])
+        return (pack_int8 if form == "int8" else pack_none)(delta)
 
 
 class Unit:
@@ -241,15 +246,14 @@ class Unit:
         delta = self.gradient.values
         if self.t["mode"] == "local":
             delta = [sub(a, b) for a, b in zip(self.start, self.theta)]
-        before = list(self.feedback)
         packed = self.p.pack(delta, self.feedback)
         carried = [v for array in self.moments[:self.p.carried()] for v in array]
         if self.t["compression"] == "sparseloco":
             carried += self.feedback
         if packed is None or not finite(*carried):
             return None
-        self.update = self.p.unpack(delta, before)
-        return packed + floats(carried)
+        self.update = packed[1]
+        return packed[0] + floats(carried)
 
 
 # ---- rounds ----
@@ -257,7 +261,8 @@ class Unit:
 class Training:
     def __init__(self, recipe):
         self.p = Project(recipe)
-        self.theta = initial(self.p.layers, recipe["seed"])
+        given = recipe["initial"]
+        self.theta = list(struct.unpack(f"<{len(given) // 4}f", given)) or initial(self.p.layers, recipe["seed"])
         self.outer = [[0.0] * self.p.count for _ in range(2)]
         self.states = [[] for _ in range(recipe["train"]["units_per_round"])]
 
@@ -275,7 +280,8 @@ class Training:
             if t["compression"] == "sparseloco":
                 old = self.states[i][-self.p.count:]
                 feedback = u.feedback if u.update is not None else old or [0.0] * self.p.count
-            self.states[i] = moments + feedback if moments or any_set(feedback, self.states[i], u) else []
+            begun = moments or self.states[i] or u.update is not None
+            self.states[i] = moments + feedback if begun else []
         self.step(r, mean)
         loss = 0.0
         for u in merged:
@@ -326,8 +332,3 @@ class Training:
 
     def model_digest(self):
         return h(floats(self.theta))
-
-
-def any_set(feedback, state, unit):
-    """A slot that no unit has written a feedback for still has the state that is all +0."""
-    return bool(feedback) and (bool(state) or unit.update is not None)

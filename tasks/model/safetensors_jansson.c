@@ -198,21 +198,41 @@ static int read_entries(struct safetensors *s, json_t *header, struct span data,
 	return TK_OK;
 }
 
-/* The header's bytes as JSON. */
-static int parse(json_t **out, struct span file, uint64_t length, struct errmsg *msg)
+/* The tensors of a header, sorted by name. */
+static int read_header(struct safetensors *s, json_t *header, struct span data, struct errmsg *msg)
+{
+	int rc;
+
+	s->entries = mem_calloc(json_object_size(header) + 1, sizeof(*s->entries));
+	if (s->entries == NULL)
+		return errmsg_set(msg, TK_ENOMEM, "not enough memory for a safetensors header");
+	rc = read_entries(s, header, data, msg);
+	if (rc != TK_OK)
+		return rc;
+	qsort(s->entries, s->count, sizeof(*s->entries), by_place);
+	rc = check_cover(s, data, msg);
+	if (rc == TK_OK)
+		qsort(s->entries, s->count, sizeof(*s->entries), by_name);
+	return rc;
+}
+
+/* The header's bytes as JSON: NULL, and why not. */
+static json_t *parse(struct span header, int *rc, struct errmsg *msg)
 {
 	json_error_t error;
+	json_t *object;
 
-	if (file.data[8] != '{')
-		return errmsg_set(msg, TK_ECORRUPT, "safetensors: the header is no JSON object");
-	*out = json_loadb(
-		(const char *)file.data + 8, (size_t)length, JSON_REJECT_DUPLICATES, &error);
-	if (*out == NULL)
-		return errmsg_set(msg, TK_ECORRUPT,
+	if (header.data[0] != '{') {
+		*rc = errmsg_set(msg, TK_ECORRUPT, "safetensors: the header is no JSON object");
+		return NULL;
+	}
+	object = json_loadb((const char *)header.data, header.len, JSON_REJECT_DUPLICATES, &error);
+	if (object == NULL)
+		*rc = errmsg_set(msg, TK_ECORRUPT,
 			"safetensors: the header is no valid JSON, or names something twice: %s "
 			"(byte %d)",
 			error.text, error.position);
-	return TK_OK;
+	return object;
 }
 
 int safetensors_open(struct safetensors *out, struct span file, struct errmsg *msg)
@@ -221,7 +241,7 @@ int safetensors_open(struct safetensors *out, struct span file, struct errmsg *m
 	struct span data;
 	json_t *header;
 	uint64_t length;
-	int rc;
+	int rc = TK_OK;
 
 	if (file.len < 10)
 		return errmsg_set(msg, TK_ECORRUPT,
@@ -235,25 +255,16 @@ int safetensors_open(struct safetensors *out, struct span file, struct errmsg *m
 		return errmsg_set(msg, TK_ELIMIT,
 			"safetensors: a header of %llu bytes; at most %u are accepted",
 			(unsigned long long)length, SAFETENSORS_HEADER_MAX);
-	rc = parse(&header, file, length, msg);
-	if (rc != TK_OK)
+	header = parse(span_of(file.data + 8, (size_t)length), &rc, msg);
+	if (header == NULL)
 		return rc;
 	s.header = header;
-	s.entries = mem_calloc(json_object_size(header) + 1, sizeof(*s.entries));
 	data = span_of(file.data + 8 + length, file.len - 8 - (size_t)length);
-	rc = s.entries != NULL
-		     ? read_entries(&s, header, data, msg)
-		     : errmsg_set(msg, TK_ENOMEM, "not enough memory for a safetensors header");
-	if (rc == TK_OK) {
-		qsort(s.entries, s.count, sizeof(*s.entries), by_place);
-		rc = check_cover(&s, data, msg);
-	}
-	if (rc == TK_OK) {
-		qsort(s.entries, s.count, sizeof(*s.entries), by_name);
+	rc = read_header(&s, header, data, msg);
+	if (rc == TK_OK)
 		*out = s;
-	} else {
+	else
 		safetensors_close(&s);
-	}
 	return rc;
 }
 

@@ -164,6 +164,26 @@ static int check_surplus(const struct model *m, const struct safetensors *s,
 	return TK_OK;
 }
 
+static int load_tensors(
+	const struct model *m, const struct safetensors *s, float *parameters, struct errmsg *msg)
+{
+	for (uint32_t i = 0; i < m->tensor_count; i++) {
+		const struct tensor *t = &m->tensors[i];
+		const struct safetensors_entry *e = safetensors_find(s, t->name);
+		int rc;
+
+		if (e == NULL)
+			return errmsg_set(msg, TK_EINVAL,
+				"the file lacks the tensor %s; a PyTorch model of the same shape "
+				"has it in its state_dict",
+				t->name);
+		rc = load_tensor(t, e, parameters + t->offset, msg);
+		if (rc != TK_OK)
+			return rc;
+	}
+	return check_surplus(m, s, parameters, msg);
+}
+
 int safetensors_load(const struct model *m, struct span file, float *parameters, struct errmsg *msg)
 {
 	struct safetensors s;
@@ -173,25 +193,14 @@ int safetensors_load(const struct model *m, struct span file, float *parameters,
 	if (rc != TK_OK)
 		return rc;
 	loaded = mem_floats(m->parameters);
-	if (loaded == NULL)
+	if (loaded == NULL) {
 		rc = errmsg_set(
 			msg, TK_ENOMEM, "not enough memory for %zu parameters", m->parameters);
-	for (uint32_t i = 0; i < m->tensor_count && rc == TK_OK; i++) {
-		const struct tensor *t = &m->tensors[i];
-		const struct safetensors_entry *e = safetensors_find(&s, t->name);
-
-		if (e == NULL)
-			rc = errmsg_set(msg, TK_EINVAL,
-				"the file lacks the tensor %s; a PyTorch model of the same shape "
-				"has it in its state_dict",
-				t->name);
-		else
-			rc = load_tensor(t, e, loaded + t->offset, msg);
+	} else {
+		rc = load_tensors(m, &s, loaded, msg);
+		if (rc == TK_OK)
+			memcpy(parameters, loaded, m->parameters * sizeof(*parameters));
 	}
-	if (rc == TK_OK)
-		rc = check_surplus(m, &s, loaded, msg);
-	if (rc == TK_OK)
-		memcpy(parameters, loaded, m->parameters * sizeof(*parameters));
 	mem_free(loaded);
 	safetensors_close(&s);
 	return rc;

@@ -48,11 +48,14 @@ int project_initial(
 	if (rc != TK_OK)
 		return rc;
 	parameters = mem_floats(m.parameters);
-	rc = parameters != NULL ? load(&m, p->model.init, parameters, msg)
-				: errmsg_set(msg, TK_ENOMEM, "not enough memory for %zu parameters",
-					  m.parameters);
-	if (rc == TK_OK)
-		rc = append_floats(out, parameters, m.parameters, msg);
+	if (parameters == NULL) {
+		rc = errmsg_set(
+			msg, TK_ENOMEM, "not enough memory for %zu parameters", m.parameters);
+	} else {
+		rc = load(&m, p->model.init, parameters, msg);
+		if (rc == TK_OK)
+			rc = append_floats(out, parameters, m.parameters, msg);
+	}
 	mem_free(parameters);
 	model_close(&m);
 	return rc;

@@ -77,7 +77,7 @@ static int layout_of(struct payload_layout *l, const struct recipe *recipe, stru
 
 int payload_size(const struct recipe *recipe, size_t *bytes, struct errmsg *msg)
 {
-	struct payload_layout l;
+	struct payload_layout l = {0};
 	int rc = layout_of(&l, recipe, msg);
 
 	if (rc != TK_OK)
@@ -133,7 +133,7 @@ static int check_payload(const struct recipe *recipe, const struct payload_layou
 int result_check(const struct recipe *recipe, const struct claim *claim, struct span payload,
 	struct errmsg *msg)
 {
-	struct payload_layout l;
+	struct payload_layout l = {0};
 	int rc;
 
 	if (claim->outcome == OUTCOME_NONFINITE)

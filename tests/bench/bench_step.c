@@ -14,51 +14,11 @@
 #include "tasks/base/mem.h"
 #include "tasks/math/philox.h"
 #include "tasks/model/model.h"
-#include "tasks/project/presets.h"
+#include "tests/bench/contests.h"
 
 #define WARM_UP	      3u
 #define STEPS_MAX     10000u
 #define LEARNING_RATE 1e-3f
-
-struct contest {
-	const char *name;
-	struct model_settings settings;
-	size_t rows;
-	uint32_t features; /* 0: text */
-	uint32_t image[3];
-	uint32_t context, classes;
-};
-
-static const struct contest contests[] = {
-	{.name = "mlp-128",
-		.settings = {.type = MODEL_MLP, .hidden = {1, {128}}, .activation = LAYER_RELU},
-		.rows = 64,
-		.features = 784,
-		.classes = 10},
-	{.name = "mlp-1024",
-		.settings = {.type = MODEL_MLP,
-			.hidden = {2, {1024, 1024}},
-			.activation = LAYER_RELU},
-		.rows = 256,
-		.features = 784,
-		.classes = 10},
-	{.name = "cnn",
-		.settings = {.type = MODEL_CNN,
-			.channels = {2, {32, 64}},
-			.kernel = 3,
-			.hidden = {1, {128}},
-			.activation = LAYER_RELU},
-		.rows = 64,
-		.features = 784,
-		.image = {1, 28, 28},
-		.classes = 10},
-	{.name = "gpt",
-		.settings =
-			{.type = MODEL_GPT, .blocks = 4, .heads = 4, .width = 128, .bias = true},
-		.rows = 12,
-		.context = 64,
-		.classes = 65},
-};
 
 /* Everything that a step needs. */
 struct bench {
@@ -146,13 +106,7 @@ static void construct(struct bench *b, const struct contest *c)
 {
 	struct errmsg msg = {{0}};
 
-	b->data = (struct dataset){.kind = c->features != 0 ? SAMPLE_F32 : SAMPLE_TEXT,
-		.features = c->features,
-		.context = c->context,
-		.classes = c->classes,
-		.token = c->features != 0 ? 0 : TOKEN_CHARACTER,
-		.label = LABEL_CLASS};
-	memcpy(b->data.image, c->image, sizeof(c->image));
+	b->data = contest_data(c);
 	if (model_expand(&b->spec, &c->settings, &b->data, &msg) != TK_OK ||
 		model_init(&b->model, &b->spec, &b->data, &msg) != TK_OK)
 		give_up(msg.text);

@@ -18,6 +18,14 @@ claim "on text the grid's model is bit for bit the local one" \
 	same "$(local_model "$work/text.yaml")" "$(field text model_digest)"
 claim "on a table the grid's model is bit for bit the local one" \
 	same "$(local_model "$work/table.yaml")" "$(field table model_digest)"
+"$talkoot" -C "$home" export table -o "$work/table.safetensors" >"$work/export.log" 2>&1
+sed 's/name: table/name: further/; s/type: mlp/type: mlp, init: table.safetensors/' "$work/table.yaml" >"$work/further.yaml"
+submit further "$work/further.yaml"
+claim "an exported model is trained further" finished further 120
+claim "what began with a file is bit for bit the local model too" \
+	same "$(local_model "$work/further.yaml")" "$(field further model_digest)"
+claim "beginning with a file gives another model" \
+	test "$(field further model_digest)" != "$(field table model_digest)"
 claim "another seed gives another model" \
 	test "$(sed -i 's/seed: 7/seed: 8/' "$work/text.yaml" && local_model "$work/text.yaml")" != "$(field text model_digest)"
 claim "each unit of the text was accepted once" same 36 "$(field text units_accepted)"

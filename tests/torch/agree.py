@@ -105,10 +105,9 @@ class Dumped:
             raise RuntimeError(done.stderr)
         self.folder, self.kind = folder, kind
         self.losses = [float(line) for line in done.stdout.split()]
-        shape = DATA[kind][1] if kind in DATA else None
+        shape = DATA[kind][1]
         if shape is None:
-            flat = tensors.load_flat(f"{folder}/inputs", torch.int32, (-1,)).long()
-            self.inputs = flat
+            self.inputs = tensors.load_flat(f"{folder}/inputs", torch.int32, (-1,)).long()
         else:
             self.inputs = tensors.load_flat(f"{folder}/inputs", torch.float32, (-1, *shape))
         labels = torch.float32 if kind == "number" else torch.int32
@@ -164,8 +163,9 @@ def agree(folder, name, kind, model, module, context=None, gradients=True):
 
 
 def read_back(folder, name, kind, model, module, context=None, dtype=torch.float32):
-    """PyTorch draws and saves; Talkoot reads."""
-    state = {key: value.to(dtype) for key, value in module.state_dict().items()}
+    """PyTorch draws and saves; Talkoot reads. Before they become numbers of that type they are scaled to doubles that
+    none of the types holds."""
+    state = {key: (value.double() * 1.1).to(dtype) for key, value in module.state_dict().items()}
     tensors.save(f"{folder}/theirs.safetensors", state)
     module.load_state_dict({key: value.float() for key, value in state.items()})
     dumped = Dumped(folder, kind, model[:-1] + ", init: theirs.safetensors}")
@@ -201,7 +201,8 @@ def track(folder, name, layers, heads, width, context, batch, data):
     theirs = dumped.losses[1:]
     apart = max(abs(a - b) for a, b in zip(ours, theirs))
     good = len(theirs) == 100 and apart <= 1e-3 and ours[99] < ours[0] - 0.5
-    claim(f"100 steps of {name} track PyTorch's loss", good, [f"losses {ours[0]:.4f} … {ours[99]:.4f}, apart {apart:.1e}"])
+    note = f"losses {ours[0]:.4f} … {ours[99]:.4f}, apart {apart:.1e}"
+    claim(f"100 steps of {name} track PyTorch's loss", good, [note])
 
 
 def dense(*widths, activation=nn.ReLU):
@@ -284,6 +285,12 @@ def text_layers(vocabulary, rate):
     return module
 
 
+def plain_text(vocabulary):
+    module = text_layers(vocabulary, 0.0)
+    del module[3][2]
+    return module
+
+
 def checks(folder):
     with open(f"{folder}/text.txt", encoding="ascii") as file:
         letters = len(set(file.read()))
@@ -307,9 +314,8 @@ def checks(folder):
     yield agree, "a gpt without ties and biases", "text", gpt % ", tie: false, bias: false", untied, 16
     yield read_back, "an mlp", "three", "{type: mlp, hidden: [16, 12]}", dense(6, 16, 12, 3)
     for name in "float16", "bfloat16", "float64":
-        mlp = dense(6, 16, 12, 3).to(torch.float64)
-        model = "{type: mlp, hidden: [16, 12]}"
-        yield read_back, f"an mlp of {name}", "three", model, mlp.float(), None, getattr(torch, name)
+        mlp, dtype = dense(6, 16, 12, 3), getattr(torch, name)
+        yield read_back, f"an mlp of {name}", "three", "{type: mlp, hidden: [16, 12]}", mlp, None, dtype
     yield read_back, "a cnn", "images", "{type: cnn, channels: [4, 6], hidden: [16]}", cnn()
     yield read_back, "a gpt with tied weights", "text", gpt % "", Gpt(letters, 16, 2, 2, 32), 16
     untied = Gpt(letters, 16, 2, 2, 32, tie=False)
@@ -319,12 +325,6 @@ def checks(folder):
     if os.environ.get("TORCH_LONG") and os.path.exists(shakespeare):
         data = f"{{path: {shakespeare}, validation_fraction: 0}}"
         yield track, "a gpt of 4 layers, 4 heads, width 128 on Shakespeare", 4, 4, 128, 64, 12, data
-
-
-def plain_text(vocabulary):
-    module = text_layers(vocabulary, 0.0)
-    del module[3][2]
-    return module
 
 
 def main():

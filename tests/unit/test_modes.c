@@ -356,7 +356,8 @@ static void given_parameters_start_the_training_and_others_are_refused(void **st
 	mem_free(train(&t, engine_best(), 1, &digest));
 	assert_int_equal(train_initial(&t.recipe, span_of("", 0), &theta, NULL), TK_OK);
 	assert_int_equal(parameters_encode(&initial, theta, n), TK_OK);
-	assert_int_equal(train_initial(&t.recipe, bytes_span(&initial), &parameters, NULL), TK_EINVAL);
+	assert_int_equal(
+		train_initial(&t.recipe, bytes_span(&initial), &parameters, NULL), TK_EINVAL);
 	digest_blob(&t.recipe.initial, initial.data, initial.len);
 	assert_int_equal(train_initial(&t.recipe, span_of("", 0), &parameters, NULL), TK_EINVAL);
 	assert_int_equal(train_run(&t.recipe, engine_best(), bytes_span(&initial), &t.source, 1,
@@ -372,6 +373,34 @@ static void given_parameters_start_the_training_and_others_are_refused(void **st
 	tiny_close(&t);
 }
 
+static void every_failing_allocation_of_a_training_with_states_is_survived(void **state)
+{
+	struct tiny t;
+
+	(void)state;
+	assert_true(tiny_init(&t, MODEL_MLP));
+	shorten(&t.recipe.train);
+	local_way(&t.recipe.train, 1);
+	t.recipe.train.compression = COMPRESSION_SPARSELOCO;
+	for (uint64_t n = 1;; n++) {
+		struct errmsg msg = {""};
+		float *parameters = NULL;
+		struct digest model;
+		int rc;
+
+		mem_fail(n, 0);
+		rc = train_run(&t.recipe, engine_best(), span_of("", 0), &t.source, 1, NULL,
+			&parameters, &model, &msg);
+		mem_fail(0, 0);
+		mem_free(parameters);
+		if (rc == TK_OK)
+			break;
+		assert_int_equal(rc, TK_ENOMEM);
+		assert_true(msg.text[0] != '\0');
+	}
+	tiny_close(&t);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -380,6 +409,7 @@ int main(void)
 		cmocka_unit_test(gradient_mode_is_training_on_the_rounds_batch),
 		cmocka_unit_test(accumulation_leaves_training_as_it_is),
 		cmocka_unit_test(schedules_begin_and_end_where_they_say),
+		cmocka_unit_test(every_failing_allocation_of_a_training_with_states_is_survived),
 		cmocka_unit_test(given_parameters_start_the_training_and_others_are_refused),
 	};
 

@@ -289,8 +289,8 @@ static int prepare(struct runner *r, const struct agent_options *options, struct
 	s->core = agent_new(&s->id, &s->home->link, engine);
 	if (s->core != NULL)
 		agent_limit_memory(s->core, memory_lent());
-	if (s->core != NULL && options->checkpoint_s != 0)
-		agent_checkpoint_every(s->core, options->checkpoint_s * 1000ull);
+	if (s->core != NULL && options->checkpoint_ms != 0)
+		agent_checkpoint_every(s->core, options->checkpoint_ms);
 	s->worker = worker_uv_new(&r->loop, r->program, &s->files, &r->worker_handler);
 	if (s->core == NULL || s->worker == NULL)
 		return errmsg_set(msg, TK_ENOMEM, "not enough memory to start the agent");

@@ -12,8 +12,8 @@ struct agent_options {
 	const char *worker;	     /* the program that has `worker`; NULL: this one */
 	const struct engine *engine; /* that the worker will choose, too */
 	enum misbehave misbehave;
-	uint32_t checkpoint_s; /* seconds between two checkpoints of a unit; 0: the usual */
-	FILE *log;	       /* one line for each event, with its time */
+	uint32_t checkpoint_ms; /* between two checkpoints of a unit; 0: the usual */
+	FILE *log;		/* one line for each event, with its time */
 };
 
 /* Runs until SIGINT or SIGTERM (TK_OK), or until something ends it for good. Takes the home's lock.

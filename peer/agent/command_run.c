@@ -8,9 +8,9 @@
 
 #include "peer/agent/agent_uv.h"
 
-static int run(const char *home, const char *mode, uint32_t checkpoint_s)
+static int run(const char *home, const char *mode, uint32_t checkpoint_ms)
 {
-	struct agent_options options = {.log = stdout, .checkpoint_s = checkpoint_s};
+	struct agent_options options = {.log = stdout, .checkpoint_ms = checkpoint_ms};
 	struct agent_home loaded;
 	struct errmsg msg = {{0}};
 	char path[AGENT_PATH_MAX];
@@ -27,13 +27,13 @@ static int run(const char *home, const char *mode, uint32_t checkpoint_s)
 	return rc == TK_OK ? PEER_OK : peer_failed(&msg);
 }
 
-/* 1 to 86400 seconds; 0: something else. */
-static uint32_t seconds(const char *text)
+/* The milliseconds of 0.2 to 86400 seconds; 0: something else. */
+static uint32_t milliseconds(const char *text)
 {
 	char *end;
-	long n = strtol(text, &end, 10);
+	double s = strtod(text, &end);
 
-	return *text != '\0' && *end == '\0' && n >= 1 && n <= 86400 ? (uint32_t)n : 0;
+	return *text != '\0' && *end == '\0' && s >= 0.2 && s <= 86400 ? (uint32_t)(s * 1000) : 0;
 }
 
 int peer_run(int argc, char **argv)
@@ -46,7 +46,7 @@ int peer_run(int argc, char **argv)
 	};
 	const char *home = NULL;
 	const char *mode = NULL;
-	uint32_t checkpoint_s = 0;
+	uint32_t checkpoint_ms = 0;
 	int c;
 
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
@@ -54,9 +54,9 @@ int peer_run(int argc, char **argv)
 			home = optarg;
 		else if (c == 'm')
 			mode = optarg;
-		else if (c == 'c' && (checkpoint_s = seconds(optarg)) == 0)
+		else if (c == 'c' && (checkpoint_ms = milliseconds(optarg)) == 0)
 			return peer_misused(
-				"--checkpoint wants seconds, 1 to 86400, not \"%s\"", optarg);
+				"--checkpoint wants seconds, 0.2 to 86400, not \"%s\"", optarg);
 		else if (c == 'c')
 			continue;
 		else
@@ -64,5 +64,5 @@ int peer_run(int argc, char **argv)
 	}
 	if (optind != argc)
 		return peer_misused("run takes no \"%s\"", argv[optind]);
-	return run(home, mode, checkpoint_s);
+	return run(home, mode, checkpoint_ms);
 }

@@ -16,6 +16,7 @@
 #include "tests/lib/tiny.h"
 #include "tasks/base/mem.h"
 #include "tasks/unit/merge.h"
+#include "tasks/unit/state.h"
 #include "tasks/model/model.h"
 #include "tasks/unit/train.h"
 
@@ -220,6 +221,109 @@ static void cancel_of_another_job_stops_nothing(void **state)
 	expect_result(b, 5, &unit);
 }
 
+/* The worker answers with this type of message about this job. */
+static struct worker_message expect(struct bench *b, enum worker_message_type type, uint64_t job)
+{
+	struct worker_message m = {0};
+
+	assert_true(hear(b, &m));
+	assert_int_equal(m.type, type);
+	assert_int_equal(m.job, job);
+	return m;
+}
+
+static void a_run_goes_on_from_its_checkpoint(void **state)
+{
+	struct bench *b = *state;
+	struct bytes saved = {0};
+	struct worker_message m;
+	struct unit unit;
+
+	queue_project(b);
+	queue_run(b, 1, 0, &unit);
+	queue(b, (struct worker_message){.type = WORKER_SAVE, .job = 9});
+	queue(b, (struct worker_message){.type = WORKER_SAVE, .job = 1});
+	flush(b);
+	m = expect(b, WORKER_CHECKPOINT, 1);
+	assert_int_equal(bytes_append(&saved, m.bytes.data, m.bytes.len), TK_OK);
+	expect_result(b, 1, &unit);
+	for (uint64_t job = 2; job < 4; job++) { /* the second time without one */
+		if (job == 2)
+			queue(b, (struct worker_message){
+					 .type = WORKER_RESUME, .bytes = bytes_span(&saved)});
+		queue_run(b, job, 0, &unit);
+		flush(b);
+		expect_result(b, job, &unit);
+	}
+	bytes_close(&saved);
+}
+
+static void a_spoiled_checkpoint_is_refused_and_forgotten(void **state)
+{
+	struct bench *b = *state;
+	struct unit unit;
+
+	queue_project(b);
+	queue(b, (struct worker_message){.type = WORKER_RESUME, .bytes = span_text("torn")});
+	queue_run(b, 1, 0, &unit);
+	flush(b);
+	assert_int_equal(expect(b, WORKER_FAILED, 1).code, TK_ECORRUPT);
+	queue_run(b, 2, 0, &unit);
+	flush(b);
+	expect_result(b, 2, &unit);
+}
+
+static void make_carrying(struct bench *b, struct bytes *state)
+{
+	struct train_spec *t = &b->tiny.recipe.train;
+	struct state_layout layout;
+	static const uint8_t zero;
+
+	t->inner_state = INNER_AVERAGE;
+	t->warmup_steps = 0;
+	b->recipe.len = 0;
+	assert_int_equal(recipe_encode(&b->tiny.recipe, &b->recipe, NULL), TK_OK);
+	digest_blob(&b->tiny.recipe_digest, b->recipe.data, b->recipe.len);
+	layout = state_layout(t, b->parameters.len / 4);
+	while (state->len < state_bytes(&layout))
+		assert_int_equal(bytes_append(state, &zero, 1), TK_OK);
+	store_le32(state->data, 0x3f000000u); /* 0.5 */
+}
+
+static void a_run_begins_with_the_state_that_came_before_it(void **state)
+{
+	struct bench *b = *state;
+	struct worker_message run = {
+		.type = WORKER_RUN, .job = 1, .bytes = bytes_span(&b->parameters)};
+	const struct compute c = {.engine = engine_find("baseline")};
+	struct unit_input input = {.parameters = bytes_span(&b->parameters)};
+	struct bytes slot = {0}, encoded = {0};
+	struct unit_result want;
+	struct unit unit;
+
+	make_carrying(b, &slot);
+	unit_describe(&unit, &b->tiny.recipe_digest, 1, 2,
+		&(struct round_start){.parameters = b->parameters_digest});
+	digest_blob(&unit.state, slot.data, slot.len);
+	assert_int_equal(unit_encode(&unit, &encoded), TK_OK);
+	run.unit = bytes_span(&encoded);
+	queue_project(b);
+	queue(b, (struct worker_message){.type = WORKER_STATE, .bytes = bytes_span(&slot)});
+	queue(b, run);
+	run.job = 2;
+	queue(b, run);
+	flush(b);
+	input.state = bytes_span(&slot);
+	assert_int_equal(
+		unit_run(&b->tiny.recipe, &unit, &c, &input, &b->tiny.source, NULL, &want, NULL),
+		TK_OK);
+	assert_true(span_equal(expect(b, WORKER_RESULT, 1).claim, bytes_span(&want.claim)));
+	assert_int_equal(expect(b, WORKER_FAILED, 2).code, TK_ECORRUPT); /* it is used once */
+	unit_result_close(&want);
+	bytes_close(&slot);
+	bytes_close(&encoded);
+}
+
 static void parameters_of_another_digest_are_not_used(void **state)
 {
 	struct bench *b = *state;
@@ -368,6 +472,9 @@ int main(void)
 		TEST(the_worker_computes_what_this_process_computes),
 		TEST(cancel_stops_a_run_and_the_next_one_follows),
 		TEST(cancel_of_another_job_stops_nothing),
+		TEST(a_run_goes_on_from_its_checkpoint),
+		TEST(a_spoiled_checkpoint_is_refused_and_forgotten),
+		TEST(a_run_begins_with_the_state_that_came_before_it),
 		TEST(parameters_of_another_digest_are_not_used),
 		TEST(a_unit_of_another_recipe_is_not_computed),
 		TEST(a_unit_without_its_shards_is_not_computed),

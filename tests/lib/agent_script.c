@@ -7,6 +7,7 @@
 
 #include "tasks/base/require.h"
 #include "tasks/model/model.h"
+#include "tasks/unit/state.h"
 
 #define QUEUE_MAX 256u
 
@@ -44,7 +45,12 @@ static void note(struct script *s, const char *format, ...)
 
 static const char *blob_name(enum agent_blob kind)
 {
-	return kind == BLOB_RECIPE ? "recipe" : kind == BLOB_PARAMETERS ? "parameters" : "shard";
+	static const char *const names[] = {[BLOB_RECIPE] = "recipe",
+		[BLOB_PARAMETERS] = "parameters",
+		[BLOB_SHARD] = "shard",
+		[BLOB_STATE] = "state"};
+
+	return names[kind];
 }
 
 static bool on_disk(const struct script *s, const struct digest *d)
@@ -64,9 +70,13 @@ static void put_on_disk(struct script *s, const struct digest *d)
 static void serve_blob(struct script *s, const struct message_blob_get *get, struct queue *q)
 {
 	const struct bytes *blob = &s->recipe;
+	struct digest state;
 	struct answer *a;
 	size_t n;
 
+	digest_blob(&state, s->state.data, s->state.len);
+	if (digest_equal(&get->digest, &state))
+		blob = &s->state;
 	for (size_t i = 0; i < SCRIPT_ROUNDS; i++)
 		if (digest_equal(&get->digest, &s->parameters_digest[i]))
 			blob = &s->parameters[i];
@@ -277,7 +287,8 @@ void script_sign(struct script *s, struct round_manifest *manifest)
 void script_lease(struct script *s, uint8_t nonce, uint32_t round, uint32_t index)
 {
 	uint32_t count = s->tiny.recipe.train.units_per_round;
-	const struct round_start start = {.parameters = s->parameters_digest[round]};
+	struct digest states[16] = {0};
+	const struct round_start start = {s->parameters_digest[round], states};
 	struct message_lease *l = &s->lease.lease;
 	struct round_manifest manifest = {.network = s->root.public,
 		.recipe = s->tiny.recipe_digest,
@@ -289,6 +300,8 @@ void script_lease(struct script *s, uint8_t nonce, uint32_t round, uint32_t inde
 	struct unit unit;
 
 	REQUIRE(count <= 16);
+	for (uint32_t i = 0; i < count && s->state.len > 0; i++)
+		digest_blob(&states[i], s->state.data, s->state.len);
 	unit_describe(&unit, &manifest.recipe, round, index, &start);
 	REQUIRE(round_leaves(leaves, count, &manifest.recipe, round, &start) == TK_OK);
 	merkle_root(&manifest.units, leaves, count);
@@ -377,6 +390,27 @@ static void make_parameters(struct script *s)
 	}
 }
 
+void script_carry(struct script *s, bool recipe_too)
+{
+	struct recipe *r = &s->tiny.recipe;
+	struct state_layout layout;
+	size_t parameters;
+
+	r->train.inner_state = INNER_AVERAGE;
+	REQUIRE(unit_parameters(r, &parameters, NULL) == TK_OK);
+	layout = state_layout(&r->train, parameters);
+	for (size_t i = 0; i < state_bytes(&layout); i++) {
+		uint8_t byte = (uint8_t)(i * 7);
+
+		REQUIRE(bytes_append(&s->state, &byte, 1) == TK_OK);
+	}
+	if (!recipe_too)
+		return;
+	s->recipe.len = 0;
+	REQUIRE(recipe_encode(r, &s->recipe, NULL) == TK_OK);
+	digest_blob(&s->tiny.recipe_digest, s->recipe.data, s->recipe.len);
+}
+
 void script_open(struct script *s)
 {
 	uint8_t seed[32] = {1};
@@ -404,6 +438,7 @@ void script_close(struct script *s)
 	agent_free(s->agent);
 	tiny_close(&s->tiny);
 	bytes_close(&s->recipe);
+	bytes_close(&s->state);
 	for (size_t i = 0; i < SCRIPT_ROUNDS; i++)
 		bytes_close(&s->parameters[i]);
 	bytes_close(&s->saved);

@@ -26,6 +26,7 @@ struct script {
 
 	/* the project's blobs; the shards are on disk from the start */
 	struct bytes recipe;
+	struct bytes state;			/* that every lease names; empty: none does */
 	struct bytes parameters[SCRIPT_ROUNDS]; /* any bytes will do: nothing is computed here */
 	struct digest parameters_digest[SCRIPT_ROUNDS];
 	struct digest on_disk[SCRIPT_BLOBS_MAX];
@@ -56,6 +57,8 @@ struct script {
 
 void script_open(struct script *s);
 void script_close(struct script *s);
+/* From now on units carry a state; if the recipe says so, too. */
+void script_carry(struct script *s, bool recipe_too);
 /* A new agent on the same disk, as after a restart. */
 void script_restart(struct script *s);
 

@@ -265,6 +265,55 @@ static void leases_held_are_given_back_after_a_restart(void **state)
 	script_expect(s, "DIAL 0\nSEND ABANDON 2\nSEND COMMIT 1\nSEND WORK_REQUEST 2\n");
 }
 
+static void a_lease_with_a_checkpoint_is_not_given_back_and_the_next_run_finds_it(void **state)
+{
+	struct bench *b = *state;
+	struct script *s = &b->script;
+	struct digest unit, other = {{9}};
+	struct bytes back = {0};
+
+	save_one(b);
+	script_lease(s, 2, 0, 1);
+	script_say(s, &s->lease);
+	unit = s->unit_digest;
+	assert_int_equal(agent_files_save_leases(&b->files, bytes_span(&s->leases), NULL), TK_OK);
+	for (int i = 0; i < 2; i++) /* the second takes the first one's place */
+		assert_int_equal(agent_files_save_checkpoint(&b->files, &unit,
+					 span_text(i == 0 ? "early" : "late"), NULL),
+			TK_OK);
+	load_again(b);
+	script_event(s, (struct agent_event){.type = AGENT_START});
+	script_connect(s);
+	script_expect(s, "DIAL 0\nSEND COMMIT 1\nSEND WORK_REQUEST 2\n");
+	assert_int_equal(agent_files_read_checkpoint(&b->files, &unit, &back, NULL), TK_OK);
+	assert_true(span_equal(bytes_span(&back), span_text("late")));
+	back.len = 0;
+	agent_files_remove_checkpoint(&b->files, &unit);
+	assert_int_equal(agent_files_read_checkpoint(&b->files, &unit, &back, NULL), TK_ENOENT);
+	assert_int_equal(agent_files_read_checkpoint(&b->files, &other, &back, NULL), TK_ENOENT);
+	bytes_close(&back);
+}
+
+static void more_checkpoints_than_leases_do_not_stay(void **state)
+{
+	struct bench *b = *state;
+	unsigned left = 0;
+
+	for (uint8_t i = 0; i < AGENT_JOBS_MAX + 3; i++)
+		assert_int_equal(agent_files_save_checkpoint(
+					 &b->files, &(struct digest){{i}}, span_text("some"), NULL),
+			TK_OK);
+	load_again(b);
+	for (uint8_t i = 0; i < AGENT_JOBS_MAX + 3; i++) {
+		struct bytes back = {0};
+
+		left += agent_files_read_checkpoint(
+				&b->files, &(struct digest){{i}}, &back, NULL) == TK_OK;
+		bytes_close(&back);
+	}
+	assert_int_equal(left, AGENT_JOBS_MAX);
+}
+
 static void parameters_do_not_outlive_a_restart_but_shards_do(void **state)
 {
 	struct bench *b = *state;
@@ -347,6 +396,8 @@ int main(void)
 		TEST(a_spoiled_result_is_told_and_left_behind),
 		TEST(a_result_cut_anywhere_is_refused),
 		TEST(leases_held_are_given_back_after_a_restart),
+		TEST(a_lease_with_a_checkpoint_is_not_given_back_and_the_next_run_finds_it),
+		TEST(more_checkpoints_than_leases_do_not_stay),
 		TEST(parameters_do_not_outlive_a_restart_but_shards_do),
 		TEST(status_json_is_read_as_it_was_written),
 		TEST(a_status_that_is_no_json_is_an_error),

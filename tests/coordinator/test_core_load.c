@@ -143,6 +143,51 @@ static void a_project_unlike_its_recipe_is_refused(void **state)
 	assert_int_equal(load(), TK_ECORRUPT);
 }
 
+/* The project alone, in its second round, with this list of states. */
+static int load_project(const struct digest *states)
+{
+	struct core *c = core_new(&sim.root);
+	struct errmsg msg = {""};
+	int rc;
+
+	assert_non_null(c);
+	rc = core_load_project(c, &sim.project, bytes_span(&sim.recipe), states, &msg);
+	core_free(c);
+	return rc;
+}
+
+static void a_list_of_states_that_its_row_does_not_name_is_refused(void **state)
+{
+	struct digest states[6];
+
+	(void)state;
+	while (sim.project.round == 0)
+		sim_wait(&sim, 1000);
+	memcpy(states, sim_states(&sim, &sim.project.parameters), sizeof(states));
+	assert_int_equal(load_project(states), TK_OK);
+	assert_int_equal(load_project(NULL), TK_ECORRUPT);
+	states[5].b[31] ^= 1;
+	assert_int_equal(load_project(states), TK_ECORRUPT);
+	states[5].b[31] ^= 1;
+	sim.project.states = (struct digest){{0}};
+	assert_int_equal(load_project(states), TK_ECORRUPT);
+	assert_int_equal(load_project(NULL), TK_OK);
+}
+
+static void a_state_that_cannot_be_read_here_pauses_its_project(void **state)
+{
+	struct core_event bad = {.type = CORE_BLOB_BAD, .text = "the disk lost it"};
+
+	(void)state;
+	while (sim.project.round == 0)
+		sim_wait(&sim, 1000);
+	bad.blob = sim_states(&sim, &sim.project.parameters)[4];
+	assert_true(core_needs_blob(sim.core, &bad.blob));
+	sim_event(&sim, &bad);
+	assert_int_equal(sim.project.state, PROJECT_PAUSED);
+	assert_string_equal(sim.project.reason, "the disk lost it");
+}
+
 static void a_load_that_runs_out_of_memory_can_be_repeated(void **state)
 {
 	int rc = TK_ENOMEM;
@@ -202,6 +247,8 @@ int main(void)
 		LOADED(a_replica_of_nobody_or_listed_twice_is_refused),
 		LOADED(rows_from_the_future_are_refused),
 		LOADED(a_project_unlike_its_recipe_is_refused),
+		LOADED(a_list_of_states_that_its_row_does_not_name_is_refused),
+		LOADED(a_state_that_cannot_be_read_here_pauses_its_project),
 		LOADED(a_load_that_runs_out_of_memory_can_be_repeated),
 		cmocka_unit_test(a_lookup_finds_what_was_added_and_not_removed),
 	};

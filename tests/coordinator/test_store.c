@@ -287,6 +287,72 @@ static void past_payloads_go_unless_another_project_may_need_them(void **state)
 	home_close(&h);
 }
 
+/* A list of two states, stored with what they name. */
+static void store_states(struct home *h, const char *first, const char *second,
+	struct digest states[2], struct digest *list)
+{
+	assert_int_equal(blob_store_put(&h->blobs, &states[0], span_text(first), NULL), TK_OK);
+	assert_int_equal(blob_store_put(&h->blobs, &states[1], span_text(second), NULL), TK_OK);
+	assert_int_equal(
+		blob_store_put(&h->blobs, list, span_of(states, 2 * sizeof(*states)), NULL), TK_OK);
+}
+
+static bool stored(const struct home *h, const struct digest *blob)
+{
+	uint64_t size;
+
+	return blob_store_size(&h->blobs, blob, &size) == TK_OK;
+}
+
+static void past_states_go_unless_they_are_in_use(void **state)
+{
+	struct project_row a = some_project("a"), twin = some_project("twin");
+	struct digest past[2], now[2], list;
+	struct round_row merged = {.round = 3};
+	struct home h;
+	char path[128];
+
+	snprintf(path, sizeof(path), "%s/home", (char *)*state);
+	assert_int_equal(home_create(path, "", NULL), TK_OK);
+	assert_int_equal(home_open(&h, path, NULL), TK_OK);
+	store_states(&h, "one", "kept", past, &merged.states);
+	store_states(&h, "kept", "next", now, &list);
+	a.units_per_round = 2;
+	a.states = list;
+	assert_int_equal(store_add_project(h.store, &a, NULL), TK_OK);
+	assert_int_equal(store_add_project(h.store, &twin, NULL), TK_OK);
+	merged.project = a.id;
+	assert_int_equal(sweep_states(&h, &merged, NULL), TK_OK);
+	assert_true(stored(&h, &past[0])); /* its twin may need it */
+	twin.state = PROJECT_DONE;
+	assert_int_equal(store_save_project(h.store, &twin, NULL), TK_OK);
+	assert_int_equal(sweep_states(&h, &merged, NULL), TK_OK);
+	assert_false(stored(&h, &past[0]));
+	assert_false(stored(&h, &merged.states));
+	assert_true(stored(&h, &past[1]) && stored(&h, &now[1]) && stored(&h, &list));
+	merged.states = list; /* the row's own are never past */
+	assert_int_equal(sweep_states(&h, &merged, NULL), TK_OK);
+	assert_true(stored(&h, &list));
+	merged.states = (struct digest){{0}};
+	assert_int_equal(sweep_states(&h, &merged, NULL), TK_OK);
+	home_close(&h);
+}
+
+static void a_home_of_an_older_schema_is_refused_with_what_to_do(void **state)
+{
+	struct store *s = open_store(*state, true);
+
+	assert_int_equal(store_set_text(s, "schema", "1", NULL), TK_OK);
+	store_close(s);
+	for (int create = 0; create < 2; create++) {
+		struct errmsg msg = {""};
+
+		assert_int_equal(store_open(&s, *state, create != 0, &msg), TK_EUNSUPPORTED);
+		assert_non_null(strstr(msg.text, "schema 1"));
+		assert_non_null(strstr(msg.text, "talkoot init"));
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -303,6 +369,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(home_keeps_its_identity_and_one_server, begin, end),
 		cmocka_unit_test_setup_teardown(
 			past_payloads_go_unless_another_project_may_need_them, begin, end),
+		cmocka_unit_test_setup_teardown(past_states_go_unless_they_are_in_use, begin, end),
+		cmocka_unit_test_setup_teardown(
+			a_home_of_an_older_schema_is_refused_with_what_to_do, begin, end),
 	};
 
 	return cmocka_run_group_tests_name("coordinator: store", tests, NULL, NULL);

@@ -55,20 +55,21 @@ INLINE void thin(const int rows, const bool by_rows, const struct thin *t)
 	UNROLL
 	for (int r = 0; r < rows; r += 4)
 		left[r / 4] = t->a.p + (size_t)r * between;
-	for (; k + TURN_COLUMNS <= depth; k += TURN_COLUMNS) {
+	for (; by_rows && k + TURN_COLUMNS <= depth; k += TURN_COLUMNS) {
 		rows_turn(row, k, TURN_COLUMNS, v);
 		UNROLL
 		for (int r = 0; r < rows; r += 4) {
-			const float *p = left[r / 4] + k * step;
+			const float *p = left[r / 4] + k;
 
 			UNROLL
-			for (int i = 0; i < TURN_COLUMNS; i++, p += step)
-				thin_step(rows, r, p, between, v[i], sum);
+			for (int i = 0; i < TURN_COLUMNS; i++)
+				thin_step(rows, r, p + i, between, v[i], sum);
 		}
 	}
-	if (k < depth) {
-		rows_turn(row, k, depth - k, v);
-		for (size_t i = 0; i < depth - k; i++) {
+	for (size_t part; k < depth; k += part) { /* the rest, and the rarer layout */
+		part = depth - k < TURN_COLUMNS ? depth - k : TURN_COLUMNS;
+		rows_turn(row, k, part, v);
+		for (size_t i = 0; i < part; i++) {
 			UNROLL
 			for (int r = 0; r < rows; r += 4)
 				thin_step(

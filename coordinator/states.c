@@ -1,8 +1,6 @@
 /* See states.h. */
 #include "coordinator/states.h"
 
-#include <string.h>
-
 #include "peer/wire/messages.h"
 #include "tasks/base/mem.h"
 
@@ -10,7 +8,6 @@ int states_load(const struct blob_store *blobs, const struct digest *list, uint3
 	struct digest **out, struct errmsg *msg)
 {
 	size_t size = (size_t)count * DIGEST_BYTES;
-	struct digest *states = NULL;
 	struct bytes got = {0};
 	int rc;
 
@@ -21,11 +18,10 @@ int states_load(const struct blob_store *blobs, const struct digest *list, uint3
 	if (rc == TK_OK && got.len != size)
 		rc = errmsg_set(msg, TK_ECORRUPT, "the list of states has %zu bytes, not %zu",
 			got.len, size);
-	if (rc == TK_OK && (states = mem_calloc(count, sizeof(*states))) == NULL)
-		rc = errmsg_set(msg, TK_ENOMEM, "not enough memory for %u states", count);
 	if (rc == TK_OK) {
-		memcpy(states, got.data, size);
-		*out = states;
+		*out = mem_dup(got.data, size);
+		if (*out == NULL)
+			rc = errmsg_set(msg, TK_ENOMEM, "not enough memory for %u states", count);
 	}
 	bytes_close(&got);
 	return rc;

@@ -382,10 +382,12 @@ static int recipe_again(void *context, const void *row)
 {
 	const struct project_row *p = row;
 	struct noticing *l = context;
+	int rc;
 
 	if (p->id != l->resumed)
 		return TK_OK;
-	return serve_load_again(&l->serve->home, p, l->msg);
+	rc = serve_load_again(&l->serve->home, p, l->msg);
+	return rc == TK_OK ? rc : errmsg_prefix(l->msg, rc, "project %s", p->name);
 }
 
 /* What is asked for is forgotten only when what follows from it is on disk. */

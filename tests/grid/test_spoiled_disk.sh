@@ -74,7 +74,7 @@ claim "a project whose recipe is corrupt pauses" wait_for 60 is_paused recipe-on
 claim "and the reason says so" says_why recipe-one "recipe can't be read"
 claim "a restart leads to the other projects all the same" finished recipe-two 60
 claim "resume is refused while the recipe is corrupt" resume recipe-one
-claim "and says so in the log" wait_for 30 says "$work/serve.log" "^[0-9:]+ the blob .* is corrupt"
+claim "and says so in the log" wait_for 30 says "$work/serve.log" "project recipe-one: its recipe can.t be read: the blob .* is corrupt"
 claim "it stays paused" is_paused recipe-one
 flip "$spoiled"
 resume recipe-one

@@ -120,7 +120,7 @@ INLINE void tile(const int rows, const int vectors, const bool by_rows, const st
 	/* Rows that share a pointer. Volatile keeps gcc from seeing how the pointers are related: it would
 	 * make one of each row and, having too few registers, keep some in vector registers, where reading
 	 * them waits behind the arithmetic. */
-	const int group = by_rows ? 4 : TILE_ROWS;
+	const int group = by_rows ? 4 : 16;
 	const float *volatile first[(TILE_ROWS + 3) / 4];
 	const float *b = t->b.p, *a[(TILE_ROWS + 3) / 4];
 	vec sum[TILE_ROWS][FEW_VECTORS];

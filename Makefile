@@ -143,8 +143,10 @@ check: all tests
 # The same tests where memory errors, undefined behaviour and data races do not go unseen.
 ASAN := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 TSAN := -fsanitize=thread
+# Kernels that are unrolled or optimised much take minutes to compile where each access is checked.
+OPT_CHECKED := -O1 -DUNROLL=
 build-asan:
-	$(MAKE) BUILD=build/asan MODE="$(ASAN)" CFLAGS="-O1 -g" all tests
+	$(MAKE) BUILD=build/asan MODE="$(ASAN)" CFLAGS="-O1 -g" OPT_KERNELS="$(OPT_CHECKED)" all tests
 build-tsan:
 	$(MAKE) BUILD=build/tsan MODE="$(TSAN)" CFLAGS="-O1 -g" all tests
 asan: build-asan
@@ -157,7 +159,8 @@ FUZZ_S	?= 60
 FUZZ	:= build/fuzz/fuzz
 FUZZ_TARGETS ?= message session unit claim round recipe payload safetensors record worker link project csv idx text
 build-fuzz:
-	$(MAKE) BUILD=build/fuzz CC=clang CFLAGS="-O1 -g" MODE="-fsanitize=fuzzer-no-link,address,undefined" $(FUZZ)
+	$(MAKE) BUILD=build/fuzz CC=clang CFLAGS="-O1 -g" OPT_KERNELS="$(OPT_CHECKED)" \
+		MODE="-fsanitize=fuzzer-no-link,address,undefined" $(FUZZ)
 ifeq ($(BUILD),build/fuzz)
 $(FUZZ): $(call obj,tests/fuzz/fuzz.c) $(TESTLIB) $(LIB_COORD) $(LIB_PEER) $(LIB_TASKS)
 	$(call tell,LINK,$@)

@@ -20,7 +20,7 @@ _Static_assert(REPLICA_INVALID == 6 && REPLICA_UNOPENED == 9, "REJECTED names th
 
 static int configure(struct store *s, bool create, struct errmsg *msg)
 {
-	char version[64], known[16];
+	char version[64] = "", known[16];
 	int rc = store_run(s, "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;", "open it", msg);
 
 	if (rc == TK_OK && create)

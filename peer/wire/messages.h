@@ -7,8 +7,8 @@
 
 #include "tasks/unit/unit.h"
 
-#define MESSAGE_BYTES_MAX (128u << 10) /* one message, decrypted */
-#define BLOB_PART_MAX	  (64u << 10)  /* bytes of a blob in one message */
+#define MESSAGE_BYTES_MAX (128u << 10)	    /* one message, decrypted */
+#define BLOB_PART_MAX	  (64u << 10)	    /* bytes of a blob in one message */
 #define BLOB_BYTES_MAX	  PAYLOAD_BYTES_MAX /* of parameters, states and payloads, too */
 #define TEXT_MAX	  256u
 #define MERKLE_STEPS_MAX  32u

@@ -1,6 +1,7 @@
 /* See compute.h. Decides how the work of an operation is cut; pool.c runs the pieces. */
 #include "tasks/math/compute.h"
 
+#include "tasks/base/require.h"
 #include "tasks/math/pool.h"
 
 #define BLOCK 4096 /* of a sum (NUMERICS.md) */
@@ -102,10 +103,12 @@ static void product_columns(void *context, size_t first, size_t count)
 }
 
 /* Two ranges for each thread even them out; more would pack the other factor once more each. */
-static size_t product_grain(size_t n, size_t unit, uint32_t threads)
+static size_t product_grain(size_t n, size_t unit, size_t ranges)
 {
-	size_t length = (n - (n != 0)) / (2 * (size_t)threads) + 1;
+	size_t length;
 
+	REQUIRE(ranges > 0);
+	length = (n - (n != 0)) / ranges + 1;
 	return round_up(length < GEMM_LEAST ? GEMM_LEAST : length, unit);
 }
 
@@ -114,14 +117,14 @@ void compute_gemm(const struct compute *c, bool ta, bool tb, size_t M, size_t N,
 	bool accumulate)
 {
 	struct product p = {c, ta, tb, accumulate, M, N, K, lda, ldb, ldc, A, B, C};
-	uint32_t threads = compute_threads(c);
+	size_t ranges = 2 * (size_t)compute_threads(c);
 	double chain = 2.0 * (double)K;
 
-	if (M >= N || M / GEMM_LEAST >= 2 * (size_t)threads)
-		compute_each(c, M, product_grain(M, GEMM_ROWS, threads), chain * (double)N,
+	if (M >= N || M / GEMM_LEAST >= ranges)
+		compute_each(c, M, product_grain(M, GEMM_ROWS, ranges), chain * (double)N,
 			product_rows, &p);
 	else
-		compute_each(c, N, product_grain(N, GEMM_COLUMNS, threads), chain * (double)M,
+		compute_each(c, N, product_grain(N, GEMM_COLUMNS, ranges), chain * (double)M,
 			product_columns, &p);
 }
 

@@ -19,11 +19,17 @@
 _Static_assert(FLT_EVAL_METHOD == 0, "canonical arithmetic needs float operations without excess");
 
 #define INLINE static inline __attribute__((always_inline))
+/* Sanitizers' builds unroll nothing: their check of each access, unrolled, would take compilers minutes. */
+#ifndef UNROLL
 #if defined(__clang__)
-#define UNROLL	    _Pragma("clang loop unroll(full)")
+#define UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define UNROLL _Pragma("GCC unroll 16")
+#endif
+#endif
+#if defined(__clang__)
 #define INDEPENDENT _Pragma("clang loop vectorize(assume_safety)")
 #else
-#define UNROLL	    _Pragma("GCC unroll 16")
 #define INDEPENDENT _Pragma("GCC ivdep") /* the iterations of the next loop do not interact */
 #endif
 

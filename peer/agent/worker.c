@@ -1,11 +1,15 @@
-/* See worker.h. Plain POSIX: a loop over one pipe, looked at between two steps of a computation. */
+/* See worker.h. Plain POSIX: a loop over one pipe. While a unit is computed a second thread listens to it,
+ * so that the unit stops within an operation and not after a step, which may take minutes. */
 #include "peer/agent/worker.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -26,10 +30,12 @@ struct frame {
 	struct worker_message m;
 };
 
+/* During a run the listener alone reads, and the two threads share nothing but the atomic fields. */
 struct worker {
 	int in, out;
-	bool ended;	      /* no more input will come */
-	bool broken;	      /* and it is the agent's fault, or the pipe's */
+	int over[2];	      /* a pipe whose end tells the listener that the run is over */
+	atomic_bool ended;    /* no more input will come */
+	atomic_bool broken;   /* and it is the agent's fault, or the pipe's */
 	struct bytes arrived; /* not consumed yet */
 	bool has_recipe;
 	struct recipe recipe;
@@ -37,9 +43,9 @@ struct worker {
 	struct shard_cache shards;
 	struct frame state, checkpoint; /* for the next run; without bytes: none */
 	const struct engine *engine;
-	uint64_t job; /* being computed; 0: none */
-	bool cancelled;
-	bool save;	  /* a checkpoint is asked for */
+	uint64_t job;	  /* being computed; 0: none */
+	atomic_bool stop; /* the job is cancelled, or nobody waits for it any more */
+	atomic_bool save; /* a checkpoint is asked for */
 	uint32_t percent; /* last told */
 };
 
@@ -80,18 +86,24 @@ static void worker_break(struct worker *w, const char *why)
 	w->broken = w->ended = true;
 }
 
-/* Reads what is there, waiting for it when told to. */
-static void worker_read(struct worker *w, bool wait)
+/* Waits up to timeout_ms (−1: for ever) for input. False: there is none, or the run is over. */
+static bool worker_wait(const struct worker *w, int timeout_ms)
 {
-	struct pollfd fd = {.fd = w->in, .events = POLLIN};
-	ssize_t n;
+	struct pollfd fds[2] = {
+		{.fd = w->in, .events = POLLIN}, {.fd = w->over[0], .events = POLLIN}};
 	int ready;
 
 	do
-		ready = poll(&fd, 1, wait ? -1 : 0);
+		ready = poll(fds, 2, timeout_ms);
 	while (ready < 0 && errno == EINTR);
-	if (ready <= 0)
-		return;
+	return ready > 0 && fds[1].revents == 0;
+}
+
+/* Reads a piece of what is there. */
+static void worker_read(struct worker *w)
+{
+	ssize_t n;
+
 	if (bytes_reserve(&w->arrived, READ_BYTES) != TK_OK) {
 		worker_break(w, "out of memory");
 		return;
@@ -140,19 +152,36 @@ static void worker_say_failed(struct worker *w, uint64_t job, int code, const ch
 	worker_say(w, &m);
 }
 
-/* During a run only CANCEL and SAVE may come next; anything else is for after it. */
-static void worker_look(struct worker *w)
+/* During a run only CANCEL and SAVE may come next; anything else is for after it. True while more of
+ * them may come. */
+static bool worker_hear(struct worker *w)
 {
 	struct worker_message m;
 	size_t used;
+	int rc;
 
-	worker_read(w, false);
-	while (worker_message_decode(&m, bytes_span(&w->arrived), &used, NULL) == TK_OK &&
+	while ((rc = worker_message_decode(&m, bytes_span(&w->arrived), &used, NULL)) == TK_OK &&
 		(m.type == WORKER_CANCEL || m.type == WORKER_SAVE)) {
-		w->cancelled |= m.type == WORKER_CANCEL && m.job == w->job;
-		w->save |= m.type == WORKER_SAVE && m.job == w->job;
+		if (m.job == w->job)
+			atomic_store(m.type == WORKER_CANCEL ? &w->stop : &w->save, true);
 		bytes_consume(&w->arrived, used);
 	}
+	if (w->ended)
+		w->stop = true;
+	return rc == TK_ENOENT && !w->ended;
+}
+
+/* Hears what is said within the next timeout_ms (−1: until the run is over). */
+static void worker_listen(struct worker *w, int timeout_ms)
+{
+	while (worker_hear(w) && worker_wait(w, timeout_ms))
+		worker_read(w);
+}
+
+static void *listener(void *context)
+{
+	worker_listen(context, -1);
+	return NULL;
 }
 
 /* When there is no memory for one, or it is too large for a frame, the unit goes on without. */
@@ -166,7 +195,6 @@ static void worker_save(struct worker *w, const struct running *run)
 		worker_say(w, &m);
 	}
 	bytes_close(&checkpoint);
-	w->save = false;
 }
 
 static int worker_step(void *context, const struct running *run, uint32_t done, uint32_t total)
@@ -176,14 +204,13 @@ static int worker_step(void *context, const struct running *run, uint32_t done, 
 	struct worker_message m = {
 		.type = WORKER_PROGRESS, .job = w->job, .done = done, .total = total};
 
-	worker_look(w);
-	if (w->save && !w->cancelled && !w->ended)
+	if (atomic_exchange(&w->save, false) && !w->stop)
 		worker_save(w, run);
 	if (percent != w->percent) {
 		w->percent = percent;
 		worker_say(w, &m);
 	}
-	return w->cancelled || w->ended;
+	return w->stop || w->ended;
 }
 
 static void frame_close(struct frame *f)
@@ -259,7 +286,7 @@ static int run_unit(struct worker *w, const struct unit *unit, struct span param
 {
 	struct shard_source source = {.context = &w->shards, .get = shard_cache_get};
 	struct run_progress progress = {.context = w, .step = worker_step};
-	const struct compute alone = {.engine = w->engine};
+	const struct compute alone = {.engine = w->engine, .stop = &w->stop};
 	const struct unit_input input = {.parameters = parameters,
 		.state = w->state.m.bytes,
 		.checkpoint = w->checkpoint.m.bytes};
@@ -267,6 +294,29 @@ static int run_unit(struct worker *w, const struct unit *unit, struct span param
 	if (!w->has_recipe || !digest_equal(&unit->recipe, &w->recipe_digest))
 		return errmsg_set(msg, TK_EINVAL, "the unit is about another recipe");
 	return unit_run(&w->recipe, unit, &alone, &input, &source, &progress, result, msg);
+}
+
+/* The same, with somebody listening. What has been said already is heard before the first step. */
+static int run_listening(struct worker *w, const struct unit *unit, struct span parameters,
+	struct unit_result *result, struct errmsg *msg)
+{
+	pthread_t thread;
+	int rc;
+
+	if (pipe2(w->over, O_CLOEXEC) != 0)
+		return errmsg_set(msg, TK_ENOMEM, "cannot make a pipe: %s", strerror(errno));
+	worker_listen(w, 0);
+	if (pthread_create(&thread, NULL, listener, w) == 0) {
+		rc = run_unit(w, unit, parameters, result, msg);
+		close(w->over[1]);
+		pthread_join(thread, NULL);
+	} else {
+		rc = errmsg_set(msg, TK_ENOMEM, "cannot start a thread");
+		close(w->over[1]);
+	}
+	close(w->over[0]);
+	w->over[0] = -1;
+	return rc;
 }
 
 static void take_run(struct worker *w, const struct worker_message *m)
@@ -278,10 +328,10 @@ static void take_run(struct worker *w, const struct worker_message *m)
 	int rc = unit_decode(&unit, m->unit, &msg);
 
 	w->job = job;
-	w->cancelled = w->save = false;
+	w->stop = w->save = false;
 	w->percent = 0;
 	if (rc == TK_OK)
-		rc = run_unit(w, &unit, m->bytes, &result, &msg);
+		rc = run_listening(w, &unit, m->bytes, &result, &msg);
 	w->job = 0;
 	frame_close(&w->state);
 	frame_close(&w->checkpoint);
@@ -343,7 +393,7 @@ static bool worker_take(struct worker *w)
 
 int worker_serve(int in, int out, const struct engine *engine)
 {
-	struct worker w = {.in = in, .out = out, .engine = engine};
+	struct worker w = {.in = in, .out = out, .over = {-1, -1}, .engine = engine};
 	struct errmsg msg = {{0}};
 
 	if (engine_enter_thread(&msg) != TK_OK) {
@@ -351,7 +401,8 @@ int worker_serve(int in, int out, const struct engine *engine)
 		return 1;
 	}
 	while (!w.ended) {
-		worker_read(&w, true);
+		if (worker_wait(&w, -1))
+			worker_read(&w);
 		while (!w.ended && worker_take(&w))
 			;
 	}

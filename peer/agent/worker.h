@@ -1,6 +1,7 @@
 /* The worker process: computes units and nothing else. It reads stdin, writes stdout, and never opens a
  * file or a socket; it dies with its agent. What it is given is checked again here: the recipe, every
- * shard's digest and the parameters' digest, so a result is about exactly what its unit names. */
+ * shard's digest and the parameters' digest, so a result is about exactly what its unit names. A run ends within
+ * an operation when it is cancelled or the agent goes. */
 #ifndef PEER_AGENT_WORKER_H
 #define PEER_AGENT_WORKER_H
 

@@ -252,7 +252,7 @@ static int step_gradient(struct running *run, struct errmsg *msg)
 	};
 	float sum = 0;
 
-	for (uint32_t part = 0; part < t->accumulate; part++) {
+	for (uint32_t part = 0; part < t->accumulate && !compute_stopped(run->compute); part++) {
 		int rc = sampler_batch(
 			&run->sampler, position + request.first_row, rows, &request.batch, msg);
 

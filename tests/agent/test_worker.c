@@ -108,27 +108,34 @@ static void flush(struct bench *b)
 	b->to_send.len = 0;
 }
 
-/* The next message that is not PROGRESS. False: the worker went away. */
-static bool hear(struct bench *b, struct worker_message *m)
+/* The next message. False: the worker went away. */
+static bool hear_any(struct bench *b, struct worker_message *m)
 {
+	bytes_consume(&b->arrived, b->used);
+	b->used = 0;
 	for (;;) {
 		uint8_t part[4096];
 		ssize_t n;
-		int rc;
+		int rc = worker_message_decode(m, bytes_span(&b->arrived), &b->used, NULL);
 
-		bytes_consume(&b->arrived, b->used);
-		b->used = 0;
-		rc = worker_message_decode(m, bytes_span(&b->arrived), &b->used, NULL);
-		if (rc == TK_OK && m->type != WORKER_PROGRESS)
-			return true;
 		if (rc == TK_OK)
-			continue;
+			return true;
 		assert_int_equal(rc, TK_ENOENT);
 		n = read(b->fd, part, sizeof(part));
 		if (n <= 0)
 			return false;
 		assert_int_equal(bytes_append(&b->arrived, part, (size_t)n), TK_OK);
 	}
+}
+
+/* The next message that is not PROGRESS. False: the worker went away. */
+static bool hear(struct bench *b, struct worker_message *m)
+{
+	while (hear_any(b, m)) {
+		if (m->type != WORKER_PROGRESS)
+			return true;
+	}
+	return false;
 }
 
 static void queue_project(struct bench *b)
@@ -219,6 +226,61 @@ static void cancel_of_another_job_stops_nothing(void **state)
 	queue(b, (struct worker_message){.type = WORKER_CANCEL, .job = 4});
 	flush(b);
 	expect_result(b, 5, &unit);
+}
+
+/* A recipe whose steps take many seconds each. */
+static void make_slow(struct bench *b)
+{
+	struct train_spec *t = &b->tiny.recipe.train;
+	float *theta;
+	size_t n;
+
+	b->tiny.recipe.model.layers[0].width = WIDTH_MAX;
+	t->batch_size = BATCH_MAX;
+	t->accumulate = ACCUMULATE_MAX;
+	assert_int_equal(recipe_validate(&b->tiny.recipe, NULL), TK_OK);
+	b->recipe.len = b->parameters.len = 0;
+	assert_int_equal(recipe_encode(&b->tiny.recipe, &b->recipe, NULL), TK_OK);
+	digest_blob(&b->tiny.recipe_digest, b->recipe.data, b->recipe.len);
+	assert_int_equal(unit_parameters(&b->tiny.recipe, &n, NULL), TK_OK);
+	assert_int_equal(train_initial(&b->tiny.recipe, span_of("", 0), &theta, NULL), TK_OK);
+	assert_int_equal(parameters_encode(&b->parameters, theta, n), TK_OK);
+	digest_blob(&b->parameters_digest, b->parameters.data, b->parameters.len);
+	mem_free(theta);
+}
+
+/* Progress is told after each step: here nobody waits for one. */
+static void cancel_stops_a_run_within_a_step(void **state)
+{
+	struct bench *b = *state;
+	struct worker_message m;
+	struct unit unit;
+
+	make_slow(b);
+	queue_project(b);
+	queue_run(b, 1, 0, &unit);
+	queue(b, (struct worker_message){.type = WORKER_CANCEL, .job = 9});
+	flush(b);
+	usleep(50000); /* so that the step has mostly begun; the test holds in any case */
+	queue(b, (struct worker_message){.type = WORKER_CANCEL, .job = 1});
+	flush(b);
+	assert_true(hear_any(b, &m));
+	assert_int_equal(m.type, WORKER_FAILED);
+	assert_int_equal(m.job, 1);
+	assert_int_equal(m.code, TK_ECANCELED);
+}
+
+static void the_agents_end_stops_a_run_within_a_step(void **state)
+{
+	struct bench *b = *state;
+	struct unit unit;
+
+	make_slow(b);
+	queue_project(b);
+	queue_run(b, 1, 0, &unit);
+	flush(b);
+	usleep(50000);
+	assert_int_equal(bench_exit(b), 0);
 }
 
 /* The worker answers with this type of message about this job. */
@@ -472,6 +534,8 @@ int main(void)
 		TEST(the_worker_computes_what_this_process_computes),
 		TEST(cancel_stops_a_run_and_the_next_one_follows),
 		TEST(cancel_of_another_job_stops_nothing),
+		TEST(cancel_stops_a_run_within_a_step),
+		TEST(the_agents_end_stops_a_run_within_a_step),
 		TEST(a_run_goes_on_from_its_checkpoint),
 		TEST(a_spoiled_checkpoint_is_refused_and_forgotten),
 		TEST(a_run_begins_with_the_state_that_came_before_it),

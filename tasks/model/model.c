@@ -40,8 +40,9 @@ static int check_image(
 	if (c == 0 || h == 0 || w == 0 || c > FEATURES_MAX || h > FEATURES_MAX ||
 		w > FEATURES_MAX || c * h * w != data->features)
 		return errmsg_set(msg, TK_EINVAL,
-			"images of %u x %u x %u do not fit samples of %u numbers", spec->image[0],
-			spec->image[1], spec->image[2], data->features);
+			"images of %u x %u x %u do not fit samples of %u numbers: correct "
+			"model.image",
+			spec->image[0], spec->image[1], spec->image[2], data->features);
 	return TK_OK;
 }
 
@@ -221,10 +222,13 @@ static int check_output(const struct model *m, struct errmsg *msg)
 			       : "the squared error needs labels that are numbers");
 	if (m->spec->loss == LOSS_BINARY_CROSS_ENTROPY && d->classes != 2)
 		return errmsg_set(msg, TK_EINVAL,
-			"binary cross-entropy is for two classes; the data have %u", d->classes);
+			"binary cross-entropy is for two classes; the data have %u: use the "
+			"cross-entropy",
+			d->classes);
 	if (m->output.channels != 0 || m->output.width != want)
 		return errmsg_set(msg, TK_EINVAL,
-			"the last layer gives %u numbers%s where the loss wants %u",
+			"the last layer gives %u numbers%s where the loss wants %u: end with a "
+			"linear layer without a width of its own",
 			m->output.width, m->output.channels != 0 ? " as an image" : "", want);
 	if (m->output.positions != 1 && m->spec->loss != LOSS_CROSS_ENTROPY)
 		return errmsg_set(msg, TK_EINVAL,

@@ -114,6 +114,16 @@ static void walk(struct reader *r, const struct tree *map, const char *section)
 		walk_pair(r, map, key, section);
 }
 
+static void keep_places(struct reader *r)
+{
+	struct project *p = &r->project;
+
+	p->data_at = reader_place(r, "data.path");
+	p->init_at = reader_place(r, "model.init");
+	p->model_at =
+		reader_place(r, p->model.type == MODEL_LAYERS ? "model.layers" : "model.type");
+}
+
 static void read_root(struct reader *r, const struct tree *root)
 {
 	if (root->kind != TREE_MAP) {
@@ -125,6 +135,7 @@ static void read_root(struct reader *r, const struct tree *root)
 	walk(r, root, "");
 	reader_settle(r);
 	reader_check_together(r);
+	keep_places(r);
 }
 
 /* The folder part of a path, "" when there is none. */
@@ -179,10 +190,20 @@ int project_read(struct project *out, const char *path, struct bytes *errors, st
 		errmsg_set(msg, rc, "not enough memory to read %s", path);
 	else
 		rc = faults_report(&r->faults, path, errors, msg);
-	if (rc == TK_OK)
+	if (rc == TK_OK) {
 		*out = r->project;
+		snprintf(out->file, sizeof(out->file), "%s", path);
+	}
 	mem_free(r);
 	return rc;
+}
+
+/* Puts the place in project.yaml before an error that its reader could not see. */
+static int prefix_place(const struct project *p, struct place at, int rc, struct errmsg *msg)
+{
+	if (rc == TK_OK || rc == TK_ENOMEM || rc == TK_EIO || rc == TK_ENOSPC || at.line == 0)
+		return rc; /* nothing of the file's doing */
+	return errmsg_prefix(msg, rc, "%s:%u:%u", p->file, at.line, at.column);
 }
 
 static int choose_trace(struct recipe *r, struct errmsg *msg)
@@ -230,12 +251,12 @@ int project_recipe(struct recipe *out, const struct project *p, const struct sha
 	struct errmsg *msg)
 {
 	struct recipe r = {.numerics = NUMERICS_VERSION, .seed = p->seed, .train = p->train};
-	int rc = dataset_prepare(&r.data, &p->data, sink, msg);
+	int rc = prefix_place(p, p->data_at, dataset_prepare(&r.data, &p->data, sink, msg), msg);
 
 	if (rc == TK_OK)
-		rc = recipe_fill(&r, p, msg);
+		rc = prefix_place(p, p->model_at, recipe_fill(&r, p, msg), msg);
 	if (rc == TK_OK)
-		rc = name_initial(&r, p, msg);
+		rc = prefix_place(p, p->init_at, name_initial(&r, p, msg), msg);
 	if (rc == TK_OK)
 		*out = r;
 	else

@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 
+#include "tasks/project/faults.h"
 #include "tasks/project/presets.h"
 
 enum verify_policy { VERIFY_FULL = 1 };
@@ -20,6 +21,9 @@ struct project {
 	struct train_spec train; /* trace_every 0: project_recipe decides */
 	enum verify_policy policy;
 	uint32_t quorum;
+	/* Where to report what only the data, or the file of model.init, show to be wrong. */
+	char file[DATA_PATH_MAX];
+	struct place data_at, model_at, init_at;
 };
 
 /* Reads and checks project.yaml. All errors are reported, one line each and in the file's order, as
@@ -31,7 +35,9 @@ struct project {
 int project_read(
 	struct project *out, const char *path, struct bytes *errors, struct errmsg *msg) TK_CHECKED;
 
-/* Prepares the data, lays the model out over them and puts the recipe together. Gives *out (recipe_close) only on success. */
+/* Prepares the data, lays the model out over them and puts the recipe together. Gives *out (recipe_close)
+ * only on success. msg begins with the place in project.yaml that the error is about,
+ * unless it is about this computer. */
 int project_recipe(struct recipe *out, const struct project *p, const struct shard_sink *sink,
 	struct errmsg *msg) TK_CHECKED;
 

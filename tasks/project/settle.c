@@ -95,6 +95,7 @@ static void settle_keys(struct reader *r)
 		const struct key *link = NULL;
 		enum fit fit = key_fits(k, &r->project, &link);
 		const char *text = key_default(k, &r->project);
+		char list[KEY_LIST_MAX];
 
 		if (r->keys[i] != NULL && fit == FITS_NOT)
 			refuse_misfit(r, k, link, r->keys[i]->at);
@@ -102,7 +103,8 @@ static void settle_keys(struct reader *r)
 			continue;
 		if (k->required)
 			fault_add(&r->faults, reader_place(r, k->path), TK_EINVAL,
-				"%s: missing; add it: %s", k->path, k->help);
+				"%s: missing; add it: %s", k->path,
+				k->choices != NULL ? key_choices(list, k, ~0u) : k->help);
 		else if (fit == FITS && text != NULL)
 			value_default(&r->project, k, text);
 	}

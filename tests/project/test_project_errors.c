@@ -194,8 +194,8 @@ static void what_is_missing_is_named(void **state)
 			"1:1: project.name: missing; add it: the project's name: a-z, 0-9, '-', "
 			"'_', '.', at most 63 characters\n"},
 		{"data: {format: csv}\nproject: {name: a}\n",
-			"1:1: model.type: missing; add it: tables: logistic or mlp; images: "
-			"cnn; text: gpt or char-mlp; or layers, a list of your own\n"
+			"1:1: model.type: missing; add it: logistic, mlp, cnn, char-mlp, gpt "
+			"or layers\n"
 			"1:1: data.path: missing; add it: the training data; relative to this "
 			"file's folder\n"},
 		{"project: {name: a}\nmodel: {type: mlp}\ndata: {path: a.bin}\n",

@@ -276,6 +276,41 @@ static void a_project_becomes_a_recipe_and_is_described(void **state)
 	scratch_close(&scratch);
 }
 
+/* The file is its own data: text of more than 60 characters. */
+static void what_the_data_show_to_be_wrong_names_the_key(void **state)
+{
+	static const struct {
+		const char *yaml, *error;
+	} wrong[] = {
+		{"project: {name: a}\nmodel: {type: gpt}\ndata: {path: none.txt}\n",
+			"/p.yaml:3:8: cannot open "},
+		{"project: {name: a}\nmodel: {context: 4096, type: gpt}\n"
+		 "data: {path: p.yaml, format: text}\n",
+			"/p.yaml:3:8: "},
+		{"project: {name: a}\nmodel:\n  type: layers\n  context: 4\n"
+		 "  layers: [{embedding: {width: 2}}, relu]\ndata: {path: p.yaml, format: text}\n",
+			"/p.yaml:5:3: the last layer gives 2 numbers"},
+		{"project: {name: a}\nmodel: {type: gpt, context: 4, init: none.st}\n"
+		 "data: {path: p.yaml, format: text}\n",
+			"/p.yaml:2:32: model.init: cannot open "},
+	};
+	struct scratch scratch;
+	struct project p;
+	struct recipe r;
+	struct errmsg msg;
+
+	(void)state;
+	assert_int_equal(scratch_open(&scratch), 0);
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(*wrong); i++) {
+		assert_int_equal(scratch_write(&scratch, wrong[i].yaml, strlen(wrong[i].yaml)), 0);
+		assert_int_equal(project_read(&p, scratch.path, NULL, &msg), TK_OK);
+		assert_true(project_recipe(&r, &p, NULL, &msg) < 0);
+		if (strstr(msg.text, wrong[i].error) == NULL)
+			fail_msg("\"%s\" lacks \"%s\"", msg.text, wrong[i].error);
+	}
+	scratch_close(&scratch);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -287,6 +322,7 @@ int main(void)
 		cmocka_unit_test(mutated_recipes_are_refused_or_consistent),
 		cmocka_unit_test(every_allocation_may_fail),
 		cmocka_unit_test(a_project_becomes_a_recipe_and_is_described),
+		cmocka_unit_test(what_the_data_show_to_be_wrong_names_the_key),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -228,8 +228,8 @@ static int describe_traffic(
 		amount(b, (double)update * r->train.units_per_round, "B"));
 	if (state > 0)
 		fprintf(out,
-			"state       %s more each way for each unit, which its next one carries "
-			"on\n",
+			"state       %s of that, which the next unit of its place fetches in "
+			"turn\n",
 			amount(a, state, "B"));
 	fprintf(out, "once        %s of data at most, in parts as a worker needs them\n",
 		amount(a, shard_bytes(&r->data, SHARDS_MAX), "B"));

@@ -98,4 +98,6 @@ void project_help(FILE *out)
 	}
 	fputc('\n', out);
 	layer_list_help(out);
+	for (const struct key *k = layer_settings; k->path != NULL; k++)
+		help_key(k, strrchr(k->path, '.') + 1, 2, out);
 }

@@ -23,78 +23,96 @@
 
 static const struct key_choice ties[] = {{"true", 1}, {"false", 0}, {NULL, 0}};
 
-static const struct key settings[] = {
+const struct key layer_settings[] = {
 	{.path = "model.layers.width",
 		.type = KEY_U32,
 		.min = 1,
 		.max = WIDTH_MAX,
 		.only_values = TYPE(LAYER_EMBEDDING) | TYPE(LAYER_LINEAR),
 		.required = true,
-		FIELD(width)},
+		FIELD(width),
+		.help = "numbers in what comes out, of a token's vector or a linear layer; the "
+			"last linear "
+			"layer may leave it out and is as wide as the labels want"},
 	{.path = "model.layers.channels",
 		.type = KEY_U32,
 		.min = 1,
 		.max = WIDTH_MAX,
 		.only_values = TYPE(LAYER_CONV2D),
 		.required = true,
-		FIELD(width)},
+		FIELD(width),
+		.help = "of the image that comes out"},
 	{.path = "model.layers.heads",
 		.type = KEY_U32,
 		.min = 1,
 		.max = HEADS_MAX,
 		.only_values = TYPE(LAYER_ATTENTION),
 		.required = true,
-		FIELD(heads)},
+		FIELD(heads),
+		.help = "of attention; they divide the width"},
 	{.path = "model.layers.groups",
 		.type = KEY_U32,
 		.min = 1,
 		.max = HEADS_MAX,
 		.only_values = TYPE(LAYER_GROUP_NORM),
 		.required = true,
-		FIELD(heads)},
+		FIELD(heads),
+		.help = "parts of the channels, each with a norm of its own; they divide them"},
 	{.path = "model.layers.kernel",
 		.type = KEY_U32,
 		.min = 1,
 		.max = WINDOW_MAX,
 		.only_values = WINDOWS,
 		.required = true,
-		FIELD(kernel)},
+		FIELD(kernel),
+		.help = "side of the window; with max_pool at most 16"},
 	{.path = "model.layers.stride",
 		.type = KEY_U32,
 		.min = 1,
 		.max = WINDOW_MAX,
 		.only_values = WINDOWS,
-		FIELD(stride)},
+		.note = "default 1 with conv2d, with a pool its kernel",
+		FIELD(stride),
+		.help = "from window to window"},
 	{.path = "model.layers.padding",
 		.type = KEY_U32,
 		.max = WINDOW_MAX,
 		.only_values = WINDOWS,
-		FIELD(padding)},
+		.fallback = "0",
+		FIELD(padding),
+		.help = "around the image: zeros below the kernel's side; in pools at most half of "
+			"it"},
 	{.path = "model.layers.rate",
 		.type = KEY_FLOAT,
 		.min = DROPOUT_MIN,
 		.max = DROPOUT_MAX,
 		.only_values = TYPE(LAYER_DROPOUT),
 		.required = true,
-		FIELD(rate)},
+		FIELD(rate),
+		.help = "share of numbers that a step leaves out"},
 	{.path = "model.layers.bias",
 		.type = KEY_BOOL,
 		.fallback = "true",
 		.only_values = TYPE(LAYER_LINEAR) | TYPE(LAYER_CONV2D) | TYPE(LAYER_LAYER_NORM) |
 			       TYPE(LAYER_GROUP_NORM) | TYPE(LAYER_ATTENTION),
-		FIELD(bias)},
+		FIELD(bias),
+		.help = "whether a bias is added"},
 	{.path = "model.layers.tie",
 		.type = KEY_CHOICE,
 		.choices = ties,
 		.only_values = TYPE(LAYER_LINEAR),
-		FIELD(tied)},
+		.fallback = "false",
+		FIELD(tied),
+		.help = "whether it shares the embedding's weight, which must be as wide"},
 	{.path = "model.layers.init_scale",
 		.type = KEY_FLOAT,
 		.min = INIT_SCALE_MIN,
 		.max = INIT_SCALE_MAX,
 		.only_values = TYPE(LAYER_EMBEDDING) | TYPE(LAYER_POSITION) | TYPE(LAYER_LINEAR) |
 			       TYPE(LAYER_CONV2D) | TYPE(LAYER_ATTENTION),
-		FIELD(init_scale)},
+		.note = "default: as PyTorch begins them",
+		FIELD(init_scale),
+		.help = "deviation of the weights to begin with; biases then begin with 0"},
 	{.path = NULL},
 };
 
@@ -128,7 +146,7 @@ static const char *setting_name(const struct key *k)
 
 static const struct key *setting_find(enum layer_type type, const char *name)
 {
-	for (const struct key *k = settings; k->path != NULL; k++)
+	for (const struct key *k = layer_settings; k->path != NULL; k++)
 		if ((k->only_values & TYPE(type)) != 0 && strcmp(setting_name(k), name) == 0)
 			return k;
 	return NULL;
@@ -184,7 +202,7 @@ static void refuse_setting(struct list_reader *r, enum layer_type type, const st
 	char what[64];
 	size_t n = 0;
 
-	for (const struct key *k = settings; k->path != NULL; k++) {
+	for (const struct key *k = layer_settings; k->path != NULL; k++) {
 		REQUIRE(n < SETTINGS_MAX);
 		if ((k->only_values & TYPE(type)) != 0)
 			words[n++] = setting_name(k);
@@ -229,10 +247,10 @@ static unsigned read_settings(struct list_reader *r, struct layer *l, const stru
 			refuse_setting(r, l->type, key);
 			continue;
 		}
-		if ((seen & 1u << (k - settings)) != 0)
+		if ((seen & 1u << (k - layer_settings)) != 0)
 			fault_add(r->faults, key->at, TK_EINVAL,
 				"%s: written twice; keep one of the two", k->path);
-		seen |= 1u << (k - settings);
+		seen |= 1u << (k - layer_settings);
 		value_read(l, k, key->next, key->at, "", r->faults);
 	}
 	return seen;
@@ -242,8 +260,9 @@ static unsigned read_settings(struct list_reader *r, struct layer *l, const stru
 static void settle(
 	struct list_reader *r, struct layer *l, unsigned seen, bool last, struct place at)
 {
-	for (const struct key *k = settings; k->path != NULL; k++) {
-		if ((k->only_values & TYPE(l->type)) == 0 || (seen & 1u << (k - settings)) != 0)
+	for (const struct key *k = layer_settings; k->path != NULL; k++) {
+		if ((k->only_values & TYPE(l->type)) == 0 ||
+			(seen & 1u << (k - layer_settings)) != 0)
 			continue;
 		if (k->fallback != NULL)
 			value_default(l, k, k->fallback);
@@ -399,21 +418,26 @@ void layer_list_read(struct model_settings *out, const struct tree *list, struct
 
 void layer_list_help(FILE *out)
 {
-	fprintf(out, "layers of the type layers, each a word or {word: {setting: value}}:\n");
+	fprintf(out,
+		"layers of the type layers, each a word or {word: {setting: value}}; with a name "
+		"for its\ntensors {word: {setting: value}, name: NAME}:\n");
 	for (enum layer_type t = LAYER_EMBEDDING; t <= LAYER_TYPE_LAST; t++) {
-		const char *before = "  ";
+		bool first = true;
 
 		if (type_word(t) == NULL)
 			continue;
-		fprintf(out, "  %-20s", type_word(t));
+		fprintf(out, "  %s", type_word(t));
 		if (t == LAYER_BRANCH)
-			fprintf(out, "  a list of layers whose result is added to what went in");
-		for (const struct key *k = settings; k->path != NULL; k++) {
+			fprintf(out, "%*sa list of layers whose result is added to what went in",
+				(int)(21 - strlen(RESIDUAL)), "");
+		for (const struct key *k = layer_settings; k->path != NULL; k++) {
 			if ((k->only_values & TYPE(t)) == 0)
 				continue;
-			fprintf(out, "%s%s", before, setting_name(k));
-			before = ", ";
+			fprintf(out, "%*s%s", first ? (int)(21 - strlen(type_word(t))) : 2,
+				first ? "" : ", ", setting_name(k));
+			first = false;
 		}
 		fputc('\n', out);
 	}
+	fprintf(out, "their settings:\n");
 }

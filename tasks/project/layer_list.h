@@ -4,14 +4,18 @@
 
 #include <stdio.h>
 
-#include "tasks/project/presets.h"
+#include "tasks/project/keys.h"
 #include "tasks/project/tree.h"
 
 /* Reads the list into out->layers (see there). What is wrong is added to faults, each where it stands;
  * the layers are then untouched. */
 void layer_list_read(struct model_settings *out, const struct tree *list, struct faults *faults);
 
-/* Prints the layers that there are, with their settings. */
+/* The settings of all layers, about struct layer; only_values are types of layers, and a path's last word is
+ * the setting. */
+extern const struct key layer_settings[];
+
+/* Prints the layers that there are, with the names of their settings. */
 void layer_list_help(FILE *out);
 
 #endif

@@ -71,7 +71,7 @@ licence_texts() {
 write_demo_project() { # FILE NAME ROUNDS
 	cat >"$1" <<YAML
 project: {name: $2, seed: 1337}
-model:   {type: gpt, layers: 2, heads: 2, width: 64, context: 64, tie: false}
+model:   {type: gpt, layers: 2, heads: 2, width: 64, context: 64}
 data:    {path: corpus.txt, format: text, validation_fraction: 0.1}
 train:   {optimizer: adamw, learning_rate: 4.0e-3, batch_size: 12, rounds: $3, units_per_round: 8, inner_steps: 20,
           outer: {optimizer: nesterov, learning_rate: 1.0, momentum: 0.5}}

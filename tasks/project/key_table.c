@@ -223,10 +223,12 @@ const struct key project_keys[] = {
 		.help = "share of numbers that a step leaves out, after each part; 0: none"},
 	{.path = "model.tie",
 		.type = KEY_BOOL,
-		.fallback = "true",
+		.fallback = "false",
 		WITH_GPT,
 		FIELD(model.tie),
-		.help = "whether the last layer shares the embedding's weight"},
+		.help = "whether the last layer shares the embedding's weight, as GPT-2's does; "
+			"then "
+			"learning_rate wants to be about 2.0e-3"},
 	{.path = "model.bias",
 		.type = KEY_BOOL,
 		.fallback = "true",

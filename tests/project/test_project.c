@@ -76,7 +76,7 @@ static void the_defaults_are_the_default_recipe(void **state)
 		"project: {name: licences}\n"
 		"model: {type: char-mlp}\n"
 		"data: {path: corpus.txt}\n");
-	assert_memory_equal(&p, &full, sizeof(p));
+	assert_memory_equal(&p, &full, offsetof(struct project, data_at));
 	assert_int_equal(p.train.optimizer, OPTIMIZER_ADAMW);
 	assert_true(p.train.beta1 == 0.9f && p.train.beta2 == 0.99f && p.train.epsilon == 1e-8f);
 	assert_true(p.train.weight_decay == 0 && p.train.clip == 1 && p.train.momentum == 0);
@@ -138,7 +138,7 @@ static void presets_have_their_own_defaults(void **state)
 	assert_int_equal(p.model.heads, 4);
 	assert_int_equal(p.model.width, 128);
 	assert_int_equal(p.data.context, 64);
-	assert_true(p.model.dropout == 0 && p.model.tie && p.model.bias);
+	assert_true(p.model.dropout == 0 && !p.model.tie && p.model.bias);
 	assert_int_equal(p.model.hidden.count, 0);
 
 	read_good(state, &p,
@@ -241,8 +241,7 @@ static void every_key_of_the_newer_ways_can_be_written(void **state)
 	read_good(state, &p,
 		"project: {name: a}\n"
 		"model: {type: gpt, context: 8, layers: 64, heads: 3, width: 12, dropout: 0.2, "
-		"tie: "
-		"false, bias: false}\n"
+		"tie: true, bias: false}\n"
 		"data: {path: a.txt, tokens: bytes}\n"
 		"train: {optimizer: sgd, momentum: 0.9, nesterov: true, inner_state: average,\n"
 		"  schedule: linear, learning_rate_end: 0.1, warmup_steps: 2, run_warmup_steps: "
@@ -252,7 +251,7 @@ static void every_key_of_the_newer_ways_can_be_written(void **state)
 	assert_int_equal(p.model.blocks, 64);
 	assert_int_equal(p.model.heads, 3);
 	assert_int_equal(p.model.width, 12);
-	assert_true(p.model.dropout == 0.2f && !p.model.tie && !p.model.bias);
+	assert_true(p.model.dropout == 0.2f && p.model.tie && !p.model.bias);
 	assert_int_equal(p.data.context, 8);
 	assert_int_equal(p.data.token, TOKEN_BYTE);
 	assert_true(p.train.nesterov && p.train.momentum == 0.9f);
@@ -333,8 +332,10 @@ static void help_names_every_key(void **state)
 			assert_non_null(strstr(text, strrchr(k->path, '.') + 1));
 	}
 	assert_non_null(strstr(text, "default 20, with mode: gradient 400\n"));
-	assert_non_null(strstr(text, "  conv2d                channels, kernel, stride, padding, "
+	assert_non_null(strstr(text, "  conv2d               channels, kernel, stride, padding, "
 				     "bias, init_scale\n"));
+	assert_non_null(
+		strstr(text, "  stride               whole number, 1 to 64; default 1 with "));
 	assert_non_null(
 		strstr(text, "  batch_size           whole number, 1 to 65536; default 64"));
 	free(text);

@@ -178,7 +178,8 @@ def read_back(folder, name, kind, model, module, context=None, dtype=torch.float
 def track(folder, name, layers, heads, width, context, batch, data):
     """100 steps of AdamW from the same parameters on the same batches. A round is a step here, so that each loss is
     shown; the optimizer's state is carried."""
-    model = f"{{type: gpt, layers: {layers}, heads: {heads}, width: {width}, context: {context}}}"
+    model = f"{{type: gpt, layers: {layers}, heads: {heads}, width: {width}, context: {context},"
+    model += " tie: true}"
     train = (
         ", optimizer: adamw, learning_rate: 1.0e-3, beta1: 0.9, beta2: 0.99, weight_decay: 0.1, clip: 1,"
         " schedule: constant, run_warmup_steps: 0, inner_state: average, inner_steps: 1, units_per_round: 1,"
@@ -309,17 +310,17 @@ def checks(folder):
     yield agree, "a list with attention", "text", TEXT.replace(", {dropout: {rate: RATE}}", ""), plain_text(letters), 16
     dropout = TEXT.replace("RATE", "0.5")
     yield agree, "dropout outside training", "text", dropout, text_layers(letters, 0.5), 16, False
-    yield agree, "a gpt with tied weights", "text", gpt % "", Gpt(letters, 16, 2, 2, 32), 16
+    yield agree, "a gpt with tied weights", "text", gpt % ", tie: true", Gpt(letters, 16, 2, 2, 32), 16
     untied = Gpt(letters, 16, 2, 2, 32, tie=False, bias=False)
-    yield agree, "a gpt without ties and biases", "text", gpt % ", tie: false, bias: false", untied, 16
+    yield agree, "a gpt without ties and biases", "text", gpt % ", bias: false", untied, 16
     yield read_back, "an mlp", "three", "{type: mlp, hidden: [16, 12]}", dense(6, 16, 12, 3)
     for name in "float16", "bfloat16", "float64":
         mlp, dtype = dense(6, 16, 12, 3), getattr(torch, name)
         yield read_back, f"an mlp of {name}", "three", "{type: mlp, hidden: [16, 12]}", mlp, None, dtype
     yield read_back, "a cnn", "images", "{type: cnn, channels: [4, 6], hidden: [16]}", cnn()
-    yield read_back, "a gpt with tied weights", "text", gpt % "", Gpt(letters, 16, 2, 2, 32), 16
+    yield read_back, "a gpt with tied weights", "text", gpt % ", tie: true", Gpt(letters, 16, 2, 2, 32), 16
     untied = Gpt(letters, 16, 2, 2, 32, tie=False)
-    yield read_back, "a gpt without ties", "text", gpt % ", tie: false", untied, 16
+    yield read_back, "a gpt without ties", "text", gpt % "", untied, 16
     yield track, "a gpt of 2 layers, 2 heads, width 64", 2, 2, 64, 64, 12, DATA["text"][0]
     shakespeare = os.path.abspath("../shared/data/tinyshakespeare.txt")
     if os.environ.get("TORCH_LONG") and os.path.exists(shakespeare):

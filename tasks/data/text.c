@@ -35,8 +35,9 @@ static int refuse_bytes(const struct corpus *c, size_t at, struct errmsg *msg)
 	for (size_t i = 0; i < at; i++)
 		line += c->file.data[i] == '\n';
 	return errmsg_set(msg, TK_EINVAL,
-		"%s:%llu: byte 0x%02x at offset %zu is not UTF-8 text; %s", c->path, line,
-		c->file.data[at], at, remedy);
+		"%s:%llu: byte 0x%02x at offset %zu is not UTF-8 text; %s; or learn its bytes, "
+		"with data.tokens: bytes",
+		c->path, line, c->file.data[at], at, remedy);
 }
 
 /* Reads a file as far as its bytes, which are then as many tokens. */

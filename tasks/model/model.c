@@ -157,9 +157,11 @@ static int close_branch(struct walk *w, uint32_t index, struct errmsg *msg)
 	branch->partner = index;
 	if (memcmp(&branch->in, &p->in, sizeof(p->in)) != 0)
 		return errmsg_set(msg, TK_EINVAL,
-			"it adds %u x %u numbers to the %u x %u of its branch, layer %u",
-			p->in.positions, p->in.width, branch->in.positions, branch->in.width,
-			p->partner);
+			"the residual from layer %u on gives %u x %u numbers, which cannot be "
+			"added "
+			"to the %u x %u that went in: end it as wide as it begins",
+			p->partner, p->in.positions, p->in.width, branch->in.positions,
+			branch->in.width);
 	return TK_OK;
 }
 

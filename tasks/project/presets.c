@@ -189,6 +189,12 @@ static int add_attention(struct builder *b, struct list_walk *w, const struct la
 			"model.layers: attention wants to follow a layer of 1 to %u numbers for "
 			"each token, such as embedding, position or layer_norm",
 			WIDTH_MAX / 3);
+	if (l->heads == 0 || w->width % l->heads != 0)
+		return errmsg_set(msg, TK_EINVAL,
+			"model.layers: %u heads of attention do not divide the %u numbers that "
+			"each "
+			"token has there",
+			l->heads, (uint32_t)w->width);
 	linear.width = 3 * (uint32_t)w->width;
 	add_named(b, linear, "%s%s.in_proj_", w->prefix[w->depth], name);
 	add(b, (struct layer){.type = LAYER_ATTENTION, .heads = l->heads});

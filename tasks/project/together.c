@@ -124,7 +124,7 @@ static void check_state(struct reader *r)
 {
 	const struct train_spec *t = &r->project.train;
 
-	if (t->optimizer != OPTIMIZER_SGD || t->momentum > 0)
+	if (t->mode == MODE_GRADIENT || t->optimizer != OPTIMIZER_SGD || t->momentum > 0)
 		return;
 	if (t->inner_state == INNER_AVERAGE)
 		FAULT(r, "train.inner_state",
@@ -141,7 +141,7 @@ static void check_steps(struct reader *r)
 
 	if (t->inner_steps == 0 || t->rounds == 0 || t->batch_size == 0)
 		return;
-	if (t->warmup_steps > t->inner_steps)
+	if (t->mode != MODE_GRADIENT && t->warmup_steps > t->inner_steps)
 		FAULT(r, "train.warmup_steps", "%u, more than the %u inner_steps of a unit",
 			t->warmup_steps, t->inner_steps);
 	if (t->run_warmup_steps > steps)

@@ -207,6 +207,7 @@ static void ill_formed_utf8_is_refused_with_line_offset_and_remedy(void **state)
 	f->spec.format = DATA_TEXT;
 	fixture_bytes(f, f->spec.path, "a", "a\0b\0", 4);
 	fixture_refuse(f, TK_EINVAL, "a:1: byte 0x00 at offset 1", "iconv -f UTF-16");
+	fixture_refuse(f, TK_EINVAL, "learn its bytes", "data.tokens: bytes");
 	text(f, "fine", 1);
 	fixture_text(f, f->spec.validation_path, "b", "\n\nnot\xfe");
 	fixture_refuse(f, TK_EINVAL, "b:3: byte 0xfe at offset 5", "iconv");

@@ -296,6 +296,10 @@ static void what_a_list_cannot_be_is_said(void **state)
 	s.layers[1] = (struct layer){.type = LAYER_ATTENTION, .heads = 1};
 	assert_int_equal(model_expand(&spec, &s, &digits, &msg), TK_EINVAL);
 	assert_non_null(strstr(msg.text, "attention wants to follow"));
+	s.layers[0] = (struct layer){.type = LAYER_LINEAR, .width = 8};
+	s.layers[1].heads = 3;
+	assert_int_equal(model_expand(&spec, &s, &table, &msg), TK_EINVAL);
+	assert_non_null(strstr(msg.text, "3 heads of attention do not divide the 8 numbers"));
 }
 
 static void an_allocation_that_fails_is_said(void **state)

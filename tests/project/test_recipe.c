@@ -290,6 +290,10 @@ static void what_the_data_show_to_be_wrong_names_the_key(void **state)
 		{"project: {name: a}\nmodel:\n  type: layers\n  context: 4\n"
 		 "  layers: [{embedding: {width: 2}}, relu]\ndata: {path: p.yaml, format: text}\n",
 			"/p.yaml:5:3: the last layer gives 2 numbers"},
+		{"project: {name: a}\nmodel:\n  type: layers\n  context: 4\n"
+		 "  layers: [{embedding: {width: 2}}, {residual: [{linear: {width: 3}}]}, linear]\n"
+		 "data: {path: p.yaml, format: text}\n",
+			"the residual from layer 1 on gives 4 x 3 numbers"},
 		{"project: {name: a}\nmodel: {type: gpt, context: 4, init: none.st}\n"
 		 "data: {path: p.yaml, format: text}\n",
 			"/p.yaml:2:32: model.init: cannot open "},

@@ -200,6 +200,14 @@ static void settings_of_the_training_must_go_together(void **state)
 			"it (it belongs to local)\n"
 			"4:61: train.outer.learning_rate: has no meaning with train.mode: "
 			"gradient; remove it (it belongs to local)\n"},
+		{HEAD "train: {mode: gradient, optimizer: sgd, inner_state: average,\n"
+		      "        warmup_steps: 3}\n",
+			"4:25: train.optimizer: has no meaning with train.mode: gradient; remove "
+			"it (it belongs to local)\n"
+			"4:41: train.inner_state: has no meaning with train.mode: gradient; remove "
+			"it (it belongs to local)\n"
+			"5:9: train.warmup_steps: has no meaning with train.mode: gradient; remove "
+			"it (it belongs to local)\n"},
 		{HEAD "train: {mode: gradient, beta1: 0.5, weight_decay: 1}\n",
 			"4:25: train.beta1: has no meaning with train.mode: gradient; remove it "
 			"(it belongs to local)\n"

@@ -117,15 +117,16 @@ struct engine {
 	 * height_out, width_out), weight is (channels_out, channels, kernel, kernel); bias may be NULL.
 	 * Threads may split the batch in the first two and, in the third, the output channels: it
 	 * writes rows [first, first + count) of dweight and elements of dbias (which may be NULL),
-	 * fastest when first and count are multiples of 32. Each call needs conv2d_workspace(w) floats of
+	 * fastest when first and count are multiples of 32; when accumulate, their chains go on from what
+	 * is there, so that a batch may come in pieces. Each call needs conv2d_workspace(w) floats of
 	 * its own, whatever the batch. An image has fewer than 2^31 elements, padding included. */
 	void (*conv2d)(size_t batch, const struct window *w, const float *x, const float *weight,
 		const float *bias, float *y, float *workspace);
 	void (*conv2d_backward_input)(size_t batch, const struct window *w, const float *dy,
 		const float *weight, float *dx, float *workspace);
 	void (*conv2d_backward_weight)(size_t batch, const struct window *w, size_t first,
-		size_t count, const float *x, const float *dy, float *dweight, float *dbias,
-		float *workspace);
+		size_t count, const float *x, const float *dy, bool accumulate, float *dweight,
+		float *dbias, float *workspace);
 	size_t (*conv2d_workspace)(const struct window *w);
 
 	/* Pools: padding < kernel ≤ 16. The first maximum of each window; chosen (as y) holds its place

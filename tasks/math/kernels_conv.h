@@ -335,8 +335,23 @@ static void image_gradient(const struct lattice *l, size_t depth, size_t channel
 	}
 }
 
+/* The sums so far, from where conv2d_backward_weight leaves them. */
+static void gradient_load(size_t depth, size_t count, const float *dweight, const float *dbias,
+	const struct conv_space *space)
+{
+	for (size_t o = 0; o < count; o += GATHER_WIDTH) {
+		size_t width = count - o < GATHER_WIDTH ? count - o : GATHER_WIDTH;
+
+		pack_transposed(width, depth, dweight + o * depth, depth, space->factor + o * depth,
+			GATHER_WIDTH);
+	}
+	if (dbias != NULL)
+		memcpy(space->start, dbias, count * sizeof(*dbias));
+}
+
 static void conv2d_backward_weight(size_t batch, const struct window *w, size_t first, size_t count,
-	const float *x, const float *dy, float *dweight, float *dbias, float *workspace)
+	const float *x, const float *dy, bool accumulate, float *dweight, float *dbias,
+	float *workspace)
 {
 	const size_t depth = (size_t)w->channels * w->kernel * w->kernel;
 	const size_t plane = (size_t)w->height_out * w->width_out;
@@ -345,6 +360,9 @@ static void conv2d_backward_weight(size_t batch, const struct window *w, size_t 
 	const struct lattice l = {
 		w->height_out, w->width_out, 0, w->stride * image.width, w->stride, 0, 0, 0};
 
+	if (accumulate)
+		gradient_load(depth, count, dweight + first * depth,
+			dbias == NULL ? NULL : dbias + first, &space);
 	window_steps(w, image, space.step);
 	for (size_t n = 0; n < batch; n++) {
 		const float *inside = image_border(image, w->height, w->width, x, space.bordered);

@@ -123,10 +123,10 @@ struct convolution {
 	float *y, *dx, *dweight, *dbias;
 };
 
-/* As many samples at once as a computer with little patience works on between two looks at the stop. */
-static size_t samples_at_once(const struct placed_layer *l, size_t rest)
+/* As many samples of this cost at once as a slow computer works on between two looks at the stop. */
+static size_t samples_at_once(double flops, size_t rest)
 {
-	double most = OPERATIONS_AT_ONCE / conv2d_flops(l);
+	double most = OPERATIONS_AT_ONCE / flops;
 
 	return most < 1 ? 1 : most < (double)rest ? (size_t)most : rest;
 }
@@ -138,7 +138,7 @@ static void conv2d_forward_part(void *context, size_t first, size_t count, float
 	size_t end = first + count, n;
 
 	for (size_t i = first; i < end && !compute_stopped(c->pass->compute); i += n) {
-		n = samples_at_once(l, end - i);
+		n = samples_at_once(conv2d_flops(l), end - i);
 		c->pass->compute->engine->conv2d(n, &c->window, c->x + i * l->in.width, c->weight,
 			c->bias, c->y + i * l->out.width, scratch);
 	}
@@ -151,7 +151,7 @@ static void conv2d_input_part(void *context, size_t first, size_t count, float *
 	size_t end = first + count, n;
 
 	for (size_t i = first; i < end && !compute_stopped(c->pass->compute); i += n) {
-		n = samples_at_once(l, end - i);
+		n = samples_at_once(conv2d_flops(l), end - i);
 		c->pass->compute->engine->conv2d_backward_input(n, &c->window,
 			c->dy + i * l->out.width, c->weight, c->dx + i * l->in.width, scratch);
 	}
@@ -162,11 +162,18 @@ static void conv2d_weight_part(void *context, size_t first, size_t count, float 
 {
 	const struct convolution *c = context;
 	size_t channels = c->window.channels_out;
+	const struct placed_layer *l = c->pass->layer;
 	size_t begin = first * CHANNEL_GRAIN, end = (first + count) * CHANNEL_GRAIN;
+	size_t width = (end < channels ? end : channels) - begin;
+	double flops = conv2d_flops(l) * (double)width / (double)channels;
+	size_t samples = c->pass->samples, n;
 
-	c->pass->compute->engine->conv2d_backward_weight(c->pass->samples, &c->window, begin,
-		(end < channels ? end : channels) - begin, c->x, c->dy, c->dweight, c->dbias,
-		scratch);
+	for (size_t i = 0; i < samples && !compute_stopped(c->pass->compute); i += n) {
+		n = samples_at_once(flops, samples - i);
+		c->pass->compute->engine->conv2d_backward_weight(n, &c->window, begin, width,
+			c->x + i * l->in.width, c->dy + i * l->out.width, i > 0, c->dweight,
+			c->dbias, scratch);
+	}
 }
 
 static struct convolution convolution_of(const struct pass *p)

@@ -78,7 +78,7 @@ static void operation_run(enum operation o, const struct engine *e, struct layer
 		break;
 	case BACKWARD_WEIGHT:
 		e->conv2d_backward_weight(BATCH, &l->conv, 0, l->conv.channels_out, l->x, l->dy,
-			l->dweight, l->dbias, l->space);
+			false, l->dweight, l->dbias, l->space);
 		break;
 	case MAX_POOL:
 		e->max_pool(BATCH, &l->pool, l->y, l->pooled, l->chosen);

@@ -113,10 +113,16 @@ static void conv_check_engine(const struct engine *e, size_t batch, const struct
 	e->conv2d_backward_input(head, w, dy, weight, dx.result, space.result);
 	e->conv2d_backward_input(batch - head, w, dy + head * output_size(w), weight,
 		dx.result + head * input_size(w), space.result);
-	e->conv2d_backward_weight(batch, w, 0, cut, x, dy, dweight.result,
-		bias == NULL ? NULL : dbias.result, space.result);
-	e->conv2d_backward_weight(batch, w, cut, w->channels_out - cut, x, dy, dweight.result,
-		bias == NULL ? NULL : dbias.result, space.result);
+	for (int part = 0; part < 2; part++) { /* of the samples; the channels, too, are shared */
+		size_t from = part == 0 ? 0 : head, count = part == 0 ? head : batch - head;
+		const float *xs = x + from * input_size(w), *dys = dy + from * output_size(w);
+		float *db = bias == NULL ? NULL : dbias.result;
+
+		e->conv2d_backward_weight(
+			count, w, 0, cut, xs, dys, part > 0, dweight.result, db, space.result);
+		e->conv2d_backward_weight(count, w, cut, w->channels_out - cut, xs, dys, part > 0,
+			dweight.result, db, space.result);
+	}
 	guarded_check(&y, want[0], "conv2d", e->name, w);
 	guarded_check(&dx, want[1], "conv2d_backward_input", e->name, w);
 	guarded_check(&dweight, want[2], "conv2d_backward_weight", e->name, w);
@@ -238,7 +244,8 @@ static void gradients_are_those_of_finite_differences(void **state)
 		for (size_t i = 0; i < 4 * taps; i++)
 			weight[i] = (double)fw[i];
 		engine_best()->conv2d_backward_input(batch, &w, dy, fw, dx, space);
-		engine_best()->conv2d_backward_weight(batch, &w, 0, 4, fx, dy, dw, NULL, space);
+		engine_best()->conv2d_backward_weight(
+			batch, &w, 0, 4, fx, dy, false, dw, NULL, space);
 		for (size_t i = 0; i < batch * input_size(&w) + 4 * taps; i++) {
 			bool of_x = i < batch * input_size(&w);
 			double *v = of_x ? &x[i] : &weight[i - batch * input_size(&w)];

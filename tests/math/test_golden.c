@@ -252,7 +252,8 @@ static void run_conv(const struct engine *e, const struct golden *g, char hex[DI
 
 	e->conv2d(batch, &w, x, weight, bias, y, workspace);
 	e->conv2d_backward_input(batch, &w, dy, weight, dx, workspace);
-	e->conv2d_backward_weight(batch, &w, 0, w.channels_out, x, dy, dweight, dbias, workspace);
+	e->conv2d_backward_weight(
+		batch, &w, 0, w.channels_out, x, dy, false, dweight, dbias, workspace);
 	floats_digest(hex, y, outputs + inputs + weights + w.channels_out);
 	mem_free(x);
 	mem_free(weight);

@@ -97,8 +97,8 @@ fi
 
 # `talkoot train` links from its own objects and tasks/ alone, and loads neither libuv nor SQLite.
 if [ -x "$build/tests/tree/train_only" ]; then
-	ldd "$build/tests/tree/train_only" | grep -E 'libuv|sqlite|jansson' | claim_nothing "talkoot train loads neither libuv nor SQLite"
-	nm -u "$build/tests/tree/train_only" | grep -E ' (uv_|sqlite3_|json_)' | claim_nothing "talkoot train calls neither libuv nor SQLite"
+	ldd "$build/tests/tree/train_only" | grep -E 'libuv|sqlite' | claim_nothing "talkoot train loads neither libuv nor SQLite"
+	nm -u "$build/tests/tree/train_only" | grep -E ' (uv_|sqlite3_)' | claim_nothing "talkoot train calls neither libuv nor SQLite"
 	mkdir "$work/project"
 	seq -f 'line %g of a text that is read twice' 400 >"$work/project/text.txt"
 	cat >"$work/project/project.yaml" <<-YAML

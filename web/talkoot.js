@@ -251,6 +251,7 @@ function projectShow(view, project) {
 	lineSet(slots.verify, verifyText(project));
 	slots['digest-box'].hidden = digest === '';
 	textSet(slots.digest, digest);
+	slots['digest-check'].hidden = state !== 'done'; // `talkoot train` prints the last round's digest alone
 	textSet(slots['digest-when'], state === 'done' ? '' : 'after ' + plural(count(project.round) || 0, 'round'));
 	slots.caught.hidden = rejections.length === 0;
 	rowsSet(slots.rejections, rejections.slice(0, SHOWN_MAX.rejections), rejectionBuild);

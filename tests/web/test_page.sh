@@ -99,6 +99,8 @@ claim "the units of this round are shown" says fresh '>5 of 8 units in this roun
 claim "a queued project says why it waits" says fresh '>waits for licences, which was submitted first<'
 claim "a failed project says why" says fresh 'is corrupt on disk; submit the project again<'
 claim "the model digest is shown whole" says fresh '>3f9c2b7d18e04a5566c1f2ab90de7834c5b6a79881726354f0e1d2c3b4a59687<'
+claim "a finished model's digest is said to be that of talkoot train" says fresh 'data-slot="digest-check">'
+claim "a digest on the way is not, which talkoot train does not print" says fresh 'data-slot="digest-check" hidden'
 claim "validation accuracy is shown as a percentage" says fresh '>95.7 %<'
 claim "both curves are drawn" says fresh 'class="curve valid" d="M'
 claim "arrow keys read out a round" says fresh 'aria-valuenow="2"'

@@ -252,7 +252,9 @@ int command_sample(const struct cli *cli)
 	if ((options[0].value != NULL && !cli_number(options[0].value, 1, 1000000, &how.length)) ||
 		(options[1].value != NULL &&
 			!cli_number(options[1].value, 0, UINT64_MAX, &how.seed))) {
-		fputs("talkoot sample: --length and --seed want whole numbers\n", stderr);
+		fputs("talkoot sample: --length wants a whole number from 1 to 1000000, --seed one "
+		      "below 2^64\n",
+			stderr);
 		return EXIT_USAGE;
 	}
 	if (options[2].value != NULL && !temperature_read(options[2].value, &how.temperature)) {

@@ -166,7 +166,7 @@ INLINE vec_int bytes_load(const uint8_t *from)
 #elif defined(__AVX2__)
 	return (vec_int)_mm256_cvtepu8_epi32(_mm_loadl_epi64((const void *)from));
 #else
-	vec_int v;
+	vec_int v = {0};
 
 	UNROLL
 	for (int i = 0; i < LANES; i++)

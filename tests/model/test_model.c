@@ -88,7 +88,8 @@ static void what_does_not_fit_is_refused_with_its_layer(void **state)
 		LINEAR("a", 3));
 	REFUSED(&rows_of_6, TK_EINVAL, "layer 1 (join): no branch is open", LINEAR("a", 3),
 		{.type = LAYER_JOIN});
-	REFUSED(&rows_of_6, TK_EINVAL, "layer 2 (join): it adds 1 x 3 numbers to the 1 x 6",
+	REFUSED(&rows_of_6, TK_EINVAL,
+		"layer 2 (join): the residual from layer 0 on gives 1 x 3 numbers",
 		{.type = LAYER_BRANCH}, LINEAR("a", 3), {.type = LAYER_JOIN});
 	REFUSED(&rows_of_6, TK_EINVAL, "layer 0 (dropout): its rate 1 is not between",
 		{.type = LAYER_DROPOUT, .rate = 1}, LINEAR("a", 3));

@@ -98,12 +98,11 @@ static void the_payload_ends_with_the_state_of_the_last_step(void **state)
 	assert_int_equal(l.update_bytes + 12 * model.parameters, size);
 	moments = payload_moments(&l, bytes_span(&r.payload));
 	assert_false(span_equal(moments, span_of(b.state.data, moments.len)));
-	assert_int_equal(
-		result_check(&b.tiny.recipe, &claim, bytes_span(&r.payload), NULL), TK_OK);
+	assert_int_equal(result_check(&b.tiny.recipe, &claim, bytes_span(&r.payload), NULL), TK_OK);
 	store_le32(r.payload.data + size - 4, 0x7f800000u);
 	digest_blob(&claim.payload, r.payload.data, size);
-	assert_int_equal(result_check(&b.tiny.recipe, &claim, bytes_span(&r.payload), NULL),
-		TK_ECORRUPT);
+	assert_int_equal(
+		result_check(&b.tiny.recipe, &claim, bytes_span(&r.payload), NULL), TK_ECORRUPT);
 	payload_layout_close(&l);
 	model_close(&model);
 	unit_result_close(&r);

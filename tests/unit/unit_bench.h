@@ -66,8 +66,8 @@ static inline void unit_bench_close(struct unit_bench *b)
 static inline int unit_bench_run(struct unit_bench *b, const struct compute *c,
 	const struct run_progress *progress, struct unit_result *out)
 {
-	return unit_run(&b->tiny.recipe, &b->unit, c, &b->input, &b->tiny.source, progress, out,
-		NULL);
+	return unit_run(
+		&b->tiny.recipe, &b->unit, c, &b->input, &b->tiny.source, progress, out, NULL);
 }
 
 /* Ways of training that differ in what a unit's state is made of. */

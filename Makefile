@@ -133,9 +133,9 @@ bench: $(BENCHES)
 
 # `talkoot train` alone: what it is made of needs neither libuv nor SQLite, and this link proves it.
 TRAIN_ONLY := $(call obj,tests/tree/train_only.c $(addprefix coordinator/cli/,train_command.c cli.c metadata.c))
-$(BUILD)/tests/tree/train_only: $(TRAIN_ONLY) $(LIB_TASKS)
+$(BUILD)/tests/tree/train_only: $(TRAIN_ONLY) $(LIB_BLAS) $(LIB_TASKS)
 	$(call tell,LINK,$@)
-	$(CC) $(CFLAGS) $(MODE) $^ -o $@ $(LIBS_TASKS) -pthread
+	$(CC) $(CFLAGS) $(MODE) $^ -o $@ $(LIBS_TASKS) $(LIBS_BLAS) -pthread
 
 check: all tests
 	scripts/run-tests $(BUILD)

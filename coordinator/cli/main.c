@@ -26,8 +26,8 @@ static const struct command commands[] = {
 	{"export", "NAME -o FILE", "write the model as safetensors (-C HOME)", command_export},
 	{"sample", "NAME [--length N] [--temperature T] [--seed N]",
 		"print text drawn from a text model (-C HOME)", command_sample},
-	{"train", "FILE [-o FILE] [--threads N]", "train the same project in this one process",
-		command_train},
+	{"train", "FILE [-o FILE] [--threads N] [--numerics canonical|blas]",
+		"train the same project in this one process", command_train},
 };
 
 #define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))

@@ -12,6 +12,7 @@
 #include "coordinator/cli/metadata.h"
 #include "tasks/base/file.h"
 #include "tasks/base/mem.h"
+#include "tasks/math/blas.h"
 #include "tasks/model/safetensors.h"
 #include "tasks/project/project.h"
 #include "tasks/unit/shard_cache.h"
@@ -65,13 +66,21 @@ static int output_check(const char *path, struct errmsg *msg)
 	return TK_OK;
 }
 
+/* How to train, from the command line. */
+struct train_options {
+	uint32_t threads;
+	bool blas;	    /* OpenBLAS multiplies: the bits are this computer's alone */
+	const char *output; /* NULL: the model is not kept */
+};
+
 static int save_model(const struct recipe *recipe, const float *parameters,
-	const struct digest *digest, const char *path, struct errmsg *msg)
+	const struct digest *digest, const struct train_options *options, struct errmsg *msg)
 {
 	struct bytes file = {0};
 	struct metadata m;
 	struct model model = {0};
-	int rc = metadata_init(&m, recipe, digest, recipe->train.rounds, "trained in one process");
+	int rc = metadata_init(&m, recipe, digest, recipe->train.rounds,
+		options->blas ? "trained in one process, with OpenBLAS" : "trained in one process");
 
 	if (rc != TK_OK)
 		errmsg_set(msg, rc, "not enough memory for the model");
@@ -80,14 +89,35 @@ static int save_model(const struct recipe *recipe, const float *parameters,
 	if (rc == TK_OK)
 		rc = safetensors_encode(&file, &model, parameters, m.pairs, msg);
 	if (rc == TK_OK)
-		rc = file_replace(path, bytes_span(&file), 0644, msg);
+		rc = file_replace(options->output, bytes_span(&file), 0644, msg);
 	bytes_close(&file);
 	model_close(&model);
 	metadata_close(&m);
 	return rc;
 }
 
-static int train(const struct project *p, uint32_t threads, const char *output, struct errmsg *msg)
+static int choose_engine(
+	const struct engine **engine, const struct train_options *options, struct errmsg *msg)
+{
+	if (!options->blas)
+		return engine_choose(engine, getenv("TALKOOT_ENGINE"), msg);
+	*engine = engine_blas();
+	return TK_OK;
+}
+
+static void show_result(
+	const char *losses, const struct digest *model, const struct train_options *options)
+{
+	char hex[DIGEST_HEX];
+
+	digest_hex(hex, model);
+	if (options->blas)
+		printf("%s\nno digest: OpenBLAS's bits are not those of other computers\n", losses);
+	else
+		printf("%s\nmodel  %s\n", losses, hex);
+}
+
+static int train(const struct project *p, const struct train_options *options, struct errmsg *msg)
 {
 	struct shard_cache cache = {0};
 	struct shard_sink sink = {&cache, shard_cache_sink};
@@ -99,24 +129,22 @@ static int train(const struct project *p, uint32_t threads, const char *output, 
 	struct recipe recipe;
 	struct digest model;
 	const struct engine *engine;
-	char hex[DIGEST_HEX];
-	int rc = output != NULL ? output_check(output, msg) : TK_OK;
+	int rc = options->output != NULL ? output_check(options->output, msg) : TK_OK;
 
 	if (rc == TK_OK)
-		rc = engine_choose(&engine, getenv("TALKOOT_ENGINE"), msg);
+		rc = choose_engine(&engine, options, msg);
 	if (rc == TK_OK)
 		rc = project_recipe(&recipe, p, &sink, msg);
 	if (rc == TK_OK) {
 		rc = project_initial(&initial, p, &recipe, msg);
 		if (rc == TK_OK)
-			rc = train_run(&recipe, engine, bytes_span(&initial), &source, threads,
-				&watch, &parameters, &model, msg);
+			rc = train_run(&recipe, engine, bytes_span(&initial), &source,
+				options->threads, &watch, &parameters, &model, msg);
 		cli_progress_end(stdout);
 		if (rc == TK_OK) {
-			digest_hex(hex, &model);
-			printf("%s\nmodel  %s\n", view.last, hex);
-			if (output != NULL)
-				rc = save_model(&recipe, parameters, &model, output, msg);
+			show_result(view.last, &model, options);
+			if (options->output != NULL)
+				rc = save_model(&recipe, parameters, &model, options, msg);
 		}
 		bytes_close(&initial);
 		mem_free(parameters);
@@ -131,8 +159,10 @@ int command_train(const struct cli *cli)
 	struct option_spec options[] = {
 		{'o', "output", true, NULL},
 		{'t', "threads", true, NULL},
+		{'n', "numerics", true, NULL},
 		{0},
 	};
+	struct train_options how = {0};
 	long cores = sysconf(_SC_NPROCESSORS_ONLN);
 	uint64_t threads = cores < 1 ? 1 : (uint64_t)cores;
 	struct bytes errors = {0};
@@ -147,8 +177,14 @@ int command_train(const struct cli *cli)
 		fputs("talkoot train: --threads wants a whole number from 1 to 64\n", stderr);
 		return EXIT_USAGE;
 	}
-	if (threads > 64)
-		threads = 64;
+	if (options[2].value != NULL && strcmp(options[2].value, "canonical") != 0 &&
+		strcmp(options[2].value, "blas") != 0) {
+		fputs("talkoot train: --numerics wants canonical, or blas (OpenBLAS)\n", stderr);
+		return EXIT_USAGE;
+	}
+	how.blas = options[2].value != NULL && strcmp(options[2].value, "blas") == 0;
+	how.threads = threads > 64 ? 64 : (uint32_t)threads;
+	how.output = options[0].value;
 	rc = project_read(&project, file, &errors, &msg);
 	if (rc != TK_OK && errors.len != 0) {
 		fprintf(stderr, "%s", (const char *)errors.data);
@@ -157,6 +193,6 @@ int command_train(const struct cli *cli)
 	}
 	bytes_close(&errors);
 	if (rc == TK_OK)
-		rc = train(&project, (uint32_t)threads, options[0].value, &msg);
+		rc = train(&project, &how, &msg);
 	return rc == TK_OK ? EXIT_OK : cli_failed(&msg);
 }

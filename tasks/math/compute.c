@@ -248,6 +248,8 @@ void compute_digest(const struct compute *c, struct digest *out, struct digest *
 
 	compute_each(c, digest_leaf_count(parts, count), LEAVES_TOGETHER, 2.0 * BLOB_LEAF,
 		leaves_part, &l);
-	if (!compute_stopped(c))
+	if (compute_stopped(c))
+		*out = (struct digest){0};
+	else
 		digest_fold(out, leaves, parts, count);
 }

@@ -12,7 +12,7 @@ static int window_shape(struct placed_layer *p, uint32_t channels_out, struct er
 	const struct layer *l = p->spec;
 	uint64_t height = (uint64_t)p->in.height + 2 * (uint64_t)l->padding;
 	uint64_t columns = (uint64_t)p->in.columns + 2 * (uint64_t)l->padding;
-	uint64_t width;
+	uint64_t channels, width;
 
 	if (p->in.channels == 0)
 		return errmsg_set(msg, TK_EINVAL,
@@ -29,8 +29,13 @@ static int window_shape(struct placed_layer *p, uint32_t channels_out, struct er
 		return errmsg_set(msg, TK_EINVAL,
 			"a window of %u x %u does not fit an image of %u x %u with padding %u",
 			l->kernel, l->kernel, p->in.height, p->in.columns, l->padding);
-	if (p->in.channels * height * columns > ACTIVATIONS_MAX)
-		return errmsg_set(msg, TK_ELIMIT, "its images are too large");
+	/* the gradient's images have a border as wide as the window, and its channels */
+	channels = p->in.channels > channels_out ? p->in.channels : channels_out;
+	if (channels * (height + l->kernel) * (columns + l->kernel) > ACTIVATIONS_MAX)
+		return errmsg_set(msg, TK_ELIMIT,
+			"its images, with their borders and %llu channels, pass %llu numbers: make "
+			"images, kernel or channels smaller",
+			(unsigned long long)channels, (unsigned long long)ACTIVATIONS_MAX);
 	p->out = (struct shape){
 		.positions = 1,
 		.channels = channels_out,

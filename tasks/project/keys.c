@@ -11,9 +11,12 @@ static const struct {
 	const char *path;
 	const char *why;
 } not_yet[] = {
-	{"numerics", "results are compared bit by bit, so all arithmetic is canonical"},
-	{"project.numerics", "results are compared bit by bit, so all arithmetic is canonical"},
-	{"train.numerics", "results are compared bit by bit, so all arithmetic is canonical"},
+	{"numerics", "results are compared bit by bit, so all arithmetic is canonical; `talkoot "
+		     "train --numerics blas` is for what nobody compares"},
+	{"project.numerics", "results are compared bit by bit, so all arithmetic is canonical; "
+			     "`talkoot train --numerics blas` is for what nobody compares"},
+	{"train.numerics", "results are compared bit by bit, so all arithmetic is canonical; "
+			   "`talkoot train --numerics blas` is for what nobody compares"},
 	{"train.delay", "every round starts from the round before it"},
 	{"train.early_stopping", "training runs for all rounds"},
 	{"verify.on_fraud", "no result is merged before its quorum agrees"},

@@ -50,6 +50,9 @@ done
 claim "train refuses a folder that is not there before it trains" refuses 'nowhere' \
 	"$talkoot" train "$work/first.yaml" -o "$work/nowhere/model"
 claim "it has not trained" bash -c "! grep -q round '$work/refused.log'"
+claim "train --numerics blas trains and shows no digest" prints '^no digest: ' "$talkoot" train "$work/first.yaml" --numerics blas
+claim "and no model digest" bash -c "! grep -q '^model' '$work/printed.log'"
+claim "another arithmetic is a mistake in use" is_usage_error "$talkoot" train "$work/first.yaml" --numerics fast
 claim "a missing home is said" refuses '.' "$talkoot" -C "$work/nowhere" list
 claim "a project that is not there is said" refuses 'none' "$talkoot" -C "$home" status none
 

@@ -178,7 +178,8 @@ fuzz: build-fuzz
 GOLDEN := $(patsubst %.c,%,$(wildcard tests/*/test_golden*.c))
 golden:
 	for cc in gcc clang; do for o in -O1 -O3; do \
-		$(MAKE) CC=$$cc BUILD=build/golden CFLAGS="$$o -g" OPT_KERNELS=$$o clean $(GOLDEN:%=build/golden/%) && \
+		$(MAKE) BUILD=build/golden clean && \
+		$(MAKE) CC=$$cc BUILD=build/golden CFLAGS="$$o -g" OPT_KERNELS=$$o $(GOLDEN:%=build/golden/%) && \
 		for t in $(GOLDEN); do \
 			printf '  BITS  %s %s %s\n' $$cc $$o $$t && build/golden/$$t >build/golden/log 2>&1 || \
 				{ cat build/golden/log; exit 1; }; \

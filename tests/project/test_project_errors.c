@@ -224,7 +224,8 @@ static void what_this_version_lacks_is_said_so(void **state)
 			"starts from the round before it; remove the key\n"},
 		{HEAD "numerics: blas\n",
 			"4:1: numerics: not supported by this version, in which results are "
-			"compared bit by bit, so all arithmetic is canonical; remove the key\n"},
+			"compared bit by bit, so all arithmetic is canonical (`talkoot train "
+			"--numerics blas` is for bits that nobody compares); remove the key\n"},
 	};
 
 	CHECK_AS(list, TK_EUNSUPPORTED);

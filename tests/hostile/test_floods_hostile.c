@@ -213,6 +213,8 @@ static void sessions_do_not_take_the_files_that_the_store_needs(void **state)
 	for (size_t i = 0; i < 2 * FILES_MAX; i++)
 		intruder_close(&crowd[i]);
 	free(crowd);
+	/* whoever comes while the last of them is still thought to be there is turned away, rightly */
+	assert_true(served_descriptors_fall(s, FILES_MAX / 2));
 	assert_serves(s);
 }
 

@@ -308,3 +308,15 @@ size_t served_descriptors(const struct served *s)
 		closedir(folder);
 	return count;
 }
+
+bool served_descriptors_fall(const struct served *s, size_t most)
+{
+	for (unsigned waited = 0; waited < PATIENCE_MS / 5; waited += LOOK_MS) {
+		if (served_descriptors(s) <= most)
+			return true;
+		if (!served_is_running(s))
+			return false;
+		nap();
+	}
+	return false;
+}

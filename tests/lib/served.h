@@ -42,5 +42,7 @@ bool served_log_gains(const struct served *s, const char *text, size_t before);
 size_t served_memory_peak_kib(const struct served *s);
 /* Open descriptors of the coordinator. */
 size_t served_descriptors(const struct served *s);
+/* Waits until it has at most so many: what has hung up is let go of when its turn comes. */
+bool served_descriptors_fall(const struct served *s, size_t most);
 
 #endif

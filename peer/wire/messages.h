@@ -5,6 +5,8 @@
 #ifndef PEER_WIRE_MESSAGES_H
 #define PEER_WIRE_MESSAGES_H
 
+#include "peer/wire/announcement.h"
+#include "peer/wire/record.h"
 #include "tasks/unit/unit.h"
 
 #define MESSAGE_BYTES_MAX (128u << 10)	    /* one message, decrypted */
@@ -13,13 +15,29 @@
 #define TEXT_MAX	  256u
 #define MERKLE_STEPS_MAX  32u
 
+#define BLOB_PATH_MAX	  16u	     /* steps of a part's proof: 2^16 parts of BLOB_PART_MAX */
+#define BLOB_PIECE	  (4u << 20) /* what HAVE speaks of: 64 parts */
+#define BLOB_PIECES_MAX	  1024u
+#define BLOB_SOURCES_MAX  16u
+#define SHUFFLE_MAX	  8u /* records in one SHUFFLE */
+#define GOSSIP_TTL_MAX	  8u
+#define GOSSIP_HOPS_MAX	  64u
+#define GOSSIP_IDS_MAX	  64u /* in one IHAVE or GRAFT */
+#define GOSSIP_TOPICS_MAX 32u /* in one HEADS */
+#define RELAY_DATA_MAX	  (32u << 10)
+
 #define MESSAGES(X)                                                                                \
 	X(MESSAGE_PING, ping, 1)                                                                   \
 	X(MESSAGE_PONG, pong, 2)                                                                   \
 	X(MESSAGE_GOODBYE, goodbye, 3)                                                             \
+	X(MESSAGE_OBSERVED, observed, 4)                                                           \
 	X(MESSAGE_BLOB_GET, blob_get, 16)                                                          \
 	X(MESSAGE_BLOB_PART, blob_part, 17)                                                        \
 	X(MESSAGE_BLOB_MISSING, blob_missing, 18)                                                  \
+	X(MESSAGE_BLOB_BUSY, blob_busy, 19)                                                        \
+	X(MESSAGE_BLOB_HAVE, blob_have, 20)                                                        \
+	X(MESSAGE_BLOB_WHO, blob_who, 21)                                                          \
+	X(MESSAGE_BLOB_SOURCES, blob_sources, 22)                                                  \
 	X(MESSAGE_WORK_REQUEST, work_request, 32)                                                  \
 	X(MESSAGE_NO_WORK, no_work, 33)                                                            \
 	X(MESSAGE_LEASE, lease, 34)                                                                \
@@ -31,7 +49,31 @@
 	X(MESSAGE_UPLOAD, upload, 40)                                                              \
 	X(MESSAGE_UPLOADED, uploaded, 41)                                                          \
 	X(MESSAGE_SETTLED, settled, 42)                                                            \
-	X(MESSAGE_ABANDON, abandon, 43)
+	X(MESSAGE_ABANDON, abandon, 43)                                                            \
+	X(MESSAGE_JOIN, join, 48)                                                                  \
+	X(MESSAGE_FORWARD_JOIN, forward_join, 49)                                                  \
+	X(MESSAGE_NEIGHBOR, neighbor, 50)                                                          \
+	X(MESSAGE_NEIGHBOR_REPLY, neighbor_reply, 51)                                              \
+	X(MESSAGE_DISCONNECT, disconnect, 52)                                                      \
+	X(MESSAGE_SHUFFLE, shuffle, 53)                                                            \
+	X(MESSAGE_SHUFFLE_REPLY, shuffle_reply, 54)                                                \
+	X(MESSAGE_BROADCAST, broadcast, 55)                                                        \
+	X(MESSAGE_IHAVE, ihave, 56)                                                                \
+	X(MESSAGE_GRAFT, graft, 57)                                                                \
+	X(MESSAGE_PRUNE, prune, 58)                                                                \
+	X(MESSAGE_HEADS, heads, 59)                                                                \
+	X(MESSAGE_PULL, pull, 60)                                                                  \
+	X(MESSAGE_DIAL_BACK, dial_back, 72)                                                        \
+	X(MESSAGE_DIALLED_BACK, dialled_back, 73)                                                  \
+	X(MESSAGE_RELAY_RESERVE, relay_reserve, 74)                                                \
+	X(MESSAGE_RELAY_RESERVED, relay_reserved, 75)                                              \
+	X(MESSAGE_RELAY_OPEN, relay_open, 76)                                                      \
+	X(MESSAGE_RELAY_OPENED, relay_opened, 77)                                                  \
+	X(MESSAGE_RELAY_INCOMING, relay_incoming, 78)                                              \
+	X(MESSAGE_RELAY_DATA, relay_data, 79)                                                      \
+	X(MESSAGE_RELAY_CLOSE, relay_close, 80)                                                    \
+	X(MESSAGE_PUNCH, punch, 81)                                                                \
+	X(MESSAGE_PUNCH_GO, punch_go, 82)
 
 enum message_type {
 #define X(name, member, number) name = number,
@@ -61,6 +103,11 @@ struct message_goodbye {
 	char text[TEXT_MAX];
 };
 
+/* Acceptor → initiator, once, when the session opens: the address that it came from, as we see it. */
+struct message_observed {
+	struct endpoint from;
+};
+
 /* Asks for bytes [offset, offset+length) of a blob. Any node may answer. */
 struct message_blob_get {
 	struct digest digest;
@@ -72,9 +119,35 @@ struct message_blob_part {
 	uint64_t total; /* length of the whole blob, ≤ BLOB_BYTES_MAX */
 	uint64_t offset;
 	struct span bytes;
+	/* The proof that these bytes stand there, bottom first, when offset is a multiple of BLOB_PART_MAX
+	 * and the part as long as it can be (digest.h: blob_part_verify). 0 steps otherwise. */
+	uint32_t path_steps; /* ≤ BLOB_PATH_MAX */
+	struct digest path[BLOB_PATH_MAX];
 };
 struct message_blob_missing {
 	struct digest digest;
+};
+/* All upload slots are taken: ask again after retry_ms, or somebody else. */
+struct message_blob_busy {
+	struct digest digest;
+	uint32_t retry_ms;
+};
+/* To the tracker and to whoever exchanges this blob with us: the pieces of BLOB_PIECE bytes that we have
+ * whole, as bits, the first piece in the lowest bit of the first byte. All zero: not any more. */
+struct message_blob_have {
+	struct digest digest;
+	uint64_t total;	    /* length of the whole blob */
+	struct span pieces; /* exactly ⌈⌈total / BLOB_PIECE⌉ / 8⌉ bytes, spare bits zero */
+};
+/* Peer → coordinator, the tracker: who has this blob, or what belongs to the same group of shards? */
+struct message_blob_who {
+	struct digest digest;
+	uint32_t want; /* 1 … BLOB_SOURCES_MAX */
+};
+struct message_blob_sources {
+	struct digest digest;
+	uint32_t count;
+	struct span records[BLOB_SOURCES_MAX]; /* struct record, encoded; ≤ RECORD_BYTES_MAX each */
 };
 
 /* Peer → coordinator: I can take `slots` more leases. */
@@ -157,6 +230,134 @@ struct message_settled {
 struct message_abandon {
 	struct digest nonce;
 	char text[TEXT_MAX];
+};
+
+/* Membership (HyParView; peer/overlay/gossip.h). A record is a struct record, encoded and signed by the
+ * peer that it describes. */
+struct message_join { /* the first message of a newcomer */
+	struct span record;
+};
+struct message_forward_join {
+	struct span record;
+	uint32_t ttl; /* ≤ GOSSIP_TTL_MAX */
+};
+struct message_neighbor { /* will you be my neighbour? high: I have none */
+	struct span record;
+	bool high;
+};
+struct message_neighbor_reply {
+	bool accepted;
+};
+struct message_disconnect { /* you are no neighbour of mine any more; the session may stay */
+	bool leaving;	    /* the sender leaves the network: forget it */
+};
+struct message_shuffle {
+	struct span origin; /* the record of who began it, to whom the reply goes */
+	uint32_t ttl;
+	uint32_t count;
+	struct span records[SHUFFLE_MAX];
+};
+struct message_shuffle_reply {
+	uint32_t count;
+	struct span records[SHUFFLE_MAX];
+};
+
+/* Broadcast (Plumtree; peer/overlay/gossip.h). */
+struct gossip_id {
+	uint8_t b[16]; /* the first bytes of the announcement's digest */
+};
+struct message_broadcast {
+	uint32_t hops; /* ≤ GOSSIP_HOPS_MAX; 0: the sender made it, or answers a PULL or GRAFT */
+	struct span body; /* struct announcement, encoded; ≤ ANNOUNCEMENT_MAX */
+	struct signature signature;
+};
+struct message_ihave {
+	uint32_t count; /* 1 … GOSSIP_IDS_MAX */
+	struct gossip_id ids[GOSSIP_IDS_MAX];
+};
+struct message_graft {	/* send me these, and from now on everything */
+	uint32_t count; /* 0: only the latter */
+	struct gossip_id ids[GOSSIP_IDS_MAX];
+};
+struct message_prune { /* from now on only IHAVE: this came from somebody else before */
+	struct gossip_id id;
+};
+/* The newest announcement of each topic that the sender has. */
+struct topic_head {
+	uint32_t kind; /* enum announcement_kind */
+	struct digest subject;
+	uint64_t sequence;
+};
+struct message_heads {
+	uint32_t count; /* ≤ GOSSIP_TOPICS_MAX */
+	struct topic_head heads[GOSSIP_TOPICS_MAX];
+};
+struct message_pull { /* send me your newest of this topic; answered by BROADCAST or not at all */
+	uint32_t kind;
+	struct digest subject;
+};
+
+/* Ways through NATs (peer/overlay/reach.h). */
+/* Am I reachable there? Asked of a node that is; it dials from an address of its own. */
+struct message_dial_back {
+	uint64_t nonce;
+	struct endpoint at;
+};
+struct message_dialled_back {
+	uint64_t nonce;
+	bool reachable;
+	char text[TEXT_MAX]; /* why not */
+};
+struct message_relay_reserve { /* may others reach me through you? */
+	bool wanted;	       /* false: not any more */
+};
+enum relay_status {
+	RELAY_OK = 1,
+	RELAY_FULL = 2,	   /* no place left: ask another */
+	RELAY_NO_PEER = 3, /* that peer has no reservation here */
+	RELAY_REFUSED = 4, /* not a relay, or you ask too often */
+	RELAY_QUOTA = 5,   /* the circuit's bytes or time are used up */
+	RELAY_GONE = 6,	   /* the other end went away */
+	RELAY_STATUS_LAST = RELAY_GONE,
+};
+struct message_relay_reserved {
+	uint32_t status;
+	uint32_t lifetime_s;
+	uint64_t bytes; /* that a circuit may carry */
+};
+/* Circuits are numbered by whoever names them first on a session: OPEN's sender takes even numbers,
+ * INCOMING's odd ones. What travels inside is a session of its own, end to end. */
+struct message_relay_open {
+	uint32_t circuit;
+	struct public_key target;
+};
+struct message_relay_opened {
+	uint32_t circuit;
+	uint32_t status;
+};
+struct message_relay_incoming {
+	uint32_t circuit;
+	struct public_key from;
+};
+struct message_relay_data {
+	uint32_t circuit;
+	struct span bytes; /* 1 … RELAY_DATA_MAX */
+};
+struct message_relay_close {
+	uint32_t circuit;
+	uint32_t status;
+};
+/* Inside a relayed session: let us both dial at once. The one who opened the circuit sends PUNCH with
+ * its addresses, the other answers with its own; the first measures the round trip, sends PUNCH_GO and
+ * dials half a round trip later; the other dials when PUNCH_GO arrives (libp2p's DCUtR). */
+#define PUNCH_ADDRESSES_MAX 4u
+struct message_punch {
+	uint64_t nonce;
+	uint32_t count; /* 1 … PUNCH_ADDRESSES_MAX */
+	struct endpoint at[PUNCH_ADDRESSES_MAX];
+};
+struct message_punch_go {
+	uint64_t nonce;
 };
 
 struct message {

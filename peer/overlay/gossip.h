@@ -1,0 +1,154 @@
+/* Membership and broadcast of one node, as a core without I/O, on 32-bit handles.
+ *
+ * Membership is HyParView (Leitão, Pereira, Rodrigues, DSN 2007): a small *active view* of neighbours with
+ * open sessions, symmetric, and a larger *passive view* of records from which lost neighbours are replaced;
+ * shuffles keep the passive view fresh. Broadcast is Plumtree (same authors, SRDS 2007): bodies go along
+ * *eager* links, which form a tree; the other neighbours are *lazy* and get only ids (IHAVE); who hears of
+ * an id and misses its body asks (GRAFT) and so repairs the tree; who gets a body twice makes the link
+ * lazy (PRUNE). The newest body of each topic is retained; on each new link, and when beacons fail to come,
+ * both sides compare what they retain (HEADS) and pull what they miss.
+ *
+ * Handles: the tables around the core (the node's own, or one shared by all nodes of a simulation) number
+ * peers, bodies and topics; the core never sees a key, an address or a byte of a body. Whatever is handed
+ * in was checked before: records and bodies are signed, and a BROADCAST whose signature is wrong never gets
+ * here. Time and randomness come in events; one step is O(active view) for all but rare events. */
+#ifndef PEER_OVERLAY_GOSSIP_H
+#define PEER_OVERLAY_GOSSIP_H
+
+#include "peer/wire/messages.h"
+
+typedef uint32_t peer_ref;  /* 0: none */
+typedef uint32_t body_ref;  /* 0: none. The same body, or id, always has the same number */
+typedef uint32_t topic_ref; /* 0: none */
+
+/* What the core may know of a peer or a body; entry 0 of each table is unused. */
+struct peer_info {
+	uint64_t prefix;   /* endpoint_prefix of where it is reached (of its relay, if by relay) */
+	uint32_t expiry_s; /* of its record, on the clock of gossip_event.now_s; 0: gone already */
+	bool public;	   /* RECORD_PUBLIC */
+};
+struct body_info {
+	topic_ref topic; /* 0: only its id is known so far */
+	uint32_t issued_s;
+	uint64_t sequence;
+	bool beacon; /* its topic is the beacon */
+};
+/* Borrowed; its owner may move the arrays between steps. */
+struct gossip_tables {
+	const struct peer_info *peers;
+	const struct body_info *bodies;
+};
+
+#define GOSSIP_ACTIVE_MAX  64u
+#define GOSSIP_PASSIVE_MAX 64u
+
+struct gossip_config {
+	peer_ref self;
+	bool public;	     /* strangers can dial us */
+	bool root;	     /* the coordinator: publishes, and serves as a contact for joiners */
+	uint8_t active_out;  /* neighbours that we look for: 8; NATed peers 4 */
+	uint8_t active_max;  /* with those who came to us: 8 + up to 32 for public peers; NATed 8 */
+	uint8_t passive_max; /* 64 */
+	uint8_t prefix_max;  /* neighbours of one prefix: 2 (loopback and private ones apart: 64) */
+	uint8_t arwl, prwl;  /* 6, 3: active and passive random walk length */
+	uint8_t shuffle_ttl; /* 6 */
+	uint8_t shuffle_active, shuffle_passive; /* 3, 4 */
+	uint16_t lazy_ms;      /* an IHAVE waits so long for others to go with it: 30 */
+	uint32_t shuffle_ms;   /* 60,000, ± a fifth by chance */
+	uint32_t beacon_ms;    /* 30,000: two missed, then pull; three, then join again */
+	uint32_t graft_min_ms; /* 500: how long a body may be behind its id; at least 3 × RTT */
+};
+/* The values above. */
+void gossip_config_default(struct gossip_config *out, peer_ref self, bool public);
+
+/* One message between two nodes; the node around the core translates it from and to struct message. */
+struct gossip_message {
+	uint8_t type;  /* enum message_type: JOIN … PULL */
+	uint8_t count; /* of refs */
+	uint8_t ttl;   /* FORWARD_JOIN, SHUFFLE; BROADCAST: hops so far */
+	bool flag;     /* NEIGHBOR: high; NEIGHBOR_REPLY: accepted; DISCONNECT: leaving */
+	/* JOIN, FORWARD_JOIN, NEIGHBOR, SHUFFLE: the peer it is about. BROADCAST, PRUNE: the body.
+	 * PULL: the topic. */
+	uint32_t about;
+	/* SHUFFLE, SHUFFLE_REPLY: peers. IHAVE, GRAFT: bodies. HEADS: topics. More of them: more messages. */
+	uint32_t refs[8];
+	uint64_t sequences[8]; /* HEADS: the newest that the sender has of refs[i] */
+};
+
+enum gossip_event_type {
+	GOSSIP_START =
+		1, /* refs: peers to join through (of the link, of the cache); again: more of them */
+	GOSSIP_UP = 2,	 /* a session with peer is open; flag: we dialled; rtt_ms when known */
+	GOSSIP_DOWN = 3, /* it is over */
+	GOSSIP_DIAL_FAILED = 4, /* answers GOSSIP_DIAL: peer cannot be reached now */
+	GOSSIP_MESSAGE = 5,	/* message from peer */
+	GOSSIP_WAKE = 6,	/* gossip_wake_ms has come */
+	GOSSIP_PUBLISH = 7,	/* root only: body is ours */
+	GOSSIP_LEAVE = 8,	/* we are going: tell the neighbours */
+};
+
+struct gossip_event {
+	enum gossip_event_type type;
+	uint64_t now_ms; /* monotonic */
+	uint64_t now_s;	 /* wall clock, for the expiry of records only */
+	uint64_t random; /* fresh in every event */
+	peer_ref peer;
+	bool flag;
+	uint32_t rtt_ms; /* UP, MESSAGE: of the session as last measured; 0: unknown */
+	body_ref body;
+	const struct gossip_message *message;
+	const peer_ref *refs;
+	size_t count;
+};
+
+enum gossip_effect_type {
+	GOSSIP_SEND = 1,    /* message to peer, with whom a session is open */
+	GOSSIP_DIAL = 2,    /* open a session with peer: UP or DIAL_FAILED follows */
+	GOSSIP_RELEASE = 3, /* the session with peer is not needed for gossip any more */
+	GOSSIP_ACCUSE = 4,  /* peer broke a rule: end its session; why */
+	GOSSIP_DELIVER = 5, /* body is new: for the application; hops in message.ttl */
+	GOSSIP_FORGET = 6,  /* body (of message.about) is not retained or cached any more */
+	GOSSIP_ISOLATED =
+		7, /* no beacon for too long: bootstrap again, START with fresh contacts follows */
+};
+
+struct gossip_effect {
+	uint8_t type;
+	peer_ref peer;
+	body_ref body;
+	const char *why; /* a literal */
+	struct gossip_message message;
+};
+
+/* A growing list, reused from step to step. */
+struct gossip_effects {
+	struct gossip_effect *items;
+	size_t count, capacity;
+};
+void gossip_effects_close(struct gossip_effects *e);
+
+struct gossip; /* ≤ 6 KB in all, what it points to included */
+
+/* Borrows tables for its life. NULL: out of memory. */
+struct gossip *gossip_new(const struct gossip_config *config, const struct gossip_tables *tables);
+void gossip_free(struct gossip *g);
+
+/* One step; appends to out. Nothing that a peer sends is an error; breaking a rule is GOSSIP_ACCUSE.
+ * Errors: TK_ENOMEM: the event had no effect. */
+int gossip_step(
+	struct gossip *g, const struct gossip_event *event, struct gossip_effects *out) TK_CHECKED;
+
+/* When the next WAKE is due; UINT64_MAX: never. May become earlier or later with every step. */
+uint64_t gossip_wake_ms(const struct gossip *g);
+
+/* For status, the cache of good peers, simulators and tests. */
+size_t gossip_active(const struct gossip *g, peer_ref out[GOSSIP_ACTIVE_MAX]);
+size_t gossip_passive(const struct gossip *g, peer_ref out[GOSSIP_PASSIVE_MAX]);
+bool gossip_is_eager(const struct gossip *g, peer_ref neighbour);
+/* The newest body of a topic; 0: none. */
+body_ref gossip_retained(const struct gossip *g, topic_ref topic);
+/* True while the body may still be asked for: the tables must keep it. */
+bool gossip_keeps(const struct gossip *g, body_ref body);
+size_t gossip_memory(const struct gossip *g); /* bytes */
+
+#endif

@@ -1,0 +1,47 @@
+/* What the coordinator tells everybody: signed by the root key, passed on by all, verified at each hop.
+ *
+ * Each belongs to a topic, a kind about a subject; of a topic the highest sequence counts, and everybody
+ * keeps the newest for those who come later. */
+#ifndef PEER_WIRE_ANNOUNCEMENT_H
+#define PEER_WIRE_ANNOUNCEMENT_H
+
+#include "tasks/base/key.h"
+
+#define ANNOUNCEMENT_MAX	 2048u /* bytes, encoded */
+#define ANNOUNCEMENT_PAYLOAD_MAX 1920u
+#define ANNOUNCEMENT_STALE_S                                                                       \
+	120u /* an older one of its topic, by so much, is misbehaviour to send */
+
+enum announcement_kind {
+	ANNOUNCE_BEACON = 1, /* subject zero; payload: struct beacon. Every 30 s */
+	ANNOUNCE_MANIFEST =
+		2, /* subject: the project's recipe; payload: what must be known to prepare */
+	ANNOUNCE_ROUND = 3,   /* subject: the project's recipe; payload: struct round_manifest */
+	ANNOUNCE_CONTROL = 4, /* subject: the project's recipe; payload: running, paused, stopped */
+	ANNOUNCE_REVOKE = 5,  /* subject: a peer's key: its sessions end */
+	ANNOUNCEMENT_KIND_LAST = ANNOUNCE_REVOKE,
+};
+
+struct announcement {
+	uint32_t kind;
+	struct digest subject;
+	uint64_t sequence; /* rises within a topic, and never falls after a restart */
+	uint64_t issued_s; /* by the coordinator's clock */
+	struct span payload;
+};
+
+/* Appends [1, kind, subject, sequence, issued, payload]. Errors: TK_ENOMEM, TK_ELIMIT (the payload): an
+ * announcement too large is an error here, never silence on the way. */
+int announcement_encode(const struct announcement *a, struct bytes *out) TK_CHECKED;
+/* The payload borrows from in. Errors: TK_EPROTO, TK_ELIMIT. */
+int announcement_decode(struct announcement *out, struct span in, struct errmsg *msg) TK_CHECKED;
+
+/* Over fields("talkoot announcement", network, encoded). root is the network's key. */
+void announcement_sign(struct signature *out, const struct key_pair *root, struct span encoded);
+bool announcement_verify(
+	const struct public_key *network, struct span encoded, const struct signature *signature);
+
+/* The digest of its encoding: its first 16 bytes name it in IHAVE and GRAFT. */
+void announcement_digest(struct digest *out, struct span encoded);
+
+#endif

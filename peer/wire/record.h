@@ -1,0 +1,50 @@
+/* The peer record: who a peer is and where it can be reached, signed by itself, good until it expires.
+ * Records are what peers pass on about each other, so nobody can be advertised at an address that it did
+ * not claim, and none outlives its owner for long. */
+#ifndef PEER_WIRE_RECORD_H
+#define PEER_WIRE_RECORD_H
+
+#include "peer/wire/endpoint.h"
+#include "tasks/base/key.h"
+
+#define RECORD_BYTES_MAX     512u
+#define RECORD_ENDPOINTS_MAX 4u
+#define RECORD_RELAYS_MAX    2u
+#define RECORD_LIFETIME_S    (6u * 3600)  /* what we write */
+#define RECORD_AHEAD_MAX_S   (24u * 3600) /* what we accept */
+#define RECORD_SKEW_S	     600u
+
+enum record_flag {
+	RECORD_PUBLIC = 1, /* strangers can dial it: a dial-back has shown it */
+	RECORD_RELAY = 2,  /* it relays for others */
+};
+#define RECORD_FLAGS_ALL 3u
+
+/* Somebody through whom the peer can be reached. */
+struct record_relay {
+	struct public_key key;
+	struct endpoint at;
+};
+
+struct record {
+	struct public_key key;
+	uint32_t flags;
+	uint64_t sequence; /* of two records of one peer, the higher one counts */
+	uint64_t expiry_s; /* Unix seconds */
+	uint32_t endpoint_count;
+	struct endpoint endpoints[RECORD_ENDPOINTS_MAX];
+	uint32_t relay_count;
+	struct record_relay relays[RECORD_RELAYS_MAX];
+};
+
+/* Appends r, signed: [1, key, flags, sequence, expiry, endpoints, relays, signature]; the signature covers
+ * fields("talkoot record", network, everything before it). r->key is pair's. Errors: TK_ENOMEM. */
+int record_encode(const struct record *r, const struct key_pair *pair,
+	const struct public_key *network, struct bytes *out) TK_CHECKED;
+
+/* Reads a record and checks its signature (36 to 55 µs) and its expiry against now_s.
+ * Errors: TK_EPROTO and TK_ELIMIT (malformed), TK_EAUTH (signature; expired, or absurdly far ahead). */
+int record_decode(struct record *out, struct span in, const struct public_key *network,
+	uint64_t now_s, struct errmsg *msg) TK_CHECKED;
+
+#endif

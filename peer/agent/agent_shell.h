@@ -21,7 +21,8 @@ struct shell {
 	struct answer *first_answer, *last_answer;
 	struct agent_files files;
 	struct node_uv *node;
-	conn_id conn;  /* the one connection; 0: none */
+	uint16_t port; /* where other peers find us */
+	conn_id conn;  /* the one to the coordinator; 0: none */
 	bool watching; /* the core waits for AGENT_SENT */
 	struct worker_uv *worker;
 	enum misbehave misbehave;

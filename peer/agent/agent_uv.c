@@ -297,7 +297,29 @@ static int prepare(struct runner *r, const struct agent_options *options, struct
 	return load(s, msg);
 }
 
-static int run(struct runner *r, struct errmsg *msg)
+/* Where other peers find us: the usual port when it is free, so that a router can be told once and for
+ * all, and both kinds of addresses where the system has both. */
+static int listen_for_peers(struct shell *s, const char *wanted, struct errmsg *msg)
+{
+	char usual[3][24];
+	char line[64];
+	int rc = TK_EBUSY;
+
+	snprintf(usual[0], sizeof(usual[0]), "[::]:%u", PEER_PORT);
+	snprintf(usual[1], sizeof(usual[1]), "0.0.0.0:%u", PEER_PORT);
+	snprintf(usual[2], sizeof(usual[2]), "0.0.0.0:0");
+	if (wanted != NULL)
+		rc = node_uv_listen(s->node, wanted, &s->port, msg);
+	for (size_t i = 0; wanted == NULL && rc != TK_OK && rc != TK_ENOMEM && i < 3; i++)
+		rc = node_uv_listen(s->node, usual[i], &s->port, msg);
+	if (rc != TK_OK)
+		return rc;
+	snprintf(line, sizeof(line), "listening for peers on port %u", s->port);
+	shell_log(s, line);
+	return TK_OK;
+}
+
+static int run(struct runner *r, const struct agent_options *options, struct errmsg *msg)
 {
 	struct shell *s = &r->shell;
 	struct agent_event start = {.type = AGENT_START};
@@ -307,6 +329,8 @@ static int run(struct runner *r, struct errmsg *msg)
 	if (s->node == NULL)
 		return errmsg_set(msg, TK_ENOMEM, "not enough memory to start the agent");
 	rc = start_handles(r, msg);
+	if (rc == TK_OK)
+		rc = listen_for_peers(s, options->listen, msg);
 	if (rc == TK_OK)
 		shell_event(s, &start);
 	else
@@ -327,7 +351,7 @@ static int with_loop(struct runner *r, const struct agent_options *options, stru
 	agent_home_identity(s->home, &s->id);
 	rc = prepare(r, options, msg);
 	if (rc == TK_OK)
-		rc = run(r, msg);
+		rc = run(r, options, msg);
 	shell_close(s);
 	agent_free(s->core);
 	worker_uv_free(s->worker);

@@ -1,4 +1,4 @@
-/* talkoot-peer run [--home HOME] [--checkpoint SECONDS] [--misbehave MODE] */
+/* talkoot-peer run [--home HOME] [--listen ADDR:PORT] [--checkpoint SECONDS] [--misbehave MODE] */
 #include "peer/agent/commands.h"
 
 #include <getopt.h>
@@ -8,21 +8,20 @@
 
 #include "peer/agent/agent_uv.h"
 
-static int run(const char *home, const char *mode, uint32_t checkpoint_ms)
+static int run(const char *home, const char *mode, struct agent_options *options)
 {
-	struct agent_options options = {.log = stdout, .checkpoint_ms = checkpoint_ms};
 	struct agent_home loaded;
 	struct errmsg msg = {{0}};
 	char path[AGENT_PATH_MAX];
 	int rc;
 
-	if (mode != NULL && misbehave_parse(&options.misbehave, mode, &msg) != TK_OK)
+	if (mode != NULL && misbehave_parse(&options->misbehave, mode, &msg) != TK_OK)
 		return peer_misused("%s", msg.text);
-	if (engine_choose(&options.engine, getenv("TALKOOT_ENGINE"), &msg) != TK_OK)
+	if (engine_choose(&options->engine, getenv("TALKOOT_ENGINE"), &msg) != TK_OK)
 		return peer_failed(&msg);
 	if (peer_home(home, path, &msg) != TK_OK || agent_home_load(&loaded, path, &msg) != TK_OK)
 		return peer_failed(&msg);
-	rc = agent_run(&loaded, &options, &msg);
+	rc = agent_run(&loaded, options, &msg);
 	agent_home_wipe(&loaded);
 	return rc == TK_OK ? PEER_OK : peer_failed(&msg);
 }
@@ -38,23 +37,26 @@ static uint32_t milliseconds(const char *text)
 
 int peer_run(int argc, char **argv)
 {
-	static const struct option options[] = {
+	static const struct option known[] = {
 		{"home", required_argument, NULL, 'H'},
+		{"listen", required_argument, NULL, 'l'},
 		{"checkpoint", required_argument, NULL, 'c'},
 		{"misbehave", required_argument, NULL, 'm'},
 		{NULL, 0, NULL, 0},
 	};
 	const char *home = NULL;
 	const char *mode = NULL;
-	uint32_t checkpoint_ms = 0;
+	struct agent_options options = {.log = stdout};
 	int c;
 
-	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, "", known, NULL)) != -1) {
 		if (c == 'H')
 			home = optarg;
 		else if (c == 'm')
 			mode = optarg;
-		else if (c == 'c' && (checkpoint_ms = milliseconds(optarg)) == 0)
+		else if (c == 'l')
+			options.listen = optarg;
+		else if (c == 'c' && (options.checkpoint_ms = milliseconds(optarg)) == 0)
 			return peer_misused(
 				"--checkpoint wants seconds, 0.2 to 86400, not \"%s\"", optarg);
 		else if (c == 'c')
@@ -64,5 +66,5 @@ int peer_run(int argc, char **argv)
 	}
 	if (optind != argc)
 		return peer_misused("run takes no \"%s\"", argv[optind]);
-	return run(home, mode, checkpoint_ms);
+	return run(home, mode, &options);
 }

@@ -31,7 +31,7 @@ static const struct command {
 	const char *summary; /* NULL: not for people */
 } commands[] = {
 	{"join", peer_join, "LINK [--home HOME] [--yes]", "join the network that a link names"},
-	{"run", peer_run, "[--home HOME] [--checkpoint S]",
+	{"run", peer_run, "[--home HOME] [--listen A:P]",
 		"work for it, in the foreground, until stopped"},
 	{"status", peer_status, "[--home HOME] [--json]",
 		"say what the agent is doing and why it is not"},
@@ -55,6 +55,10 @@ static void usage(FILE *out)
 	      "                    or ~/.local/share/talkoot); one home is one peer\n"
 	      "  --yes             agree without being asked\n"
 	      "  --json            one JSON object instead of a sentence\n"
+	      "  --listen A:P      with run: where other peers can connect (default: port 7332, or "
+	      "any that "
+	      "is\n"
+	      "                    free)\n"
 	      "  --checkpoint S    with run: save the unit in progress every S seconds (default: "
 	      "30)\n"
 	      "  --misbehave MODE  with run, for tests only: show how a network treats a peer that "

@@ -33,9 +33,9 @@ struct tcp {
 	uv_getaddrinfo_t resolve;
 	uv_connect_t connect;
 	uv_shutdown_t shutdown;
-	struct addrinfo *addresses;  /* owned */
-	const struct addrinfo *next; /* the address to try next */
-	char name[HOST_SIZE + 10];   /* as dialled, for sentences */
+	struct sockaddr_storage addresses[CHANNEL_ADDRESSES_MAX];
+	size_t address_count, next; /* next: the one to try next */
+	char name[HOST_SIZE + 10];  /* as dialled, for sentences */
 };
 
 struct write {
@@ -72,7 +72,6 @@ static struct tcp *tcp_new(struct channel_host *host, conn_id conn)
 static void tcp_free(struct tcp *t)
 {
 	t->host->freed(t->host->context, &t->head);
-	uv_freeaddrinfo(t->addresses);
 	mem_free(t);
 }
 
@@ -154,29 +153,39 @@ static void dial_next(struct tcp *t, int error, const char *text)
 	uv_close((uv_handle_t *)&t->handle, on_between);
 }
 
-static void dial_try(struct tcp *t)
+/* Tries the next address. 0, or libuv's error: there is no handle. */
+static int dial_try(struct tcp *t)
 {
-	const struct addrinfo *address = t->next;
+	const struct sockaddr *address = (const struct sockaddr *)&t->addresses[t->next];
 	int rc = uv_tcp_init(t->host->loop, &t->handle);
 
-	if (rc != 0) {
-		snprintf(t->head.why, sizeof(t->head.why), "%s", uv_strerror(rc));
-		tcp_free(t);
-		return;
-	}
-	t->next = address->ai_next;
+	if (rc != 0)
+		return rc;
+	t->next++;
 	tcp_move(t, CHANNEL_CONNECTING);
-	rc = uv_tcp_connect(&t->connect, &t->handle, address->ai_addr, on_connect);
+	rc = uv_tcp_connect(&t->connect, &t->handle, address, on_connect);
 	if (rc != 0)
 		dial_next(t, rc, NULL);
+	return 0;
+}
+
+/* From a callback of the loop. */
+static void dial_try_or_free(struct tcp *t)
+{
+	int rc = dial_try(t);
+
+	if (rc == 0)
+		return;
+	snprintf(t->head.why, sizeof(t->head.why), "%s", uv_strerror(rc));
+	tcp_free(t);
 }
 
 static void on_between(uv_handle_t *handle)
 {
 	struct tcp *t = handle->data;
 
-	if (t->state == CHANNEL_BETWEEN && t->next != NULL)
-		dial_try(t);
+	if (t->state == CHANNEL_BETWEEN && t->next < t->address_count)
+		dial_try_or_free(t);
 	else
 		tcp_free(t);
 }
@@ -201,10 +210,12 @@ static void on_resolved(uv_getaddrinfo_t *request, int status, struct addrinfo *
 {
 	struct tcp *t = request->data;
 
-	t->addresses = addresses;
-	t->next = addresses;
-	if (t->state == CHANNEL_RESOLVING && status == 0 && addresses != NULL) {
-		dial_try(t);
+	for (const struct addrinfo *a = addresses;
+		a != NULL && t->address_count < CHANNEL_ADDRESSES_MAX; a = a->ai_next)
+		memcpy(&t->addresses[t->address_count++], a->ai_addr, a->ai_addrlen);
+	uv_freeaddrinfo(addresses);
+	if (t->state == CHANNEL_RESOLVING && status == 0 && t->address_count != 0) {
+		dial_try_or_free(t);
 		return;
 	}
 	if (t->head.why[0] == '\0')
@@ -232,6 +243,47 @@ int channel_dial(struct channel **out, struct channel_host *host, conn_id conn,
 		mem_free(t);
 		return errmsg_set(msg, rc == UV_ENOMEM ? TK_ENOMEM : TK_EINVAL,
 			"cannot look up the host %s: %s", address->host, uv_strerror(rc));
+	}
+	*out = &t->head;
+	return TK_OK;
+}
+
+static void endpoint_sockaddr(struct sockaddr_storage *out, const struct endpoint *e)
+{
+	struct sockaddr_in6 *six = (struct sockaddr_in6 *)out;
+	struct sockaddr_in *four = (struct sockaddr_in *)out;
+
+	*out = (struct sockaddr_storage){0};
+	if (e->family == 6) {
+		six->sin6_family = AF_INET6;
+		six->sin6_port = htons(e->port);
+		memcpy(&six->sin6_addr, e->ip, 16);
+	} else {
+		four->sin_family = AF_INET;
+		four->sin_port = htons(e->port);
+		memcpy(&four->sin_addr, e->ip, 4);
+	}
+}
+
+int channel_dial_endpoints(struct channel **out, struct channel_host *host, conn_id conn,
+	const struct endpoint *endpoints, size_t count, struct errmsg *msg)
+{
+	struct tcp *t = tcp_new(host, conn);
+	int rc;
+
+	REQUIRE(count != 0);
+	if (t == NULL)
+		return errmsg_set(msg, TK_ENOMEM, "out of memory");
+	t->head.dialled = true;
+	for (; t->address_count < count && t->address_count < CHANNEL_ADDRESSES_MAX;
+		t->address_count++)
+		endpoint_sockaddr(&t->addresses[t->address_count], &endpoints[t->address_count]);
+	endpoint_text(t->name, &endpoints[0]);
+	rc = dial_try(t);
+	if (rc != 0) {
+		mem_free(t);
+		return errmsg_set(msg, rc == UV_ENOMEM ? TK_ENOMEM : TK_ELIMIT, "cannot dial: %s",
+			uv_strerror(rc));
 	}
 	*out = &t->head;
 	return TK_OK;

@@ -6,8 +6,9 @@
 #include "peer/overlay/address.h"
 #include "peer/overlay/node.h"
 
-#define CHANNEL_READ_BYTES 65536u
-#define CHANNEL_LINGER_MS  3000u /* how long the other side may take to read our last words */
+#define CHANNEL_READ_BYTES    65536u
+#define CHANNEL_ADDRESSES_MAX 8u    /* of one name, or of one record, that are tried */
+#define CHANNEL_LINGER_MS     3000u /* how long the other side may take to read our last words */
 
 struct uv_loop_s;
 struct uv_stream_s;
@@ -42,6 +43,11 @@ struct channel {
  * looked up), TK_ENOMEM. */
 int channel_dial(struct channel **out, struct channel_host *host, conn_id conn,
 	const struct address *address, struct errmsg *msg) TK_CHECKED;
+
+/* The same to known addresses, in this order. count ≥ 1. Errors: TK_ENOMEM, TK_ELIMIT (the system gives no
+ * more sockets). */
+int channel_dial_endpoints(struct channel **out, struct channel_host *host, conn_id conn,
+	const struct endpoint *endpoints, size_t count, struct errmsg *msg) TK_CHECKED;
 
 /* Takes the connection that waits at listener and reads from it. NULL: out of memory, it still waits.
  * One that is not `open` broke at once and is being freed. */

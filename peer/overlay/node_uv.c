@@ -463,6 +463,15 @@ void node_uv_close(struct node_uv *n, uint32_t reason, const char *text,
 
 /* What the application asks for */
 
+/* Is there room for one more connection? *conn gets its number. */
+static int dial_begin(struct node_uv *n, conn_id *conn, struct errmsg *msg)
+{
+	if (n->closing)
+		return errmsg_set(msg, TK_ECANCELED, "the node is closing");
+	*conn = conn_new(n);
+	return *conn != 0 ? TK_OK : errmsg_set(msg, TK_ELIMIT, "too many connections are open");
+}
+
 int node_uv_dial(struct node_uv *n, const char *address, const struct public_key *expect,
 	conn_id *conn, struct errmsg *msg)
 {
@@ -471,22 +480,41 @@ int node_uv_dial(struct node_uv *n, const char *address, const struct public_key
 	conn_id id;
 	int rc = address_split(&a, address, msg);
 
-	if (rc != TK_OK)
-		return rc;
-	if (a.port == 0)
-		return errmsg_set(msg, TK_EINVAL, "cannot dial %s: port 0 is none", address);
-	if (n->closing)
-		return errmsg_set(msg, TK_ECANCELED, "the node is closing");
-	id = conn_new(n);
-	if (id == 0)
-		return errmsg_set(msg, TK_ELIMIT, "too many connections are open");
-	rc = channel_dial(&c, &n->host, id, &a, msg);
+	if (rc == TK_OK && a.port == 0)
+		rc = errmsg_set(msg, TK_EINVAL, "cannot dial %s: port 0 is none", address);
+	if (rc == TK_OK)
+		rc = dial_begin(n, &id, msg);
+	if (rc == TK_OK)
+		rc = channel_dial(&c, &n->host, id, &a, msg);
 	if (rc != TK_OK)
 		return rc;
 	channel_keep(n, c);
 	c->expects = expect != NULL;
 	if (expect != NULL)
 		c->expect = *expect;
+	*conn = id;
+	return TK_OK;
+}
+
+int node_uv_connect(
+	struct node_uv *n, const struct record *record, conn_id *conn, struct errmsg *msg)
+{
+	struct channel *c;
+	conn_id id;
+	int rc = TK_OK;
+
+	if (record->endpoint_count == 0)
+		rc = errmsg_set(msg, TK_ENOENT, "the peer's record names no address");
+	if (rc == TK_OK)
+		rc = dial_begin(n, &id, msg);
+	if (rc == TK_OK)
+		rc = channel_dial_endpoints(
+			&c, &n->host, id, record->endpoints, record->endpoint_count, msg);
+	if (rc != TK_OK)
+		return rc;
+	channel_keep(n, c);
+	c->expects = true;
+	c->expect = record->key;
 	*conn = id;
 	return TK_OK;
 }

@@ -38,6 +38,11 @@ int node_uv_listen(
 int node_uv_dial(struct node_uv *n, const char *address, const struct public_key *expect,
 	conn_id *conn, struct errmsg *msg) TK_CHECKED;
 
+/* Opens a session with the peer that the record describes, by whatever way leads there. Answered as a
+ * dial is. Errors with a sentence: TK_ENOENT (the record names no address), and node_uv_dial's. */
+int node_uv_connect(struct node_uv *n, const struct record *record, conn_id *conn,
+	struct errmsg *msg) TK_CHECKED;
+
 /* Queues a message. TK_ENOENT when the session is over (harmless); TK_EINVAL, TK_ELIMIT: the message
  * breaks a limit; TK_ENOMEM: the session ends. */
 int node_uv_send(struct node_uv *n, conn_id conn, const struct message *m) TK_CHECKED;

@@ -11,8 +11,11 @@
 #include "peer/wire/messages.h"
 
 #define WIRE_MAJOR	    1u
-#define WIRE_MINOR	    0u
-#define WIRE_FEATURES	    0u /* the feature bits that we know: none yet */
+#define WIRE_MINOR	    1u
+#define FEATURE_GOSSIP	    1u /* membership and broadcast */
+#define FEATURE_SWARM	    2u /* serves blobs with proofs, knows HAVE, WHO, SOURCES and BUSY */
+#define FEATURE_RELAY	    4u /* circuits and dial-backs */
+#define WIRE_FEATURES	    (FEATURE_GOSSIP | FEATURE_SWARM | FEATURE_RELAY)
 #define FRAME_BYTES_MAX	    65535u
 #define HANDSHAKE_FRAME_MAX 512u
 #define IDENTITY_LIFETIME_S (30u * 24 * 3600)

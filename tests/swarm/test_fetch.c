@@ -47,7 +47,7 @@ static int bench_close(void **state)
 static struct message_blob_part answer(const struct bench *b, const struct message *m, size_t n)
 {
 	const struct message_blob_get *get = &m->blob_get;
-	struct message_blob_part part = {get->digest, n, get->offset, {NULL, 0}};
+	struct message_blob_part part = {.digest = get->digest, .total = n, .offset = get->offset};
 
 	assert_int_equal(m->type, MESSAGE_BLOB_GET);
 	assert_true(get->length >= 1 && get->length <= BLOB_PART_MAX);
@@ -160,8 +160,10 @@ static void parts_that_were_not_asked_for_are_refused(void **state)
 	struct message_blob_part bad;
 
 	fetch_first(b);
-	good = (struct message_blob_part){
-		b->digest, BLOB_BYTES, BLOB_PART_MAX, {b->blob + BLOB_PART_MAX, BLOB_PART_MAX}};
+	good = (struct message_blob_part){.digest = b->digest,
+		.total = BLOB_BYTES,
+		.offset = BLOB_PART_MAX,
+		.bytes = {b->blob + BLOB_PART_MAX, BLOB_PART_MAX}};
 	refused(b, &good, TK_EPROTO); /* right, but too early */
 	assert_true(fetch_next_request(&b->fetch, &m));
 	bad = good;

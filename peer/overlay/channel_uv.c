@@ -289,6 +289,30 @@ int channel_dial_endpoints(struct channel **out, struct channel_host *host, conn
 	return TK_OK;
 }
 
+/* Where an accepted connection comes from. An IPv4 address dressed as IPv6 (RFC 4291, section 2.5.5.2),
+ * as a socket that listens for both gives it, is undressed. */
+static void remote_read(struct endpoint *out, const uv_tcp_t *handle)
+{
+	static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
+	struct sockaddr_storage name = {0};
+	const struct sockaddr_in *v4 = (const void *)&name;
+	const struct sockaddr_in6 *v6 = (const void *)&name;
+	int size = sizeof(name);
+
+	if (uv_tcp_getpeername(handle, (struct sockaddr *)&name, &size) != 0)
+		return;
+	if (name.ss_family == AF_INET) {
+		*out = (struct endpoint){.family = 4, .port = ntohs(v4->sin_port)};
+		memcpy(out->ip, &v4->sin_addr, 4);
+	} else if (name.ss_family == AF_INET6) {
+		bool dressed = memcmp(&v6->sin6_addr, mapped, sizeof(mapped)) == 0;
+
+		*out = (struct endpoint){.family = dressed ? 4 : 6, .port = ntohs(v6->sin6_port)};
+		memcpy(out->ip, (const uint8_t *)&v6->sin6_addr + (dressed ? 12 : 0),
+			dressed ? 4 : 16);
+	}
+}
+
 struct channel *channel_accept(
 	struct channel_host *host, conn_id conn, struct uv_stream_s *listener)
 {
@@ -302,8 +326,10 @@ struct channel *channel_accept(
 		return NULL;
 	}
 	rc = uv_accept(listener, (uv_stream_t *)&t->handle);
-	if (rc == 0)
+	if (rc == 0) {
+		remote_read(&t->head.remote, &t->handle);
 		rc = tcp_open(t);
+	}
 	if (rc != 0)
 		tcp_close(t, uv_strerror(rc)); /* `freed` follows */
 	return &t->head;

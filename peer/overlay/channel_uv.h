@@ -36,6 +36,7 @@ struct channel {
 	bool up;   /* the owner's: the session came up */
 	bool expects;
 	struct public_key expect; /* the owner's: whose identity a dial wants */
+	struct endpoint remote;	  /* accepted: where it comes from; family 0: not known */
 	char why[TEXT_MAX];	  /* why it ended */
 };
 

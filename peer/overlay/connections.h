@@ -4,6 +4,7 @@
 #define PEER_OVERLAY_CONNECTIONS_H
 
 #include "peer/overlay/node.h"
+#include "peer/overlay/pulse.h"
 
 struct connection {
 	conn_id id;
@@ -17,7 +18,11 @@ struct connection {
 	uint64_t since_ms;	 /* when the transport came up */
 	uint64_t heard_ms;	 /* the last sign of life */
 	uint64_t asked_ms;	 /* our last ping */
-	size_t waiting;		 /* bytes that the transport has not taken yet */
+	struct pulse pulse;
+	struct endpoint remote; /* where it came from; family 0: not known, or we dialled */
+	uint64_t prefix;	/* admission_prefix of that */
+	bool observed;		/* the other side has said where we come from */
+	size_t waiting;		/* bytes that the transport has not taken yet */
 
 	struct connection *previous, *next; /* in order of arrival */
 	struct connection *next_by_id, *next_by_key;
@@ -46,5 +51,10 @@ struct connection *connections_find(const struct connections *t, conn_id id);
 /* From here on c is found by c->key; no other connection with that key is. */
 void connections_set_key(struct connections *t, struct connection *c);
 struct connection *connections_find_key(const struct connections *t, const struct public_key *key);
+
+/* The half-open connection that goes when one more of this prefix comes: of those of the prefix when they
+ * are NODE_PREFIX_MAX (0: of no prefix), of all when they are NODE_HALF_OPEN_MAX, the one that has had the
+ * most time. NULL: there is room. */
+struct connection *connections_crowding(const struct connections *t, uint64_t prefix);
 
 #endif

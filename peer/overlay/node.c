@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "peer/overlay/admission.h"
 #include "peer/overlay/connections.h"
 #include "peer/overlay/node_effects.h"
 #include "tasks/base/mem.h"
@@ -26,9 +27,9 @@ struct node {
 	size_t half_open; /* accepted and not up */
 	size_t waiting;	  /* bytes that the transports have not taken yet, of all connections */
 	size_t waiting_max;
-	size_t refused; /* accepted over a limit since the last tick */
-	size_t crowded; /* half open and closed to make room since the last tick */
-	uint64_t pings; /* the token of the last ping */
+	uint64_t pings;	 /* the token of the last ping */
+	uint64_t now_ms; /* of this step */
+	struct admission admission;
 };
 
 struct node *node_new(const struct identity *id)
@@ -39,6 +40,7 @@ struct node *node_new(const struct identity *id)
 		return NULL;
 	n->id = id;
 	n->waiting_max = NODE_OUTPUT_ALL_MAX;
+	admission_init(&n->admission, 0);
 	if (connections_init(&n->table) != TK_OK) {
 		mem_free(n);
 		return NULL;
@@ -69,6 +71,13 @@ size_t node_waiting(const struct node *n, conn_id conn)
 	const struct connection *c = connections_find(&n->table, conn);
 
 	return c != NULL ? c->waiting : 0;
+}
+
+uint32_t node_rtt_ms(const struct node *n, conn_id conn)
+{
+	const struct connection *c = connections_find(&n->table, conn);
+
+	return c != NULL ? pulse_rtt_ms(&c->pulse) : 0;
 }
 
 static uint64_t elapsed(uint64_t now_ms, uint64_t then_ms)
@@ -151,8 +160,9 @@ static void connection_fail(
 		hex_encode(hex, c->key.b, KEY_SHORT_BYTES);
 		snprintf(from, sizeof(from), " with %s", hex);
 	}
-	node_effects_take_text(out, NODE_LOG, c->id, "%s %llu%s closed: %s",
-		c->up ? "session" : "handshake", (unsigned long long)c->id, from, why);
+	if (c->up || admission_line(&n->admission, why, n->now_ms))
+		node_effects_take_text(out, NODE_LOG, c->id, "%s %llu%s closed: %s",
+			c->up ? "session" : "handshake", (unsigned long long)c->id, from, why);
 	connection_end(n, c, out, why);
 }
 
@@ -218,9 +228,24 @@ static int message_deliver(const struct connection *c, const struct message *m,
 	return rc;
 }
 
+static int message_observed(struct connection *c, const struct message_observed *m,
+	struct node_effects *out, struct errmsg *msg)
+{
+	struct node_effect *e;
+
+	if (!c->dialled || c->observed)
+		return errmsg_set(msg, TK_EPROTO, "OBSERVED comes once, from whoever was dialled");
+	e = node_effects_push(out, NODE_OBSERVED, c->id);
+	if (e == NULL)
+		return errmsg_set(msg, TK_ENOMEM, "out of memory");
+	e->at = m->from;
+	c->observed = true;
+	return TK_OK;
+}
+
 /* Errors: TK_ECANCELED for a farewell; others end the connection too. */
-static int message_handle(
-	struct connection *c, const struct message *m, struct node_effects *out, struct errmsg *msg)
+static int message_handle(struct node *n, struct connection *c, const struct message *m,
+	struct node_effects *out, struct errmsg *msg)
 {
 	struct message answer;
 
@@ -229,7 +254,10 @@ static int message_handle(
 		answer = (struct message){.type = MESSAGE_PONG, .pong = {.token = m->ping.token}};
 		return session_send(c->session, &answer, msg);
 	case MESSAGE_PONG:
-		return TK_OK; /* that it came is all we wanted */
+		pulse_answer(&c->pulse, m->pong.token, n->now_ms);
+		return TK_OK;
+	case MESSAGE_OBSERVED:
+		return message_observed(c, &m->observed, out, msg);
 	case MESSAGE_GOODBYE:
 		c->farewell = m->goodbye.reason;
 		return goodbye_received(&m->goodbye, msg);
@@ -238,10 +266,35 @@ static int message_handle(
 	}
 }
 
+/* Asks for a sign of life, and how long that takes. */
+static int connection_ping(struct node *n, struct connection *c, struct errmsg *msg)
+{
+	struct message m = {.type = MESSAGE_PING};
+
+	m.ping.token = pulse_ask(&c->pulse, ++n->pings, n->now_ms);
+	c->asked_ms = n->now_ms;
+	return session_send(c->session, &m, msg);
+}
+
+/* The first words of a session: where the other side comes from, if it dialled us and wants to know, and a
+ * first PING. */
+static int connection_greet(struct node *n, struct connection *c, struct errmsg *msg)
+{
+	struct message m = {.type = MESSAGE_OBSERVED, .observed = {.from = c->remote}};
+	int rc = TK_OK;
+
+	if (!c->dialled && c->remote.family != 0 &&
+		(session_features(c->session) & FEATURE_RELAY) != 0)
+		rc = session_send(c->session, &m, msg);
+	if (rc == TK_EINVAL) /* an address that no message may name */
+		rc = TK_OK;
+	return rc == TK_OK ? connection_ping(n, c, msg) : rc;
+}
+
 /* The handshake is done. On a node that accepts, the newest session of an identity is the one that
  * counts: the older one may be dead without our knowing, and its owner is here now. */
-static int connection_open(struct node *n, struct connection *c, const struct node_event *event,
-	struct node_effects *out, struct errmsg *msg)
+static int connection_open(
+	struct node *n, struct connection *c, struct node_effects *out, struct errmsg *msg)
 {
 	struct connection *older;
 	struct node_effect *up;
@@ -259,12 +312,11 @@ static int connection_open(struct node *n, struct connection *c, const struct no
 		n->half_open--;
 	}
 	c->up = true;
-	c->asked_ms = event->now_ms;
 	n->up++;
 	up = node_effects_take(out, NODE_UP, c->id);
 	up->key = c->key;
 	up->role = session_peer_role(c->session);
-	return TK_OK;
+	return connection_greet(n, c, msg);
 }
 
 /* Everything that arrived, until it is used up. The errors are those that end the connection. */
@@ -276,28 +328,29 @@ static int connection_receive(struct node *n, struct connection *c, const struct
 
 	c->heard_ms = event->now_ms;
 	if (rc == TK_OK && !c->up && session_state(c->session) == SESSION_OPEN)
-		rc = connection_open(n, c, event, out, msg);
+		rc = connection_open(n, c, out, msg);
 	while (rc == TK_OK && c->up) {
 		rc = session_next(c->session, &m, msg);
 		if (rc == TK_ENOENT)
 			break;
 		if (rc == TK_OK)
-			rc = message_handle(c, &m, out, msg);
+			rc = message_handle(n, c, &m, out, msg);
 	}
 	return rc == TK_OK || rc == TK_ENOENT ? connection_flush(n, c, out, msg) : rc;
 }
 
 /* Steps, one per event */
 
-/* The half-open connection that has had the most time makes room for a new one: an honest handshake is
- * done in a moment, so a crowd that stays silent does not keep others out. */
-static void make_room(struct node *n, struct node_effects *out)
+/* An honest handshake is done in a moment, so a crowd that stays silent does not keep others out. */
+static void make_room(struct node *n, uint64_t prefix, struct node_effects *out)
 {
-	struct connection *c = n->table.first;
+	struct connection *c = NULL;
 
-	while (c->up || c->dialled)
-		c = c->next;
-	n->crowded++;
+	if (n->half_open >= NODE_PREFIX_MAX)
+		c = connections_crowding(&n->table, prefix);
+	if (c == NULL)
+		return;
+	admission_count(&n->admission, ADMISSION_CROWD, NULL);
 	connection_end(n, c, out, "its handshake was slow, and others wait to begin theirs");
 }
 
@@ -305,23 +358,29 @@ static void make_room(struct node *n, struct node_effects *out)
 static int step_begin(struct node *n, const struct node_event *event, struct node_effects *out)
 {
 	bool dialled = event->type == NODE_CONNECTED;
+	const char *refused = NULL;
 	struct connection *c;
 
 	if (node_effects_reserve(out, 1 + 2 * EFFECTS_TO_END) != TK_OK)
 		return TK_ENOMEM;
-	if (!dialled && n->half_open >= NODE_HALF_OPEN_MAX)
-		make_room(n, out);
-	if (n->table.count >= NODE_CONNECTIONS_MAX) {
-		n->refused++;
-		node_effects_take_text(
-			out, NODE_CLOSE, event->conn, "too many connections are open");
+	if (!dialled)
+		refused = admission_refuse(&n->admission, event->remote, event->now_ms);
+	if (refused == NULL && n->table.count >= NODE_CONNECTIONS_MAX)
+		refused = admission_refuse_full(&n->admission);
+	if (refused != NULL) {
+		node_effects_take_text(out, NODE_CLOSE, event->conn, "%s", refused);
 		return TK_OK;
 	}
+	if (!dialled)
+		make_room(n, admission_prefix(event->remote), out);
 	c = connections_add(&n->table, event->conn);
 	if (c == NULL)
 		return TK_ENOMEM;
 	c->dialled = dialled;
 	c->since_ms = c->heard_ms = c->asked_ms = event->now_ms;
+	c->prefix = admission_prefix(event->remote);
+	if (event->remote != NULL)
+		c->remote = *event->remote;
 	c->session = session_new(n->id, dialled, event->random, event->now_s, event->expect);
 	if (c->session == NULL || connection_flush(n, c, out, NULL) != TK_OK) {
 		connections_remove(&n->table, c);
@@ -376,17 +435,6 @@ static int step_send(struct node *n, struct connection *c, const struct node_eve
 	return rc == TK_ENOMEM ? rc : TK_OK;
 }
 
-/* Asks a silent session for a sign of life. */
-static int connection_ping(struct node *n, struct connection *c, const struct node_event *event,
-	struct node_effects *out, struct errmsg *msg)
-{
-	struct message m = {.type = MESSAGE_PING, .ping = {.token = ++n->pings}};
-	int rc = session_send(c->session, &m, msg);
-
-	c->asked_ms = event->now_ms;
-	return rc == TK_OK ? connection_flush(n, c, out, msg) : rc;
-}
-
 static int tick_connection(struct node *n, struct connection *c, const struct node_event *event,
 	struct node_effects *out)
 {
@@ -399,12 +447,13 @@ static int tick_connection(struct node *n, struct connection *c, const struct no
 	else if (!c->up && elapsed(event->now_ms, c->since_ms) >= NODE_HANDSHAKE_MS)
 		rc = errmsg_set(&msg, TK_EPROTO, "the handshake took longer than %u s",
 			NODE_HANDSHAKE_MS / 1000);
-	else if (c->up && silent_ms >= NODE_SILENCE_MS)
-		rc = errmsg_set(
-			&msg, TK_EPROTO, "nothing was heard for %u s", NODE_SILENCE_MS / 1000);
-	else if (c->up && silent_ms >= NODE_PING_MS &&
-		 elapsed(event->now_ms, c->asked_ms) >= NODE_PING_MS)
-		rc = connection_ping(n, c, event, out, &msg);
+	else if (c->up && silent_ms >= pulse_silence_ms(&c->pulse))
+		rc = errmsg_set(&msg, TK_EPROTO, "nothing was heard for %u s",
+			(unsigned)(silent_ms / 1000));
+	else if (c->up && pulse_due(&c->pulse, silent_ms, elapsed(event->now_ms, c->asked_ms)))
+		rc = connection_ping(n, c, &msg);
+	if (rc == TK_OK && c->up)
+		rc = connection_flush(n, c, out, &msg);
 	if (rc != TK_OK)
 		connection_fail(n, c, out, msg.text);
 	return rc == TK_ENOMEM ? rc : TK_OK;
@@ -413,18 +462,12 @@ static int tick_connection(struct node *n, struct connection *c, const struct no
 static int step_tick(struct node *n, const struct node_event *event, struct node_effects *out)
 {
 	struct connection *next;
+	char sum[TEXT_MAX];
 	int worst = TK_OK;
 
-	if (n->refused != 0 && node_effects_reserve(out, 1) == TK_OK) {
-		node_effects_take_text(out, NODE_LOG, 0,
-			"%zu connections were refused: too many are open", n->refused);
-		n->refused = 0;
-	}
-	if (n->crowded != 0 && node_effects_reserve(out, 1) == TK_OK) {
-		node_effects_take_text(out, NODE_LOG, 0,
-			"%zu handshakes were closed to make room for others", n->crowded);
-		n->crowded = 0;
-	}
+	if (node_effects_reserve(out, 1) == TK_OK &&
+		admission_sum(&n->admission, event->now_ms, sum))
+		node_effects_take_text(out, NODE_LOG, 0, "%s", sum);
 	for (struct connection *c = n->table.first; c != NULL; c = next) {
 		int rc = node_effects_reserve(out, EFFECTS_TO_END);
 
@@ -469,6 +512,7 @@ int node_step(struct node *n, const struct node_event *event, struct node_effect
 {
 	struct connection *c;
 
+	n->now_ms = event->now_ms;
 	switch (event->type) {
 	case NODE_CONNECTED:
 	case NODE_ACCEPTED:

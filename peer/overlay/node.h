@@ -2,7 +2,7 @@
  *
  * node_step(node, event, effects): time, bytes and randomness arrive in events; what is to be written,
  * dialled, closed or told to the application leaves in effects. It owns sessions, handshake deadlines,
- * half-open caps, keep-alive and the blob exchange's framing; the application (agent or coordinator
+ * admission, keep-alive and the blob exchange's framing; the application (agent or coordinator
  * core) sees sessions and messages only. Gossip will live here, behind the same door. */
 #ifndef PEER_OVERLAY_NODE_H
 #define PEER_OVERLAY_NODE_H
@@ -11,9 +11,8 @@
 
 #define NODE_HANDSHAKE_MS    10000u /* from connection to open session */
 #define NODE_HALF_OPEN_MAX   256u   /* accepted; one more closes the oldest of them */
+#define NODE_PREFIX_MAX	     (NODE_HALF_OPEN_MAX / 4) /* of them from one prefix; local ones apart */
 #define NODE_CONNECTIONS_MAX 4096u
-#define NODE_PING_MS	     15000u	  /* silence after which we ask */
-#define NODE_SILENCE_MS	     45000u	  /* silence after which a session is dead */
 #define NODE_OUTPUT_MAX	     (8u << 20)	  /* bytes waiting for a slow reader; beyond: closed */
 #define NODE_OUTPUT_ALL_MAX  (512u << 20) /* for all readers together: node_limit_output */
 #define NODE_OUTPUT_LOW	     (256u << 10) /* below: NODE_WRITABLE, a good time to send more */
@@ -23,7 +22,7 @@ typedef uint64_t conn_id; /* given by the shell, never reused, ≠ 0 */
 
 enum node_event_type {
 	NODE_CONNECTED = 1, /* we dialled and the transport is up; random, expect */
-	NODE_ACCEPTED = 2,  /* somebody dialled us; random */
+	NODE_ACCEPTED = 2,  /* somebody dialled us; random, remote */
 	NODE_BYTES = 3,	    /* bytes arrived */
 	NODE_WRITTEN = 4,   /* the transport took `count` bytes of what we sent */
 	NODE_LOST = 5,	    /* the transport is gone; text may say why */
@@ -41,6 +40,7 @@ struct node_event {
 	size_t count;
 	uint8_t random[32];
 	const struct public_key *expect; /* CONNECTED: whose identity we demand; NULL: any */
+	const struct endpoint *remote;	 /* ACCEPTED: where it comes from; NULL: not known */
 	const struct message *message;
 	uint32_t reason; /* enum goodbye_reason */
 	const char *text;
@@ -57,6 +57,7 @@ enum node_effect_type {
 	NODE_MESSAGE = 5,  /* a message for the application */
 	NODE_LOG = 6,	   /* a line for the log: text */
 	NODE_WRITABLE = 7, /* what waited has gone out, down to NODE_OUTPUT_LOW: send more */
+	NODE_OBSERVED = 8, /* the other side, whom we dialled, sees us come from `at`. Once */
 };
 
 struct node_effect {
@@ -67,6 +68,7 @@ struct node_effect {
 	enum role role;
 	uint32_t reason;	/* DOWN: enum goodbye_reason of the other side; 0: it said none */
 	struct message message; /* MESSAGE */
+	struct endpoint at;	/* OBSERVED */
 	char text[TEXT_MAX];
 };
 
@@ -100,5 +102,8 @@ size_t node_session_count(const struct node *n);
 /* Bytes that wait to be written to conn; 0 for one that is not open. Senders of much stop above
  * NODE_OUTPUT_LOW and go on when NODE_WRITABLE comes; at NODE_OUTPUT_MAX the session is closed. */
 size_t node_waiting(const struct node *n, conn_id conn);
+
+/* The session's round trip as last measured, at least 1; 0: not measured yet, or no session. */
+uint32_t node_rtt_ms(const struct node *n, conn_id conn);
 
 #endif

@@ -116,6 +116,10 @@ static void apply(struct node_uv *n, struct node_effect *e)
 		if (h->writable != NULL)
 			h->writable(h->context, e->conn);
 		break;
+	case NODE_OBSERVED:
+		if (h->observed != NULL)
+			h->observed(h->context, e->conn, &e->at);
+		break;
 	}
 }
 
@@ -177,8 +181,10 @@ static void drain_later(struct node_uv *n)
 /* The core hears of a transport that came up. */
 static void channel_begin(struct node_uv *n, struct channel *c, enum node_event_type type)
 {
-	struct node_event event = {
-		.type = type, .conn = c->conn, .expect = c->expects ? &c->expect : NULL};
+	struct node_event event = {.type = type,
+		.conn = c->conn,
+		.expect = c->expects ? &c->expect : NULL,
+		.remote = c->remote.family != 0 ? &c->remote : NULL};
 	int rc;
 
 	random_bytes(event.random, sizeof(event.random));
@@ -548,4 +554,9 @@ size_t node_uv_sessions(const struct node_uv *n)
 size_t node_uv_waiting(const struct node_uv *n, conn_id conn)
 {
 	return node_waiting(n->core, conn);
+}
+
+uint32_t node_uv_rtt_ms(const struct node_uv *n, conn_id conn)
+{
+	return node_rtt_ms(n->core, conn);
 }

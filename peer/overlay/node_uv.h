@@ -20,6 +20,8 @@ struct node_handler {
 	void (*writable)(void *context, conn_id conn); /* NODE_WRITABLE; may be NULL */
 	/* Just before down, when the other side said GOODBYE: enum goodbye_reason; may be NULL. */
 	void (*farewell)(void *context, conn_id conn, uint32_t reason, const char *text);
+	/* NODE_OBSERVED: whom we dialled sees us come from there; may be NULL. */
+	void (*observed)(void *context, conn_id conn, const struct endpoint *at);
 };
 
 /* Borrows loop, id and handler; they must outlive the node. Ignores SIGPIPE from here on, in the whole
@@ -57,7 +59,8 @@ void node_uv_free(struct node_uv *n);
 
 size_t node_uv_sessions(const struct node_uv *n);
 
-/* node_waiting(). */
+/* node_waiting(), node_rtt_ms(). */
 size_t node_uv_waiting(const struct node_uv *n, conn_id conn);
+uint32_t node_uv_rtt_ms(const struct node_uv *n, conn_id conn);
 
 #endif

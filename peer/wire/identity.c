@@ -21,6 +21,7 @@ void identity_init(struct identity *id, const uint8_t ed25519_seed[32],
 	memcpy(id->x25519_secret, x25519_secret, sizeof(id->x25519_secret));
 	noise_public_key(id->x25519_public, x25519_secret);
 	id->role = role;
+	id->features = WIRE_FEATURES;
 	id->network = *network;
 }
 
@@ -68,7 +69,7 @@ int identity_encode(const struct identity *id, uint64_t now_s, struct bytes *out
 	pack_begin(&p, out);
 	pack_array(&p, CLAIM_FIELDS);
 	pack_u64(&p, WIRE_MINOR);
-	pack_u64(&p, WIRE_FEATURES);
+	pack_u64(&p, id->features);
 	pack_u64(&p, id->role);
 	pack_bin(&p, id->key.public.b, KEY_BYTES);
 	pack_u64(&p, expiry_s);

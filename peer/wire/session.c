@@ -466,5 +466,5 @@ enum role session_peer_role(const struct session *s)
 
 uint64_t session_features(const struct session *s)
 {
-	return s->has_peer ? s->peer.features & WIRE_FEATURES : 0;
+	return s->has_peer ? s->peer.features & s->id->features & WIRE_FEATURES : 0;
 }

@@ -14,7 +14,7 @@
 #define WIRE_MINOR	    1u
 #define FEATURE_GOSSIP	    1u /* membership and broadcast */
 #define FEATURE_SWARM	    2u /* serves blobs with proofs, knows HAVE, WHO, SOURCES and BUSY */
-#define FEATURE_RELAY	    4u /* circuits and dial-backs */
+#define FEATURE_RELAY	    4u /* ways through NATs: OBSERVED, dial-backs, circuits */
 #define WIRE_FEATURES	    (FEATURE_GOSSIP | FEATURE_SWARM | FEATURE_RELAY)
 #define FRAME_BYTES_MAX	    65535u
 #define HANDSHAKE_FRAME_MAX 512u
@@ -29,6 +29,7 @@ struct identity {
 	uint8_t x25519_secret[32];
 	uint8_t x25519_public[32];
 	enum role role;
+	uint64_t features;	   /* what we announce: WIRE_FEATURES unless said */
 	struct public_key network; /* the coordinator's root key */
 };
 

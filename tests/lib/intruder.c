@@ -243,7 +243,7 @@ bool intruder_hear(struct intruder *in)
 	do {
 		if (!hear_any(in))
 			return false;
-	} while (in->got.type == MESSAGE_PING);
+	} while (in->got.type == MESSAGE_PING || in->got.type == MESSAGE_OBSERVED);
 	return true;
 }
 

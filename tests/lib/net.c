@@ -111,10 +111,10 @@ int net_step(struct net *net, size_t node, struct node_event *event)
 	return rc;
 }
 
-static void begin_end(
-	struct net *net, conn_id conn, enum node_event_type type, const struct public_key *expect)
+static void begin_end(struct net *net, conn_id conn, enum node_event_type type,
+	const struct public_key *expect, const struct endpoint *remote)
 {
-	struct node_event event = {.type = type, .conn = conn, .expect = expect};
+	struct node_event event = {.type = type, .conn = conn, .expect = expect, .remote = remote};
 	struct net_end *e = end_of(net, conn);
 
 	if (e->node == NET_NOBODY)
@@ -127,13 +127,19 @@ static void begin_end(
 
 conn_id net_dial(struct net *net, size_t from, size_t to, const struct public_key *expect)
 {
+	return net_dial_from(net, from, to, expect, NULL);
+}
+
+conn_id net_dial_from(struct net *net, size_t from, size_t to, const struct public_key *expect,
+	const struct endpoint *remote)
+{
 	conn_id conn = 2 * net->wire_count + 1;
 
 	net->wires = realloc(net->wires, (net->wire_count + 1) * sizeof(net->wires[0]));
 	REQUIRE(net->wires != NULL);
 	net->wires[net->wire_count++] = (struct net_wire){.ends = {{.node = from}, {.node = to}}};
-	begin_end(net, conn, NODE_CONNECTED, expect);
-	begin_end(net, conn + 1, NODE_ACCEPTED, NULL);
+	begin_end(net, conn, NODE_CONNECTED, expect, NULL);
+	begin_end(net, conn + 1, NODE_ACCEPTED, NULL, remote);
 	return conn;
 }
 

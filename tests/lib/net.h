@@ -49,6 +49,10 @@ size_t net_add(struct net *net, enum role role, const struct public_key *network
 /* Either end may be NET_NOBODY. Gives the dialling end's number; the accepting end's is one more. */
 conn_id net_dial(struct net *net, size_t from, size_t to, const struct public_key *expect);
 
+/* The same, and the accepting node is told that it comes from there. */
+conn_id net_dial_from(struct net *net, size_t from, size_t to, const struct public_key *expect,
+	const struct endpoint *remote);
+
 /* One event to the node that holds conn (or, for TICK, to node number `node`). */
 int net_step(struct net *net, size_t node, struct node_event *event);
 int net_send(struct net *net, conn_id conn, const struct message *m);

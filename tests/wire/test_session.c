@@ -48,7 +48,7 @@ static void both_sides_open_and_know_each_other(void **state)
 	assert_true(key_equal(session_peer(p.root.session), &p.peer.id.key.public));
 	assert_int_equal(session_peer_role(p.peer.session), ROLE_COORDINATOR);
 	assert_int_equal(session_peer_role(p.root.session), ROLE_PEER);
-	assert_int_equal(session_features(p.peer.session), 0);
+	assert_int_equal(session_features(p.peer.session), WIRE_FEATURES);
 	pair_close(&p);
 }
 

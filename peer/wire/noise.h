@@ -1,7 +1,8 @@
-/* Noise_XX_25519_ChaChaPoly_BLAKE2b: the handshake and the ciphers that come out of it.
+/* Noise_XX_25519_ChaChaPoly_BLAKE2b, and XXpsk3 where both sides hold a secret: the handshake and the
+ * ciphers that come out of it.
  *
  * Names follow the Noise specification, revision 34 (noiseprotocol.org): CipherState (section 5.1),
- * SymmetricState (5.2), HandshakeState (5.3), Rekey (11.3). No input or output, no randomness: the
+ * SymmetricState (5.2), HandshakeState (5.3), pre-shared keys (9), Rekey (11.3). No input or output, no randomness: the
  * ephemeral secret is an argument. Every call works on a copy and publishes it only on success, so a
  * message that fails to authenticate changes nothing, the nonce included. */
 #ifndef PEER_WIRE_NOISE_H
@@ -10,11 +11,12 @@
 #include "tasks/base/bytes.h"
 
 #define NOISE_KEY_BYTES	    32u
+#define NOISE_PSK_BYTES	    32u
 #define NOISE_TAG_BYTES	    16u
 #define NOISE_HASH_BYTES    64u
 #define NOISE_MESSAGE_MAX   65535u
 #define NOISE_OVERHEAD_MAX  96u /* what a handshake message adds to its payload: e, s, two tags */
-#define NOISE_MESSAGE_COUNT 3u	/* of the pattern XX */
+#define NOISE_MESSAGE_COUNT 3u	/* of the patterns XX and XXpsk3 */
 
 /* CipherState: a key and the number of messages that it has served. */
 struct noise_cipher {
@@ -40,6 +42,8 @@ struct noise_handshake {
 	struct noise_symmetric symmetric;
 	struct noise_pair s, e;
 	uint8_t rs[NOISE_KEY_BYTES], re[NOISE_KEY_BYTES];
+	uint8_t psk[NOISE_PSK_BYTES];
+	bool has_psk;
 	bool initiator;
 	unsigned messages; /* written and read so far */
 };
@@ -68,6 +72,10 @@ void noise_rekey(struct noise_cipher *c);
 void noise_handshake_init(struct noise_handshake *h, bool initiator, struct span prologue,
 	const uint8_t static_secret[NOISE_KEY_BYTES],
 	const uint8_t ephemeral_secret[NOISE_KEY_BYTES]);
+/* The same with a pre-shared key: XXpsk3. psk NULL: XX. */
+void noise_handshake_init_psk(struct noise_handshake *h, bool initiator, struct span prologue,
+	const uint8_t static_secret[NOISE_KEY_BYTES],
+	const uint8_t ephemeral_secret[NOISE_KEY_BYTES], const uint8_t psk[NOISE_PSK_BYTES]);
 
 /* True when the next message is ours to write; false when it is to be read or nothing is left. */
 bool noise_handshake_writes(const struct noise_handshake *h);

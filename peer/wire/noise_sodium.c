@@ -10,15 +10,23 @@
 
 #define BLOCK_BYTES 128u /* BLAKE2b's */
 
-static const char protocol_name[] = "Noise_XX_25519_ChaChaPoly_BLAKE2b";
+enum token { NONE, E, S, EE, ES, SE, PSK };
 
-enum token { NONE, E, S, EE, ES, SE };
+struct protocol {
+	const char *name;
+	enum token pattern[NOISE_MESSAGE_COUNT][4];
+};
 
-/* XX:  -> e    <- e, ee, s, es    -> s, se */
-static const enum token pattern[NOISE_MESSAGE_COUNT][4] = {
-	{E},
-	{E, EE, S, ES},
-	{S, SE},
+/* XX:      -> e    <- e, ee, s, es    -> s, se */
+static const struct protocol protocol_xx = {
+	"Noise_XX_25519_ChaChaPoly_BLAKE2b",
+	{{E}, {E, EE, S, ES}, {S, SE}},
+};
+
+/* XXpsk3:  -> e    <- e, ee, s, es    -> s, se, psk */
+static const struct protocol protocol_xxpsk3 = {
+	"Noise_XXpsk3_25519_ChaChaPoly_BLAKE2b",
+	{{E}, {E, EE, S, ES}, {S, SE, PSK}},
 };
 
 static const struct span no_bytes = {(const uint8_t *)"", 0};
@@ -75,16 +83,18 @@ static void hmac(uint8_t out[NOISE_HASH_BYTES], const uint8_t key[NOISE_HASH_BYT
 	sodium_memzero(inner, sizeof(inner));
 }
 
-/* HKDF with two outputs. */
+/* HKDF with three outputs; out3 NULL: with two. */
 static void hkdf(uint8_t out1[NOISE_HASH_BYTES], uint8_t out2[NOISE_HASH_BYTES],
-	const uint8_t ck[NOISE_HASH_BYTES], struct span input)
+	uint8_t out3[NOISE_HASH_BYTES], const uint8_t ck[NOISE_HASH_BYTES], struct span input)
 {
-	static const uint8_t one = 1, two = 2;
+	static const uint8_t one = 1, two = 2, three = 3;
 	uint8_t temp[NOISE_HASH_BYTES];
 
 	hmac(temp, ck, input, no_bytes);
 	hmac(out1, temp, span_of(&one, 1), no_bytes);
 	hmac(out2, temp, span_of(out1, NOISE_HASH_BYTES), span_of(&two, 1));
+	if (out3 != NULL)
+		hmac(out3, temp, span_of(out2, NOISE_HASH_BYTES), span_of(&three, 1));
 	sodium_memzero(temp, sizeof(temp));
 }
 
@@ -151,10 +161,14 @@ void noise_rekey(struct noise_cipher *c)
 
 /* SymmetricState */
 
-static void symmetric_init(struct noise_symmetric *ss)
+/* A name of at most NOISE_HASH_BYTES is not hashed but filled up with zeros. */
+static void symmetric_init(struct noise_symmetric *ss, const char *name)
 {
+	size_t n = strlen(name);
+
+	REQUIRE(n <= NOISE_HASH_BYTES);
 	*ss = (struct noise_symmetric){0};
-	memcpy(ss->h, protocol_name, sizeof(protocol_name) - 1);
+	memcpy(ss->h, name, n);
 	memcpy(ss->ck, ss->h, NOISE_HASH_BYTES);
 }
 
@@ -167,10 +181,23 @@ static void mix_key(struct noise_symmetric *ss, const uint8_t input[NOISE_KEY_BY
 {
 	uint8_t ck[NOISE_HASH_BYTES], temp_k[NOISE_HASH_BYTES];
 
-	hkdf(ck, temp_k, ss->ck, span_of(input, NOISE_KEY_BYTES));
+	hkdf(ck, temp_k, NULL, ss->ck, span_of(input, NOISE_KEY_BYTES));
 	memcpy(ss->ck, ck, sizeof(ck));
 	noise_cipher_init(&ss->cipher, temp_k);
 	sodium_memzero(ck, sizeof(ck));
+	sodium_memzero(temp_k, sizeof(temp_k));
+}
+
+static void mix_key_and_hash(struct noise_symmetric *ss, const uint8_t input[NOISE_PSK_BYTES])
+{
+	uint8_t ck[NOISE_HASH_BYTES], temp_h[NOISE_HASH_BYTES], temp_k[NOISE_HASH_BYTES];
+
+	hkdf(ck, temp_h, temp_k, ss->ck, span_of(input, NOISE_PSK_BYTES));
+	memcpy(ss->ck, ck, sizeof(ck));
+	mix_hash(ss, span_of(temp_h, sizeof(temp_h)));
+	noise_cipher_init(&ss->cipher, temp_k);
+	sodium_memzero(ck, sizeof(ck));
+	sodium_memzero(temp_h, sizeof(temp_h));
 	sodium_memzero(temp_k, sizeof(temp_k));
 }
 
@@ -215,8 +242,22 @@ void noise_handshake_init(struct noise_handshake *h, bool initiator, struct span
 	const uint8_t static_secret[NOISE_KEY_BYTES],
 	const uint8_t ephemeral_secret[NOISE_KEY_BYTES])
 {
-	*h = (struct noise_handshake){.initiator = initiator};
-	symmetric_init(&h->symmetric);
+	noise_handshake_init_psk(h, initiator, prologue, static_secret, ephemeral_secret, NULL);
+}
+
+static const struct protocol *protocol_of(const struct noise_handshake *h)
+{
+	return h->has_psk ? &protocol_xxpsk3 : &protocol_xx;
+}
+
+void noise_handshake_init_psk(struct noise_handshake *h, bool initiator, struct span prologue,
+	const uint8_t static_secret[NOISE_KEY_BYTES],
+	const uint8_t ephemeral_secret[NOISE_KEY_BYTES], const uint8_t psk[NOISE_PSK_BYTES])
+{
+	*h = (struct noise_handshake){.initiator = initiator, .has_psk = psk != NULL};
+	if (psk != NULL)
+		memcpy(h->psk, psk, NOISE_PSK_BYTES);
+	symmetric_init(&h->symmetric, protocol_of(h)->name);
 	mix_hash(&h->symmetric, prologue);
 	memcpy(h->s.secret, static_secret, NOISE_KEY_BYTES);
 	noise_public_key(h->s.public, static_secret);
@@ -232,6 +273,15 @@ bool noise_handshake_done(const struct noise_handshake *h)
 bool noise_handshake_writes(const struct noise_handshake *h)
 {
 	return !noise_handshake_done(h) && (h->messages % 2 == 0) == h->initiator;
+}
+
+/* Without fresh randomness from both sides a pre-shared key would encrypt different texts under the same
+ * key, so there each e also goes into the key (section 9.2). */
+static void mix_e(struct noise_handshake *h, const uint8_t e[NOISE_KEY_BYTES])
+{
+	mix_hash(&h->symmetric, span_of(e, NOISE_KEY_BYTES));
+	if (h->has_psk)
+		mix_key(&h->symmetric, e);
 }
 
 /* The tokens ee, es and se mix a shared secret; es and se name the initiator's key first. */
@@ -257,12 +307,15 @@ static int write_token(struct noise_handshake *h, enum token token, uint8_t *out
 		return TK_OK;
 	case E:
 		memcpy(out, h->e.public, NOISE_KEY_BYTES);
-		mix_hash(&h->symmetric, span_of(h->e.public, NOISE_KEY_BYTES));
+		mix_e(h, h->e.public);
 		*len = NOISE_KEY_BYTES;
 		return TK_OK;
 	case S:
 		return encrypt_and_hash(
 			&h->symmetric, span_of(h->s.public, NOISE_KEY_BYTES), out, len);
+	case PSK:
+		mix_key_and_hash(&h->symmetric, h->psk);
+		return TK_OK;
 	default:
 		return mix_dh(h, token);
 	}
@@ -281,7 +334,7 @@ static int read_token(struct noise_handshake *h, enum token token, struct span i
 		if (in.len < NOISE_KEY_BYTES)
 			return TK_EPROTO;
 		memcpy(h->re, in.data, NOISE_KEY_BYTES);
-		mix_hash(&h->symmetric, span_of(h->re, NOISE_KEY_BYTES));
+		mix_e(h, h->re);
 		*len = NOISE_KEY_BYTES;
 		return TK_OK;
 	case S:
@@ -289,6 +342,9 @@ static int read_token(struct noise_handshake *h, enum token token, struct span i
 		if (in.len < *len)
 			return TK_EPROTO;
 		return decrypt_and_hash(&h->symmetric, span_of(in.data, *len), h->rs, &key_len);
+	case PSK:
+		mix_key_and_hash(&h->symmetric, h->psk);
+		return TK_OK;
 	default:
 		return mix_dh(h, token);
 	}
@@ -308,7 +364,7 @@ int noise_handshake_write(
 		goto out;
 	}
 	REQUIRE(size >= payload.len + NOISE_OVERHEAD_MAX);
-	tokens = pattern[h->messages];
+	tokens = protocol_of(h)->pattern[h->messages];
 	for (size_t i = 0; i < 4; i++) {
 		rc = write_token(&next, tokens[i], out + at, &n);
 		if (rc != TK_OK)
@@ -340,7 +396,7 @@ int noise_handshake_read(
 		goto out;
 	}
 	REQUIRE(size >= message.len);
-	tokens = pattern[h->messages];
+	tokens = protocol_of(h)->pattern[h->messages];
 	for (size_t i = 0; i < 4; i++) {
 		rc = read_token(&next, tokens[i], message, &n);
 		if (rc != TK_OK)
@@ -363,7 +419,7 @@ void noise_split(struct noise_handshake *h, struct noise_cipher *send, struct no
 	uint8_t k1[NOISE_HASH_BYTES], k2[NOISE_HASH_BYTES];
 
 	REQUIRE(noise_handshake_done(h));
-	hkdf(k1, k2, h->symmetric.ck, no_bytes);
+	hkdf(k1, k2, NULL, h->symmetric.ck, no_bytes);
 	noise_cipher_init(h->initiator ? send : receive, k1);
 	noise_cipher_init(h->initiator ? receive : send, k2);
 	sodium_memzero(k1, sizeof(k1));

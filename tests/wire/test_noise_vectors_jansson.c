@@ -1,4 +1,5 @@
-/* The Noise vectors of cacophony and snow: every XX + ChaChaPoly + BLAKE2b entry, message by message.
+/* The Noise vectors of cacophony and snow: every XX and XXpsk3 entry with ChaChaPoly and
+ * BLAKE2b, message by message (snow has none with a secret).
  * They lie beside the project (TALKOOT_SHARED, or ../shared); without them the test is skipped. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -16,7 +17,8 @@
 
 #define BUFFER 4096
 
-static const char wanted[] = "Noise_XX_25519_ChaChaPoly_BLAKE2b";
+static const char xx[] = "Noise_XX_25519_ChaChaPoly_BLAKE2b";
+static const char xxpsk3[] = "Noise_XXpsk3_25519_ChaChaPoly_BLAKE2b";
 
 /* Reads a field of hex digits; a field that is not there is empty. */
 static struct span field(const json_t *object, const char *name, uint8_t out[BUFFER])
@@ -30,14 +32,27 @@ static struct span field(const json_t *object, const char *name, uint8_t out[BUF
 	return span_of(out, n);
 }
 
+/* The pre-shared key of one side; NULL: the vector has none. */
+static const uint8_t *secret(const json_t *vector, bool initiator, uint8_t out[BUFFER])
+{
+	const json_t *psks = json_object_get(vector, initiator ? "init_psks" : "resp_psks");
+	const char *hex = json_string_value(json_array_get(psks, 0));
+
+	if (json_array_size(psks) == 0)
+		return NULL;
+	assert_int_equal(json_array_size(psks), 1);
+	assert_int_equal(hex_decode(out, NOISE_PSK_BYTES, hex), TK_OK);
+	return out;
+}
+
 static void start(struct noise_handshake *h, const json_t *vector, bool initiator)
 {
-	uint8_t prologue[BUFFER], s[BUFFER], e[BUFFER];
+	uint8_t prologue[BUFFER], s[BUFFER], e[BUFFER], psk[BUFFER];
 	struct span p = field(vector, initiator ? "init_prologue" : "resp_prologue", prologue);
 
 	assert_int_equal(field(vector, initiator ? "init_static" : "resp_static", s).len, 32);
 	assert_int_equal(field(vector, initiator ? "init_ephemeral" : "resp_ephemeral", e).len, 32);
-	noise_handshake_init(h, initiator, p, s, e);
+	noise_handshake_init_psk(h, initiator, p, s, e, secret(vector, initiator, psk));
 }
 
 struct run {
@@ -89,7 +104,7 @@ static void run_vector(const json_t *vector)
 		message(&r, i, json_array_get(messages, i), vector);
 }
 
-static void run_file(const char *name)
+static void run_file(const char *name, const char *wanted)
 {
 	const char *shared = getenv("TALKOOT_SHARED");
 	char path[1024];
@@ -125,13 +140,19 @@ static void run_file(const char *name)
 static void every_cacophony_vector_holds(void **state)
 {
 	(void)state;
-	run_file("cacophony.json");
+	run_file("cacophony.json", xx);
 }
 
 static void every_snow_vector_holds(void **state)
 {
 	(void)state;
-	run_file("snow.json");
+	run_file("snow.json", xx);
+}
+
+static void every_cacophony_vector_with_a_secret_holds(void **state)
+{
+	(void)state;
+	run_file("cacophony.json", xxpsk3);
 }
 
 int main(void)
@@ -139,6 +160,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_cacophony_vector_holds),
 		cmocka_unit_test(every_snow_vector_holds),
+		cmocka_unit_test(every_cacophony_vector_with_a_secret_holds),
 	};
 
 	if (crypto_start() != TK_OK)

@@ -1,6 +1,6 @@
 /* See identity.h and session.h. An identity is an Ed25519 key; the claim that travels in the
  * handshake, [minor, features, role, key, expiry, signature], binds it to the X25519 key that the
- * handshake proves. No clock: the time is an argument. */
+ * handshake proves; a serving key adds the root's certificate. No clock: the time is an argument. */
 #include "peer/wire/identity.h"
 
 #include <inttypes.h>
@@ -10,9 +10,11 @@
 #include "tasks/base/mpread.h"
 #include "tasks/base/pack.h"
 
-#define CLAIM_FIELDS 6u
+#define CLAIM_FIELDS   6u
+#define SERVING_FIELDS 8u /* with the certificate's expiry and signature */
 
 static const char identity_label[] = "talkoot identity";
+static const char serving_label[] = "talkoot serving key";
 
 void identity_init(struct identity *id, const uint8_t ed25519_seed[32],
 	const uint8_t x25519_secret[32], enum role role, const struct public_key *network)
@@ -23,6 +25,10 @@ void identity_init(struct identity *id, const uint8_t ed25519_seed[32],
 	id->role = role;
 	id->features = WIRE_FEATURES;
 	id->network = *network;
+	id->has_certificate = false;
+	memset(&id->certificate, 0, sizeof(id->certificate));
+	id->has_secret = false;
+	memset(id->secret, 0, sizeof(id->secret));
 }
 
 void identity_wipe(struct identity *id)
@@ -30,12 +36,28 @@ void identity_wipe(struct identity *id)
 	secret_wipe(id, sizeof(*id));
 }
 
-void network_tag(uint8_t out[NETWORK_TAG_BYTES], const struct public_key *network)
+void identity_set_certificate(struct identity *id, const struct serving_certificate *certificate)
 {
-	struct span field = span_of(network->b, KEY_BYTES);
+	id->certificate = *certificate;
+	id->has_certificate = true;
+}
+
+void identity_set_secret(struct identity *id, const uint8_t secret[NETWORK_SECRET])
+{
+	memcpy(id->secret, secret, sizeof(id->secret));
+	id->has_secret = true;
+}
+
+void network_tag(uint8_t out[NETWORK_TAG_BYTES], const struct public_key *network,
+	const uint8_t secret[NETWORK_SECRET])
+{
+	struct span fields[2] = {span_of(network->b, KEY_BYTES), span_of(secret, NETWORK_SECRET)};
 	struct digest digest;
 
-	digest_fields(&digest, "talkoot network", &field, 1);
+	if (secret != NULL)
+		digest_fields(&digest, "talkoot private network", fields, 2);
+	else
+		digest_fields(&digest, "talkoot network", fields, 1);
 	memcpy(out, digest.b, NETWORK_TAG_BYTES);
 }
 
@@ -67,64 +89,149 @@ int identity_encode(const struct identity *id, uint64_t now_s, struct bytes *out
 	binding_init(&b, &id->network, id->x25519_public, id->role, expiry_s);
 	key_sign(&signature, &id->key, identity_label, b.fields, 4);
 	pack_begin(&p, out);
-	pack_array(&p, CLAIM_FIELDS);
+	pack_array(&p, id->has_certificate ? SERVING_FIELDS : CLAIM_FIELDS);
 	pack_u64(&p, WIRE_MINOR);
 	pack_u64(&p, id->features);
 	pack_u64(&p, id->role);
 	pack_bin(&p, id->key.public.b, KEY_BYTES);
 	pack_u64(&p, expiry_s);
 	pack_bin(&p, signature.b, SIGNATURE_BYTES);
+	if (id->has_certificate) {
+		pack_u64(&p, id->certificate.expiry_s);
+		pack_bin(&p, id->certificate.signature.b, SIGNATURE_BYTES);
+	}
 	return pack_end(&p);
 }
 
-static int check_times(uint64_t expiry_s, uint64_t now_s, struct errmsg *msg)
+static int check_times(const char *what, uint64_t expiry_s, uint64_t now_s, uint32_t ahead_max_s,
+	struct errmsg *msg)
 {
 	if (expiry_s < now_s && now_s - expiry_s > IDENTITY_SKEW_S)
 		return errmsg_set(msg, TK_EAUTH,
-			"the other side's identity expired %" PRIu64
-			" s ago; one of the two clocks "
-			"must be wrong",
-			now_s - expiry_s);
-	if (expiry_s > now_s && expiry_s - now_s > IDENTITY_AHEAD_MAX_S)
+			"the other side's %s expired %" PRIu64
+			" s ago; one of the two clocks must be wrong",
+			what, now_s - expiry_s);
+	if (expiry_s > now_s && expiry_s - now_s > ahead_max_s)
 		return errmsg_set(msg, TK_EAUTH,
-			"the other side's identity holds for another %" PRIu64 " s, %u at most are "
-			"accepted; one of the two clocks must be wrong",
-			expiry_s - now_s, IDENTITY_AHEAD_MAX_S);
+			"the other side's %s holds for another %" PRIu64
+			" s, %u at most are accepted; one of the two clocks must be wrong",
+			what, expiry_s - now_s, ahead_max_s);
+	return TK_OK;
+}
+
+/* Serving keys */
+
+/* What the root's signature covers: network, key, expiry (le64). */
+struct serving_fields {
+	uint8_t expiry[8];
+	struct span fields[3];
+};
+
+static void serving_fields_init(struct serving_fields *f, const struct public_key *network,
+	const struct public_key *serving, uint64_t expiry_s)
+{
+	store_le64(f->expiry, expiry_s);
+	f->fields[0] = span_of(network->b, KEY_BYTES);
+	f->fields[1] = span_of(serving->b, KEY_BYTES);
+	f->fields[2] = span_of(f->expiry, sizeof(f->expiry));
+}
+
+void serving_sign(struct serving_certificate *out, const struct key_pair *root,
+	const struct public_key *serving, uint64_t now_s)
+{
+	struct serving_fields f;
+
+	out->expiry_s = now_s + SERVING_LIFETIME_S;
+	serving_fields_init(&f, &root->public, serving, out->expiry_s);
+	key_sign(&out->signature, root, serving_label, f.fields, 3);
+}
+
+int serving_check(const struct serving_certificate *c, const struct public_key *network,
+	const struct public_key *serving, uint64_t now_s, struct errmsg *msg)
+{
+	struct serving_fields f;
+	int rc = check_times("certificate", c->expiry_s, now_s, SERVING_AHEAD_MAX_S, msg);
+
+	if (rc != TK_OK)
+		return rc;
+	serving_fields_init(&f, network, serving, c->expiry_s);
+	if (!key_verify(network, &c->signature, serving_label, f.fields, 3))
+		return errmsg_set(msg, TK_EAUTH,
+			"the other side's certificate is not signed by the network's root key for "
+			"its key");
+	return TK_OK;
+}
+
+/* The other side's claim */
+
+struct shown {
+	struct identity_claim says;
+	struct signature signature;
+	bool has_certificate;
+	struct serving_certificate certificate;
+};
+
+static int claim_read(struct shown *c, struct span in, struct errmsg *msg)
+{
+	struct mp_reader r;
+	uint32_t fields;
+	int rc;
+
+	mp_begin(&r, in);
+	fields = mp_array(&r, "identity", CLAIM_FIELDS, SERVING_FIELDS);
+	c->says.minor = mp_u32(&r, "minor version", 0, UINT32_MAX);
+	c->says.features = mp_u64(&r, "features", 0, UINT64_MAX);
+	c->says.role = (enum role)mp_u32(&r, "role", ROLE_PEER, ROLE_COORDINATOR);
+	mp_public_key(&r, "key", &c->says.key);
+	c->says.expiry_s = mp_u64(&r, "expiry", 0, UINT64_MAX);
+	mp_signature(&r, "signature", &c->signature);
+	c->has_certificate = fields > CLAIM_FIELDS;
+	if (c->has_certificate) {
+		c->certificate.expiry_s = mp_u64(&r, "certificate's expiry", 0, UINT64_MAX);
+		mp_signature(&r, "certificate's signature", &c->certificate.signature);
+	}
+	rc = mp_end(&r, msg);
+	if (rc == TK_OK && fields != CLAIM_FIELDS && fields != SERVING_FIELDS)
+		rc = errmsg_set(msg, TK_EPROTO, "%u fields", fields);
+	return rc == TK_OK ? rc : errmsg_prefix(msg, rc, "the other side's identity");
+}
+
+/* A certificate belongs to a coordinator's key that is not the root's, and to nobody else. */
+static int check_role(
+	const struct shown *c, const struct public_key *network, uint64_t now_s, struct errmsg *msg)
+{
+	bool serves = c->says.role == ROLE_COORDINATOR && !key_equal(&c->says.key, network);
+
+	if (serves && c->has_certificate)
+		return serving_check(&c->certificate, network, &c->says.key, now_s, msg);
+	if (serves)
+		return errmsg_set(msg, TK_EAUTH,
+			"the other side calls itself coordinator without the network's root key or "
+			"a certificate from it");
+	if (c->has_certificate)
+		return errmsg_set(msg, TK_EPROTO,
+			"the other side shows a certificate that its role has no use for");
 	return TK_OK;
 }
 
 int identity_check(struct identity_claim *out, struct span in, const uint8_t x25519[32],
 	const struct public_key *network, uint64_t now_s, struct errmsg *msg)
 {
-	struct identity_claim c;
-	struct signature signature;
+	struct shown c = {0};
 	struct binding b;
-	struct mp_reader r;
-	int rc;
+	int rc = claim_read(&c, in, msg);
 
-	mp_begin(&r, in);
-	mp_array(&r, "identity", CLAIM_FIELDS, CLAIM_FIELDS);
-	c.minor = mp_u32(&r, "minor version", 0, UINT32_MAX);
-	c.features = mp_u64(&r, "features", 0, UINT64_MAX);
-	c.role = (enum role)mp_u32(&r, "role", ROLE_PEER, ROLE_COORDINATOR);
-	mp_public_key(&r, "key", &c.key);
-	c.expiry_s = mp_u64(&r, "expiry", 0, UINT64_MAX);
-	mp_signature(&r, "signature", &signature);
-	rc = mp_end(&r, msg);
-	if (rc != TK_OK)
-		return errmsg_prefix(msg, rc, "the other side's identity");
-
-	rc = check_times(c.expiry_s, now_s, msg);
+	if (rc == TK_OK)
+		rc = check_times("identity", c.says.expiry_s, now_s, IDENTITY_AHEAD_MAX_S, msg);
+	if (rc == TK_OK)
+		rc = check_role(&c, network, now_s, msg);
 	if (rc != TK_OK)
 		return rc;
-	if (c.role == ROLE_COORDINATOR && !key_equal(&c.key, network))
-		return errmsg_set(msg, TK_EAUTH,
-			"the other side calls itself coordinator without the network's root key");
-	binding_init(&b, network, x25519, c.role, c.expiry_s);
-	if (!key_verify(&c.key, &signature, identity_label, b.fields, 4))
+	binding_init(&b, network, x25519, c.says.role, c.says.expiry_s);
+	if (!key_verify(&c.says.key, &c.signature, identity_label, b.fields, 4))
 		return errmsg_set(msg, TK_EAUTH,
 			"the other side's identity is not signed by its key for this session's "
 			"static key, role, expiry and network");
-	*out = c;
+	*out = c.says;
 	return TK_OK;
 }

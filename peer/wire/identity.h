@@ -6,6 +6,8 @@
 
 #define NETWORK_TAG_BYTES    8
 #define IDENTITY_BYTES_MAX   256u
+#define SERVING_LIFETIME_S   (90u * 24 * 3600)
+#define SERVING_AHEAD_MAX_S  (2u * SERVING_LIFETIME_S)
 #define IDENTITY_SKEW_S	     600u /* how far a clock may be wrong */
 #define IDENTITY_AHEAD_MAX_S (2u * IDENTITY_LIFETIME_S)
 
@@ -18,13 +20,23 @@ struct identity_claim {
 	uint64_t expiry_s;
 };
 
-/* The first bytes of a digest of the root key: tells networks apart in the clear preamble. */
-void network_tag(uint8_t out[NETWORK_TAG_BYTES], const struct public_key *network);
+/* The first bytes of a digest of the root key: tells networks apart in the clear preamble. A private one's
+ * secret goes into it as well, so that who has another secret learns that at once; NULL: it is not private. */
+void network_tag(uint8_t out[NETWORK_TAG_BYTES], const struct public_key *network,
+	const uint8_t secret[NETWORK_SECRET]);
+
+/* Signs for a serving key, from now_s on for SERVING_LIFETIME_S. */
+void serving_sign(struct serving_certificate *out, const struct key_pair *root,
+	const struct public_key *serving, uint64_t now_s);
+/* Errors: TK_EAUTH (expired, too far ahead, not signed by the network's root key for this key). */
+int serving_check(const struct serving_certificate *c, const struct public_key *network,
+	const struct public_key *serving, uint64_t now_s, struct errmsg *msg) TK_CHECKED;
 
 /* Appends our claim, signed, which holds until now_s + IDENTITY_LIFETIME_S. Errors: TK_ENOMEM. */
 int identity_encode(const struct identity *id, uint64_t now_s, struct bytes *out) TK_CHECKED;
 
 /* Reads and checks the other side's claim, which came with the static key x25519.
+ * A coordinator is whoever has the root key, or a serving key with a certificate.
  * Errors: TK_EPROTO and TK_ELIMIT (malformed), TK_EAUTH (expired, too far ahead, a role that is not
  * its own, a signature that does not bind this key in this network). */
 int identity_check(struct identity_claim *out, struct span in, const uint8_t x25519[32],

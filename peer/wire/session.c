@@ -21,7 +21,7 @@ static const uint8_t magic[8] = "talkoot";
 
 struct preamble {
 	uint8_t magic[8];
-	uint8_t major;
+	uint8_t version; /* major; WIRE_PRIVATE */
 	uint8_t network[NETWORK_TAG_BYTES];
 };
 
@@ -120,12 +120,19 @@ static int handshake_write_identity(struct session *s)
 	return rc;
 }
 
+/* Who demands the root key also takes whoever the root key has signed for. */
+static bool is_expected(const struct session *s)
+{
+	return !s->expects || key_equal(&s->peer.key, &s->expect) ||
+	       (s->peer.role == ROLE_COORDINATOR && key_equal(&s->expect, &s->id->network));
+}
+
 static int handshake_check_identity(struct session *s, struct span payload)
 {
 	int rc = identity_check(
 		&s->peer, payload, s->noise.rs, &s->id->network, s->now_s, &s->reason);
 
-	if (rc == TK_OK && s->expects && !key_equal(&s->peer.key, &s->expect))
+	if (rc == TK_OK && !is_expected(s))
 		rc = errmsg_set(&s->reason, TK_EAUTH,
 			"another node answers at this address: its identity is not the expected "
 			"one");
@@ -159,15 +166,16 @@ static int handshake_frame(struct session *s, struct span frame)
 
 static int session_start(struct session *s, const uint8_t ephemeral_secret[32])
 {
+	const uint8_t *secret = s->id->has_secret ? s->id->secret : NULL;
 	struct preamble both[2];
 	int rc;
 
 	memcpy(s->preamble.magic, magic, sizeof(magic));
-	s->preamble.major = WIRE_MAJOR;
-	network_tag(s->preamble.network, &s->id->network);
+	s->preamble.version = WIRE_MAJOR | (secret != NULL ? WIRE_PRIVATE : 0);
+	network_tag(s->preamble.network, &s->id->network, secret);
 	both[0] = both[1] = s->preamble;
-	noise_handshake_init(&s->noise, s->initiator, span_of(both, sizeof(both)),
-		s->id->x25519_secret, ephemeral_secret);
+	noise_handshake_init_psk(&s->noise, s->initiator, span_of(both, sizeof(both)),
+		s->id->x25519_secret, ephemeral_secret, secret);
 	rc = bytes_append(&s->output, &s->preamble, sizeof(s->preamble));
 	if (rc == TK_OK && s->initiator)
 		rc = handshake_write(s, span_of("", 0));
@@ -218,6 +226,24 @@ static bool input_fill(struct session *s, struct span *in, size_t want, int *rc)
 	return s->input.len == want;
 }
 
+static int check_version(struct session *s, uint8_t version)
+{
+	bool private = (version & WIRE_PRIVATE) != 0;
+
+	if ((version & ~WIRE_PRIVATE) != WIRE_MAJOR)
+		return errmsg_set(&s->reason, TK_EUNSUPPORTED,
+			"the other side speaks version %u, we speak %u: the older one must be "
+			"updated",
+			version & ~WIRE_PRIVATE, WIRE_MAJOR);
+	if (private == s->id->has_secret)
+		return TK_OK;
+	return errmsg_set(&s->reason, TK_EAUTH,
+		private ? "that network is private: join with its whole link, in which a secret "
+			  "follows the key"
+			: "ours is a private network, and the other side does not know its secret: "
+			  "it must join with the whole link");
+}
+
 /* Judges what has arrived of the preamble as early as it can: a stranger is not waited for. */
 static int receive_preamble(struct session *s, struct span *in)
 {
@@ -232,16 +258,14 @@ static int receive_preamble(struct session *s, struct span *in)
 	len = s->input.len;
 	if (memcmp(got, magic, len < sizeof(magic) ? len : sizeof(magic)) != 0)
 		return errmsg_set(&s->reason, TK_EPROTO, "the other side does not speak Talkoot");
-	if (len > sizeof(magic) && got[sizeof(magic)] != WIRE_MAJOR)
-		return errmsg_set(&s->reason, TK_EUNSUPPORTED,
-			"the other side speaks version %u, we speak %u: the older one must be "
-			"updated",
-			got[sizeof(magic)], WIRE_MAJOR);
-	if (!whole)
-		return TK_OK;
+	if (len > sizeof(magic))
+		rc = check_version(s, got[sizeof(magic)]);
+	if (rc != TK_OK || !whole)
+		return rc;
 	if (memcmp(got + sizeof(magic) + 1, s->preamble.network, NETWORK_TAG_BYTES) != 0)
 		return errmsg_set(&s->reason, TK_EAUTH,
-			"that is another network: its root key is not the one we joined");
+			"that is another network: its root key%s is not the one we joined",
+			s->id->has_secret ? " or its secret" : "");
 	s->input.len = 0;
 	s->state = SESSION_HANDSHAKE;
 	return TK_OK;
@@ -293,17 +317,18 @@ static int transport_frame(struct session *s, uint8_t *frame, size_t len)
 		frame[0] == FRAME_MORE);
 }
 
-/* The first handshake message is one key; a transport frame holds a flag, at least one byte of a
+/* The first handshake message is one key, with a tag in private networks; a transport frame holds a flag, at least one byte of a
  * message and a tag. */
 static int check_length(struct session *s, size_t length)
 {
-	size_t min = NOISE_KEY_BYTES, max = HANDSHAKE_FRAME_MAX;
+	size_t first = NOISE_KEY_BYTES + (s->id->has_secret ? NOISE_TAG_BYTES : 0);
+	size_t min = first, max = HANDSHAKE_FRAME_MAX;
 
 	if (s->state == SESSION_OPEN) {
 		min = FLAG_BYTES + 1 + NOISE_TAG_BYTES;
 		max = FRAME_BYTES_MAX;
 	} else if (s->noise.messages == 0) {
-		max = NOISE_KEY_BYTES;
+		max = first;
 	}
 	if (length >= min && length <= max)
 		return TK_OK;

@@ -1,8 +1,9 @@
 /* One encrypted session between two nodes, as a pure state machine: bytes in, bytes and messages out.
  *
- * Preamble (clear): magic "talkoot" 0x00, major version, network tag; repeated in the Noise prologue.
- * Then Noise_XX_25519_ChaChaPoly_BLAKE2b; messages 2 and 3 carry each side's identity: its Ed25519 key,
- * role, expiry and features with a signature that binds them to the X25519 key and the network. Then
+ * Preamble (clear): magic "talkoot" 0x00, major version and a bit that says whether the network is private,
+ * network tag; repeated in the Noise prologue. Then Noise_XX_25519_ChaChaPoly_BLAKE2b, in private networks
+ * XXpsk3; messages 2 and 3 carry each side's identity: its Ed25519 key, role, expiry and features with a
+ * signature that binds them to the X25519 key and the network. Then
  * transport frames: u16 LE length, ciphertext. A message spans frames: the first byte of a frame's
  * plaintext says whether more of the same message follows. Rekey every 2^16 frames. */
 #ifndef PEER_WIRE_SESSION_H
@@ -16,12 +17,21 @@
 #define FEATURE_SWARM	    2u /* serves blobs with proofs, knows HAVE, WHO, SOURCES and BUSY */
 #define FEATURE_RELAY	    4u /* ways through NATs: OBSERVED, dial-backs, circuits */
 #define WIRE_FEATURES	    (FEATURE_GOSSIP | FEATURE_SWARM | FEATURE_RELAY)
+#define WIRE_PRIVATE	    0x80u /* of the preamble's version byte */
+#define NETWORK_SECRET	    32u	  /* bytes */
 #define FRAME_BYTES_MAX	    65535u
 #define HANDSHAKE_FRAME_MAX 512u
 #define IDENTITY_LIFETIME_S (30u * 24 * 3600)
 #define REKEY_FRAMES	    65536u
 
 enum role { ROLE_PEER = 1, ROLE_COORDINATOR = 2 };
+
+/* The root key's word that a host may speak as the network's coordinator, so that the root key need not be
+ * wherever a link's hosts are: signed over fields("talkoot serving key", network, key, expiry). */
+struct serving_certificate {
+	uint64_t expiry_s;
+	struct signature signature;
+};
 
 /* Who we are. Borrowed by every session; must outlive them. */
 struct identity {
@@ -31,10 +41,18 @@ struct identity {
 	enum role role;
 	uint64_t features;	   /* what we announce: WIRE_FEATURES unless said */
 	struct public_key network; /* the coordinator's root key */
+	bool has_certificate;	   /* key is not the root's, but serves for it */
+	struct serving_certificate certificate;
+	bool has_secret; /* the network is private */
+	uint8_t secret[NETWORK_SECRET];
 };
 
 void identity_init(struct identity *id, const uint8_t ed25519_seed[32],
 	const uint8_t x25519_secret[32], enum role role, const struct public_key *network);
+/* The key is a serving key, and this is the root's word for it; role is ROLE_COORDINATOR. */
+void identity_set_certificate(struct identity *id, const struct serving_certificate *certificate);
+/* The network is private: only who knows its secret gets in. Copies it. */
+void identity_set_secret(struct identity *id, const uint8_t secret[NETWORK_SECRET]);
 void identity_wipe(struct identity *id);
 
 enum session_state {
@@ -48,7 +66,8 @@ struct session; /* hides the keys */
 
 /* Starts one side. The initiator's preamble and first handshake message are in the output at once.
  * ephemeral_secret: 32 fresh random bytes (copied, wiped when used). now_s: wall clock, for expiries.
- * expect: the initiator may demand the other side's identity key (NULL: any). NULL: out of memory. */
+ * expect: the initiator may demand the other side's identity key (NULL: any); a serving key stands for the
+ * root's. NULL: out of memory. */
 struct session *session_new(const struct identity *id, bool initiator,
 	const uint8_t ephemeral_secret[32], uint64_t now_s, const struct public_key *expect);
 void session_free(struct session *s); /* wipes */

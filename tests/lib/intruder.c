@@ -94,7 +94,7 @@ static void preamble(uint8_t out[PREAMBLE_BYTES], const struct public_key *netwo
 {
 	memcpy(out, "talkoot", 8);
 	out[8] = WIRE_MAJOR;
-	network_tag(out + 9, network);
+	network_tag(out + 9, network, NULL);
 }
 
 static bool send_framed(struct intruder *in, const uint8_t *data, size_t n)

@@ -9,10 +9,13 @@
 #include <unistd.h>
 
 #include "coordinator/page.h"
+#include "peer/wire/identity.h"
 #include "tasks/base/file.h"
+#include "tasks/base/require.h"
 
-#define SEED_BYTES     32u
-#define KEY_FILE_BYTES (2 * SEED_BYTES) /* Ed25519 seed, X25519 secret */
+#define SEED_BYTES	   32u
+#define KEY_FILE_BYTES	   (2 * SEED_BYTES)			  /* Ed25519 seed, X25519 secret */
+#define SERVING_FILE_BYTES (KEY_FILE_BYTES + 8 + SIGNATURE_BYTES) /* and the certificate */
 
 static int inside(char *out, size_t size, const char *home, const char *name, struct errmsg *msg)
 {
@@ -21,19 +24,120 @@ static int inside(char *out, size_t size, const char *home, const char *name, st
 	return errmsg_set(msg, TK_ELIMIT, "the path %s is too long", home);
 }
 
-static int write_key(const char *path, struct errmsg *msg)
+static int write_random(const char *path, size_t n, struct errmsg *msg)
 {
 	uint8_t secret[KEY_FILE_BYTES];
 	int rc;
 
-	random_bytes(secret, sizeof(secret));
-	rc = file_replace(path, span_of(secret, sizeof(secret)), 0600, msg);
+	REQUIRE(n <= sizeof(secret));
+	random_bytes(secret, n);
+	rc = file_replace(path, span_of(secret, n), 0600, msg);
 	secret_wipe(secret, sizeof(secret));
 	return rc;
 }
 
-int home_create(const char *path, const char *name, struct errmsg *msg)
+/* Reads a file of exactly n secret bytes. Errors: TK_ENOENT, TK_ECORRUPT, TK_EIO. */
+static int read_secret(
+	const struct home *h, const char *name, uint8_t *out, size_t n, struct errmsg *msg)
 {
+	struct bytes key = {0};
+	char path[1024];
+	int rc = inside(path, sizeof(path), h->path, name, msg);
+
+	if (rc == TK_OK)
+		rc = file_read(&key, path, n, msg);
+	if (rc == TK_OK && key.len != n)
+		rc = errmsg_set(msg, TK_ECORRUPT, "%s has %zu bytes; there should be %zu", path,
+			key.len, n);
+	if (rc == TK_OK)
+		memcpy(out, key.data, n);
+	if (key.data != NULL)
+		secret_wipe(key.data, key.len);
+	bytes_close(&key);
+	return rc;
+}
+
+/* The serving key */
+
+static int write_serving(
+	const struct home *h, const struct identity *id, const uint8_t *seeds, struct errmsg *msg)
+{
+	uint8_t file[SERVING_FILE_BYTES];
+	char path[1024];
+	int rc = inside(path, sizeof(path), h->path, "serving", msg);
+
+	memcpy(file, seeds, KEY_FILE_BYTES);
+	store_le64(file + KEY_FILE_BYTES, id->certificate.expiry_s);
+	memcpy(file + KEY_FILE_BYTES + 8, id->certificate.signature.b, SIGNATURE_BYTES);
+	if (rc == TK_OK)
+		rc = file_replace(path, span_of(file, sizeof(file)), 0600, msg);
+	secret_wipe(file, sizeof(file));
+	return rc;
+}
+
+/* An identity of these seeds that serves for root, with a fresh certificate. */
+static void serving_init(
+	struct identity *id, const uint8_t *seeds, const struct identity *root, uint64_t now_s)
+{
+	struct serving_certificate certificate;
+
+	identity_init(id, seeds, seeds + SEED_BYTES, ROLE_COORDINATOR, &root->network);
+	serving_sign(&certificate, &root->key, &id->key.public, now_s);
+	identity_set_certificate(id, &certificate);
+	if (root->has_secret)
+		identity_set_secret(id, root->secret);
+}
+
+static int make_serving(
+	const struct home *h, const struct identity *root, uint64_t now_s, struct errmsg *msg)
+{
+	uint8_t seeds[KEY_FILE_BYTES];
+	struct identity id;
+	int rc;
+
+	random_bytes(seeds, sizeof(seeds));
+	serving_init(&id, seeds, root, now_s);
+	rc = write_serving(h, &id, seeds, msg);
+	identity_wipe(&id);
+	secret_wipe(seeds, sizeof(seeds));
+	return rc;
+}
+
+int home_serving_identity(const struct home *h, const struct identity *root, uint64_t now_s,
+	struct identity *id, struct errmsg *msg)
+{
+	uint8_t file[SERVING_FILE_BYTES];
+	struct serving_certificate certificate;
+	char path[1024];
+	int rc = inside(path, sizeof(path), h->path, "serving", msg);
+
+	if (rc != TK_OK)
+		return rc;
+	if (!file_exists(path)) {
+		*id = *root;
+		return TK_OK;
+	}
+	rc = read_secret(h, "serving", file, sizeof(file), msg);
+	if (rc != TK_OK)
+		return rc;
+	serving_init(id, file, root, now_s);
+	certificate.expiry_s = load_le64(file + KEY_FILE_BYTES);
+	memcpy(certificate.signature.b, file + KEY_FILE_BYTES + 8, SIGNATURE_BYTES);
+	if (certificate.expiry_s > now_s + SERVING_LIFETIME_S / 2 &&
+		serving_check(&certificate, &root->network, &id->key.public, now_s, NULL) == TK_OK)
+		identity_set_certificate(id, &certificate);
+	else
+		rc = write_serving(h, id, file, msg);
+	if (rc != TK_OK)
+		identity_wipe(id);
+	secret_wipe(file, sizeof(file));
+	return rc;
+}
+
+int home_create(
+	const char *path, const char *name, bool private, uint64_t now_s, struct errmsg *msg)
+{
+	char secret[1024];
 	struct identity id;
 	struct home h;
 	char key[1024];
@@ -55,12 +159,18 @@ int home_create(const char *path, const char *name, struct errmsg *msg)
 	rc = store_open(&h.store, path, true, msg);
 	if (rc != TK_OK)
 		return rc;
-	rc = write_key(key, msg); /* last: a home without a key can be made again */
+	rc = inside(secret, sizeof(secret), path, "secret", msg);
+	if (rc == TK_OK && private)
+		rc = write_random(secret, NETWORK_SECRET, msg);
+	if (rc == TK_OK) /* last: a home without a key can be made again */
+		rc = write_random(key, KEY_FILE_BYTES, msg);
 	if (rc == TK_OK)
 		rc = home_identity(&h, &id, msg);
 	if (rc == TK_OK) {
+		rc = make_serving(&h, &id, now_s, msg);
 		hex_encode(hex, id.key.public.b, KEY_BYTES);
-		rc = store_set_text(h.store, "network", hex, msg);
+		if (rc == TK_OK)
+			rc = store_set_text(h.store, "network", hex, msg);
 		if (rc == TK_OK)
 			rc = store_set_text(h.store, "name", name, msg);
 		identity_wipe(&id);
@@ -96,27 +206,28 @@ void home_close(struct home *h)
 
 int home_identity(const struct home *h, struct identity *id, struct errmsg *msg)
 {
+	uint8_t seeds[KEY_FILE_BYTES], secret[NETWORK_SECRET];
 	struct public_key network;
 	struct key_pair pair;
-	struct bytes key = {0};
-	char name[1024];
-	int rc = inside(name, sizeof(name), h->path, "key", msg);
+	char path[1024];
+	int rc = read_secret(h, "key", seeds, sizeof(seeds), msg);
 
-	if (rc == TK_OK)
-		rc = file_read(&key, name, KEY_FILE_BYTES, msg);
 	if (rc != TK_OK)
 		return rc;
-	if (key.len != KEY_FILE_BYTES) {
-		rc = errmsg_set(msg, TK_ECORRUPT, "%s has %zu bytes; a key file has %u", name,
-			key.len, KEY_FILE_BYTES);
-	} else {
-		key_from_seed(&pair, key.data);
-		network = pair.public;
-		identity_init(id, key.data, key.data + SEED_BYTES, ROLE_COORDINATOR, &network);
-		key_wipe(&pair);
+	key_from_seed(&pair, seeds);
+	network = pair.public;
+	identity_init(id, seeds, seeds + SEED_BYTES, ROLE_COORDINATOR, &network);
+	key_wipe(&pair);
+	secret_wipe(seeds, sizeof(seeds));
+	rc = inside(path, sizeof(path), h->path, "secret", msg);
+	if (rc == TK_OK && file_exists(path)) {
+		rc = read_secret(h, "secret", secret, sizeof(secret), msg);
+		if (rc == TK_OK)
+			identity_set_secret(id, secret);
+		secret_wipe(secret, sizeof(secret));
 	}
-	secret_wipe(key.data, key.len);
-	bytes_close(&key);
+	if (rc != TK_OK)
+		identity_wipe(id);
 	return rc;
 }
 

@@ -28,8 +28,9 @@
 struct serve {
 	const struct serve_options *options;
 	struct home home;
-	char web[1024]; /* the status page's folder */
-	struct identity identity;
+	char web[1024];		  /* the status page's folder */
+	struct identity identity; /* the root's: signs */
+	struct identity serving;  /* whom peers meet */
 	uv_loop_t loop;
 	uv_timer_t timer;
 	uv_timer_t retry;
@@ -246,7 +247,7 @@ static int start(struct serve *s, struct errmsg *msg)
 
 	if (rc != TK_OK)
 		return rc;
-	s->node = node_uv_new(&s->loop, &s->identity, &s->handler);
+	s->node = node_uv_new(&s->loop, &s->serving, &s->handler);
 	rc = s->node != NULL ? listen_for_peers(s, msg)
 			     : errmsg_set(msg, TK_ENOMEM, "not enough memory");
 	s->changed = true;
@@ -560,12 +561,16 @@ int serve_run(const struct serve_options *options, struct errmsg *msg)
 		rc = home_lock(&s->home, &lock, msg);
 	if (rc == TK_OK)
 		rc = home_identity(&s->home, &s->identity, msg);
+	if (rc == TK_OK)
+		rc = home_serving_identity(
+			&s->home, &s->identity, (uint64_t)time(NULL), &s->serving, msg);
 	if (rc == TK_OK) {
 		rc = serve_loop_run(s, msg);
 		forget_core(s);
 		(void)!serve_write_page(&s->home, s->web, NULL, false, &s->live_saved, &ignored);
 	}
 	identity_wipe(&s->identity);
+	identity_wipe(&s->serving);
 	home_close(&s->home);
 	if (lock >= 0)
 		close(lock);

@@ -3,6 +3,7 @@
 #include <ifaddrs.h>
 #include <net/if.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "coordinator/cli/cli.h"
@@ -27,9 +28,14 @@ bool cli_home(const struct cli *cli, struct home *home)
 
 int command_init(const struct cli *cli)
 {
-	struct option_spec options[] = {{'n', "name", true, NULL}, {0}};
+	struct option_spec options[] = {
+		{'n', "name", true, NULL},
+		{'p', "private", false, NULL},
+		{0},
+	};
 	struct errmsg msg = {""};
 	const char *home, *name;
+	bool private;
 
 	if (!cli_arguments(cli, options, &home, 1))
 		return EXIT_USAGE;
@@ -38,11 +44,15 @@ int command_init(const struct cli *cli)
 		fputs("talkoot init: --name wants at most 63 bytes of UTF-8\n", stderr);
 		return EXIT_USAGE;
 	}
-	if (home_create(home, name, &msg) != TK_OK)
+	private = options[1].value != NULL;
+	if (home_create(home, name, private, (uint64_t)time(NULL), &msg) != TK_OK)
 		return cli_failed(&msg);
 	printf("Made a coordinator in %s. Its key file is the network's identity: keep a copy of\n"
 	       "%s/key in a safe place.\nNext: talkoot serve %s --listen 0.0.0.0:7331\n",
 		home, home, home);
+	if (private)
+		printf("The network is private: its links carry a secret. Send them only to those "
+		       "who may join,\nin ways that others cannot read.\n");
 	return EXIT_OK;
 }
 
@@ -145,6 +155,8 @@ int command_invite(const struct cli *cli)
 	rc = home_identity(&home, &id, &msg);
 	if (rc == TK_OK) {
 		link.network = id.key.public;
+		link.has_secret = id.has_secret;
+		memcpy(link.secret, id.secret, sizeof(link.secret));
 		identity_wipe(&id);
 		rc = public_host(
 			     &home, options[0].value, link.hosts[0], sizeof(link.hosts[0]), &msg)
@@ -159,6 +171,11 @@ int command_invite(const struct cli *cli)
 		      "loopback. "
 		      "For others, serve\non 0.0.0.0:PORT, or say --host HOST:PORT.\n",
 			stderr);
+	if (rc == TK_OK && isatty(STDOUT_FILENO) && link.has_secret)
+		fputs("Whoever has this link can join: it holds the network's secret.\n", stderr);
+	if (text.data != NULL)
+		secret_wipe(text.data, text.len);
+	secret_wipe(&link, sizeof(link));
 	bytes_close(&text);
 	return rc == TK_OK ? EXIT_OK : cli_failed(&msg);
 }

@@ -10,8 +10,8 @@
 #define VERSION "0.1.0"
 
 static const struct command commands[] = {
-	{"init", "HOME [--name NAME]", "make a coordinator's home: keys and an empty store",
-		command_init},
+	{"init", "HOME [--name NAME] [--private]",
+		"make a coordinator's home: keys and an empty store", command_init},
 	{"serve", "HOME --listen ADDR:PORT [--web DIR] [--quiet]",
 		"run the coordinator; its status page goes to HOME/web", command_serve},
 	{"invite", "HOME [--host HOST:PORT]", "print the link with which volunteers join",

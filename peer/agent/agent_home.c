@@ -55,6 +55,8 @@ static int read_link(const char *home, struct link *link, struct errmsg *msg)
 		rc = bytes_append(&text, "", 1);
 	if (rc == TK_OK && link_parse(link, (const char *)text.data, msg) != TK_OK)
 		rc = errmsg_prefix(msg, TK_ECORRUPT, "%s", name);
+	if (text.data != NULL)
+		secret_wipe(text.data, text.len);
 	bytes_close(&text);
 	return rc;
 }
@@ -71,6 +73,8 @@ static int write_link(const char *home, const struct link *link, struct errmsg *
 		rc = bytes_append(&text, "\n", 1);
 	if (rc == TK_OK)
 		rc = file_replace(name, bytes_span(&text), 0600, msg);
+	if (text.data != NULL)
+		secret_wipe(text.data, text.len);
 	bytes_close(&text);
 	return rc;
 }
@@ -103,10 +107,17 @@ int agent_home_join(const char *path, const struct link *link, struct errmsg *ms
 			"%s belongs to another network already; join this one in a home of its "
 			"own: add --home FOLDER",
 			path);
-	if (rc != TK_OK && rc != TK_ENOENT)
-		return rc;
-	rc = make_key(path, msg);
-	return rc == TK_OK ? write_link(path, link, msg) : rc;
+	if (rc == TK_OK && old.has_secret && !link->has_secret)
+		rc = errmsg_set(msg, TK_EINVAL,
+			"%s belongs to a private network, and this link lacks its secret; copy the "
+			"whole line that `talkoot invite` printed",
+			path);
+	if (rc == TK_OK || rc == TK_ENOENT)
+		rc = make_key(path, msg);
+	if (rc == TK_OK)
+		rc = write_link(path, link, msg);
+	secret_wipe(&old, sizeof(old));
+	return rc;
 }
 
 int agent_home_load(struct agent_home *h, const char *path, struct errmsg *msg)
@@ -128,6 +139,7 @@ int agent_home_load(struct agent_home *h, const char *path, struct errmsg *msg)
 		memcpy(h->key, key.data, sizeof(h->key));
 		snprintf(h->path, sizeof(h->path), "%s", path);
 	}
+	secret_wipe(&link, sizeof(link));
 	if (key.data != NULL)
 		secret_wipe(key.data, key.len);
 	bytes_close(&key);
@@ -142,6 +154,8 @@ void agent_home_wipe(struct agent_home *h)
 void agent_home_identity(const struct agent_home *h, struct identity *id)
 {
 	identity_init(id, h->key, h->key + 32, ROLE_PEER, &h->link.network);
+	if (h->link.has_secret)
+		identity_set_secret(id, h->link.secret);
 }
 
 /* A record lock: it goes with the process however that ends, and can be asked about without being

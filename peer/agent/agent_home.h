@@ -18,8 +18,8 @@ struct agent_home {
 int agent_home_default(char out[AGENT_PATH_MAX], struct errmsg *msg) TK_CHECKED;
 
 /* Makes the home (0700) with fresh keys when it is new, and notes the link. Joining the same network
- * again takes over the link's hosts. Errors: TK_EEXIST (the home belongs to another network), TK_EIO,
- * TK_ENOSPC. */
+ * again takes over the link's hosts and secret. Errors: TK_EEXIST (the home belongs to another network),
+ * TK_EINVAL (that one is private, and the link lacks its secret), TK_EIO, TK_ENOSPC. */
 int agent_home_join(const char *path, const struct link *link, struct errmsg *msg) TK_CHECKED;
 
 /* Reads it; wipe it afterwards. Errors: TK_ENOENT (nothing was joined here), TK_ECORRUPT, TK_EIO. */

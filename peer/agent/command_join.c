@@ -16,14 +16,15 @@ static void explain(const char *home, const struct link *link)
 	char key[2 * KEY_BYTES + 1];
 
 	hex_encode(key, link->network.b, KEY_BYTES);
-	printf("This computer will work for the network %.16s…\n"
+	printf("This computer will work for the %snetwork %.16s…\n"
 	       "  at %s%s\n"
 	       "Peers compute at the lowest priority, on one core, while `talkoot-peer run` runs. "
 	       "The network's\nowner decides what is trained and sees this peer's key, address, "
 	       "kind of processor and results;\nno program of theirs ever runs here. Stored in %s: "
 	       "a key, training data\nand models of the network, and results until they are "
 	       "settled. Remove the folder to leave.\n",
-		key, link->hosts[0], link->host_count > 1 ? " and other hosts" : "", home);
+		link->has_secret ? "private " : "", key, link->hosts[0],
+		link->host_count > 1 ? " and other hosts" : "", home);
 }
 
 static bool agreed(void)
@@ -65,6 +66,7 @@ static int join(const char *text, const char *home, bool yes)
 	struct errmsg msg = {{0}};
 	char path[AGENT_PATH_MAX];
 	struct link link;
+	int rc;
 
 	if (peer_home(home, path, &msg) != TK_OK || link_parse(&link, text, &msg) != TK_OK)
 		return peer_failed(&msg);
@@ -79,7 +81,9 @@ static int join(const char *text, const char *home, bool yes)
 		printf("Nothing was joined.\n");
 		return PEER_FAILED;
 	}
-	if (agent_home_join(path, &link, &msg) != TK_OK)
+	rc = agent_home_join(path, &link, &msg);
+	secret_wipe(&link, sizeof(link));
+	if (rc != TK_OK)
 		return peer_failed(&msg);
 	printf("Joined. Start with: talkoot-peer run%s%s\n", home != NULL ? " --home " : "",
 		home != NULL ? home : "");

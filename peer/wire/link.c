@@ -140,26 +140,43 @@ int link_address_check(struct span address, struct errmsg *msg)
 	return TK_OK;
 }
 
-static int parse_key(struct public_key *out, struct span *rest, struct errmsg *msg)
+static int parse_digits(
+	uint8_t out[KEY_BYTES], struct span digits, const char *what, struct errmsg *msg)
 {
 	char hex[HEX_DIGITS + 1];
-	struct span key;
+	int rc = TK_EINVAL;
+
+	if (digits.len == HEX_DIGITS) {
+		memcpy(hex, digits.data, HEX_DIGITS);
+		hex[HEX_DIGITS] = '\0';
+		rc = hex_decode(out, KEY_BYTES, hex);
+		secret_wipe(hex, sizeof(hex));
+	}
+	if (rc == TK_OK)
+		return rc;
+	return errmsg_set(msg, rc,
+		"the network's %s in the link must be 64 hexadecimal digits, these are %zu "
+		"characters; %s",
+		what, digits.len, remedy);
+}
+
+/* The network's key, and its secret if a point says that there is one. */
+static int parse_key(struct link *l, struct span *rest, struct errmsg *msg)
+{
+	struct span digits, key;
+	int rc;
 
 	if (memchr(rest->data, '@', rest->len) == NULL)
 		return errmsg_set(msg, TK_EINVAL,
 			"the link has no \"@\" between the network's key and its hosts; %s",
 			remedy);
-	key = split(rest, '@');
-	if (key.len == HEX_DIGITS) {
-		memcpy(hex, key.data, HEX_DIGITS);
-		hex[HEX_DIGITS] = '\0';
-		if (hex_decode(out->b, KEY_BYTES, hex) == TK_OK)
-			return TK_OK;
-	}
-	return errmsg_set(msg, TK_EINVAL,
-		"the network's key in the link must be 64 hexadecimal digits, these are %zu "
-		"characters; %s",
-		key.len, remedy);
+	digits = split(rest, '@');
+	if (memchr(rest->data, '@', rest->len) != NULL) /* and what it parts may be a secret */
+		return errmsg_set(msg, TK_EINVAL, "the link has more than one \"@\"; %s", remedy);
+	l->has_secret = digits.len != 0 && memchr(digits.data, '.', digits.len) != NULL;
+	key = split(&digits, '.');
+	rc = parse_digits(l->network.b, key, "key", msg);
+	return rc == TK_OK && l->has_secret ? parse_digits(l->secret, digits, "secret", msg) : rc;
 }
 
 static int parse_hosts(struct link *l, struct span rest, struct errmsg *msg)
@@ -195,11 +212,12 @@ int link_parse(struct link *out, const char *text, struct errmsg *msg)
 		return errmsg_set(
 			msg, TK_EINVAL, "the link does not begin with \"%s\"; %s", SCHEME, remedy);
 	rest = span_of(rest.data + sizeof(SCHEME) - 1, rest.len - (sizeof(SCHEME) - 1));
-	rc = parse_key(&l.network, &rest, msg);
+	rc = parse_key(&l, &rest, msg);
 	if (rc == TK_OK)
 		rc = parse_hosts(&l, rest, msg);
 	if (rc == TK_OK)
 		*out = l;
+	secret_wipe(&l, sizeof(l));
 	return rc;
 }
 
@@ -216,6 +234,13 @@ int link_format(const struct link *l, struct bytes *out, struct errmsg *msg)
 	rc = bytes_append(out, SCHEME, sizeof(SCHEME) - 1);
 	if (rc == TK_OK)
 		rc = bytes_append(out, hex, HEX_DIGITS);
+	if (rc == TK_OK && l->has_secret) {
+		hex_encode(hex, l->secret, LINK_SECRET);
+		rc = bytes_append(out, ".", 1);
+		if (rc == TK_OK)
+			rc = bytes_append(out, hex, HEX_DIGITS);
+		secret_wipe(hex, sizeof(hex));
+	}
 	for (uint32_t i = 0; i < l->host_count && rc == TK_OK; i++) {
 		rc = link_address_check(span_text(l->hosts[i]), msg);
 		if (rc == TK_OK)

@@ -1,16 +1,20 @@
-/* The invitation link: talkoot://<64 hex digits of the root key>@host:port[,host:port…]
+/* The invitation link: talkoot://KEY[.SECRET]@host:port[,host:port…], KEY and SECRET 64 hex digits each
  *
- * It names a network by the coordinator's root key and says where its hosts answer. */
+ * It names a network by the coordinator's root key and says where its hosts answer. A private network's
+ * link also carries the secret that lets in; no sentence about a link repeats that. */
 #ifndef PEER_WIRE_LINK_H
 #define PEER_WIRE_LINK_H
 
 #include "tasks/base/key.h"
 
 #define LINK_HOSTS_MAX	  8u
+#define LINK_SECRET	  32u  /* bytes */
 #define LINK_ADDRESS_SIZE 264u /* "name:port" with its NUL: 253 + 1 + 5, brackets included */
 
 struct link {
 	struct public_key network;
+	bool has_secret; /* the network is private; wipe the link when it is done */
+	uint8_t secret[LINK_SECRET];
 	uint32_t host_count;			       /* 1 … LINK_HOSTS_MAX */
 	char hosts[LINK_HOSTS_MAX][LINK_ADDRESS_SIZE]; /* as node_uv_dial takes them */
 };

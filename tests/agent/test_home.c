@@ -107,6 +107,37 @@ static void another_network_in_the_same_home_is_refused_with_a_remedy(void **sta
 	assert_true(key_equal(&home.link.network, &b->script.link.network));
 }
 
+static void joining_a_private_network_keeps_its_secret(void **state)
+{
+	struct bench *b = *state;
+	struct link private = b->script.link;
+	struct agent_home home;
+	struct identity id;
+	struct errmsg msg = {{0}};
+	char path[256];
+	struct stat st;
+
+	private.has_secret = true;
+	memset(private.secret, 0xa5, sizeof(private.secret));
+	assert_int_equal(agent_home_join(b->home, &private, NULL), TK_OK);
+	in_home(b, "network", path);
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_mode & 0777, 0600);
+	/* a link without it would lock the volunteer out */
+	assert_int_equal(agent_home_join(b->home, &b->script.link, &msg), TK_EINVAL);
+	assert_non_null(strstr(msg.text, "lacks its secret"));
+	assert_int_equal(agent_home_load(&home, b->home, NULL), TK_OK);
+	assert_true(home.link.has_secret);
+	agent_home_identity(&home, &id);
+	assert_true(id.has_secret);
+	assert_memory_equal(id.secret, private.secret, sizeof(id.secret));
+	/* another one takes its place: the owner may have made a new one */
+	private.secret[0] ^= 1;
+	assert_int_equal(agent_home_join(b->home, &private, NULL), TK_OK);
+	agent_home_wipe(&home);
+	identity_wipe(&id);
+}
+
 static void a_home_without_a_network_says_how_to_join(void **state)
 {
 	struct bench *b = *state;
@@ -388,6 +419,7 @@ int main(void)
 		TEST(the_home_and_its_key_are_the_volunteers_alone),
 		TEST(joining_again_keeps_the_key_and_takes_the_new_hosts),
 		TEST(another_network_in_the_same_home_is_refused_with_a_remedy),
+		TEST(joining_a_private_network_keeps_its_secret),
 		TEST(a_home_without_a_network_says_how_to_join),
 		TEST(a_key_of_the_wrong_length_is_an_error),
 		TEST(two_processes_never_share_a_home),

@@ -15,6 +15,8 @@
 #include "coordinator/home.h"
 #include "coordinator/sweep.h"
 
+#define NOW_S 1800000000u
+
 static int begin(void **state)
 {
 	char *home = strdup("/tmp/talkoot-store-XXXXXX");
@@ -227,8 +229,8 @@ static void home_keeps_its_identity_and_one_server(void **state)
 	int lock = -1, second = -1;
 
 	snprintf(path, sizeof(path), "%s/home", (char *)*state);
-	assert_int_equal(home_create(path, "", &msg), TK_OK);
-	assert_int_equal(home_create(path, "", &msg), TK_EEXIST);
+	assert_int_equal(home_create(path, "", false, NOW_S, &msg), TK_OK);
+	assert_int_equal(home_create(path, "", false, NOW_S, &msg), TK_EEXIST);
 	assert_int_equal(home_open(&h, path, &msg), TK_OK);
 	assert_int_equal(home_identity(&h, &a, &msg), TK_OK);
 	assert_int_equal(home_identity(&h, &b, &msg), TK_OK);
@@ -270,7 +272,7 @@ static void past_payloads_go_unless_another_project_may_need_them(void **state)
 	uint64_t size;
 
 	snprintf(path, sizeof(path), "%s/home", (char *)*state);
-	assert_int_equal(home_create(path, "", NULL), TK_OK);
+	assert_int_equal(home_create(path, "", false, NOW_S, NULL), TK_OK);
 	assert_int_equal(home_open(&h, path, NULL), TK_OK);
 	assert_int_equal(store_add_project(h.store, &a, NULL), TK_OK);
 	assert_int_equal(store_add_project(h.store, &twin, NULL), TK_OK);
@@ -313,7 +315,7 @@ static void past_states_go_unless_they_are_in_use(void **state)
 	char path[128];
 
 	snprintf(path, sizeof(path), "%s/home", (char *)*state);
-	assert_int_equal(home_create(path, "", NULL), TK_OK);
+	assert_int_equal(home_create(path, "", false, NOW_S, NULL), TK_OK);
 	assert_int_equal(home_open(&h, path, NULL), TK_OK);
 	store_states(&h, "one", "kept", past, &merged.states);
 	store_states(&h, "kept", "next", now, &list);

@@ -2,7 +2,7 @@
 """A second implementation of Talkoot's wire, for golden vectors only.
 
 Plain Python: X25519 by the ladder of RFC 7748, Ed25519 by RFC 8032, ChaCha20-Poly1305 by RFC 8439,
-hashlib's BLAKE2b, Noise XX by revision 34, and the session on top as PROTOCOL.md has it. It shares no
+hashlib's BLAKE2b, Noise XX and XXpsk3 by revision 34, and the session on top as PROTOCOL.md has it. It shares no
 line with the C code and is neither fast nor safe against timing. Run it in this folder to write
 noise_golden.h again:
 
@@ -155,6 +155,13 @@ def hkdf(ck, text):
     return one, mac(temp, one + b"\2")
 
 
+def hkdf3(ck, text):
+    temp = mac(ck, text)
+    one = mac(temp, b"\1")
+    two = mac(temp, one + b"\2")
+    return one, two, mac(temp, two + b"\3")
+
+
 class Cipher:
     def __init__(self, key):
         self.key, self.n = key[:32], 0
@@ -168,12 +175,13 @@ class Cipher:
 
 
 class Handshake:
-    """Both sides of XX at once: what one writes the other is taken to have read."""
+    """Both sides of XX, or XXpsk3, at once: what one writes the other is taken to have read."""
 
-    def __init__(self, prologue, statics, ephemerals):
-        self.h = b"Noise_XX_25519_ChaChaPoly_BLAKE2b".ljust(64, b"\0")
+    def __init__(self, prologue, statics, ephemerals, psk=None):
+        modifier = b"psk3" if psk else b""
+        self.h = (b"Noise_XX" + modifier + b"_25519_ChaChaPoly_BLAKE2b").ljust(64, b"\0")
         self.ck, self.cipher = self.h, None
-        self.s, self.e = statics, ephemerals
+        self.s, self.e, self.psk = statics, ephemerals, psk
         self.mix_hash(prologue)
 
     def mix_hash(self, data):
@@ -183,6 +191,19 @@ class Handshake:
         self.ck, key = hkdf(self.ck, x25519(mine, x25519_public(theirs)))
         self.cipher = Cipher(key)
 
+    def put_e(self, secret):
+        e = x25519_public(secret)
+        self.mix_hash(e)
+        if self.psk:
+            self.ck, key = hkdf(self.ck, e)
+            self.cipher = Cipher(key)
+        return e
+
+    def mix_psk(self):
+        self.ck, temp_h, key = hkdf3(self.ck, self.psk)
+        self.mix_hash(temp_h)
+        self.cipher = Cipher(key)
+
     def put(self, data):
         if self.cipher:
             data = self.cipher.encrypt(self.h, data)
@@ -190,13 +211,11 @@ class Handshake:
         return data
 
     def message_1(self, payload):
-        out = x25519_public(self.e[0])
-        self.mix_hash(out)
+        out = self.put_e(self.e[0])
         return out + self.put(payload)
 
     def message_2(self, payload):
-        out = x25519_public(self.e[1])
-        self.mix_hash(out)
+        out = self.put_e(self.e[1])
         self.mix_dh(self.e[0], self.e[1])
         out += self.put(x25519_public(self.s[1]))
         self.mix_dh(self.e[0], self.s[1])
@@ -205,6 +224,8 @@ class Handshake:
     def message_3(self, payload):
         out = self.put(x25519_public(self.s[0]))
         self.mix_dh(self.s[0], self.e[1])
+        if self.psk:
+            self.mix_psk()
         return out + self.put(payload)
 
     def split(self):
@@ -233,12 +254,20 @@ def pack_bin(data):
     return b"\xc4" + bytes([len(data)]) + data
 
 
-def identity(seed, x_secret, role, network, now_s):
+def certificate(root_seed, key, now_s):
+    """A serving key's two more fields: the root's word for it."""
+    expiry = now_s + 90 * 24 * 3600
+    fields = [ed_public(root_seed), key, struct.pack("<Q", expiry)]
+    signature = ed_sign(root_seed, digest_fields(b"talkoot serving key", fields))
+    return pack_number(expiry) + pack_bin(signature)
+
+
+def identity(seed, x_secret, role, network, now_s, more=b""):
     expiry = now_s + 30 * 24 * 3600
     fields = [network, x25519_public(x_secret), bytes([role]), struct.pack("<Q", expiry)]
     signature = ed_sign(seed, digest_fields(b"talkoot identity", fields))
-    return (b"\x96" + pack_number(1) + pack_number(7) + pack_number(role)
-            + pack_bin(ed_public(seed)) + pack_number(expiry) + pack_bin(signature))
+    return (bytes([0x98 if more else 0x96]) + pack_number(1) + pack_number(7) + pack_number(role)
+            + pack_bin(ed_public(seed)) + pack_number(expiry) + pack_bin(signature) + more)
 
 
 def framed(data):
@@ -277,20 +306,20 @@ def check_primitives():
     assert sealed[-16:].hex() == "1ae10b594f09e26a7e902ecbd0600691"
 
 
-def noise_vectors():
+def noise_vectors(prefix, psk=None):
     secrets = [bytes([i] * 32) for i in (0x11, 0x22, 0x33, 0x44)]
-    hs = Handshake(b"prologue", secrets[:2], secrets[2:])
-    emit("noise_1", hs.message_1(b"first payload"))
-    emit("noise_2", hs.message_2(b""))
-    emit("noise_3", hs.message_3(b"third payload"))
-    emit("noise_hash", hs.h)
+    hs = Handshake(b"prologue", secrets[:2], secrets[2:], psk)
+    emit(prefix + "noise_1", hs.message_1(b"first payload"))
+    emit(prefix + "noise_2", hs.message_2(b""))
+    emit(prefix + "noise_3", hs.message_3(b"third payload"))
+    emit(prefix + "noise_hash", hs.h)
     ciphers = hs.split()
     for i, cipher in enumerate(ciphers):
         side = ("initiator", "responder")[i]
-        emit(f"{side}_0", cipher.encrypt(b"", b"zero"))
-        emit(f"{side}_1", cipher.encrypt(b"associated", b""))
+        emit(f"{prefix}{side}_0", cipher.encrypt(b"", b"zero"))
+        emit(f"{prefix}{side}_1", cipher.encrypt(b"associated", b""))
         cipher.rekey()
-        emit(f"{side}_2", cipher.encrypt(b"", bytes(range(200))))
+        emit(f"{prefix}{side}_2", cipher.encrypt(b"", bytes(range(200))))
 
 
 def session_vectors():
@@ -315,13 +344,38 @@ def session_vectors():
         emit(f"frame_65536_{side}", ping_frame(cipher, 65536))
 
 
+def private_session_vectors():
+    """The same two, but the network is private and the coordinator has a serving key."""
+    seeds = [bytes([i] * 32) for i in (1, 7)]
+    statics = [bytes([i] * 32) for i in (3, 4)]
+    ephemerals = [bytes([i] * 32) for i in (5, 6)]
+    root, secret, now_s = bytes([2] * 32), bytes([9] * 32), 1700000000
+    network = ed_public(root)
+    tag = digest_fields(b"talkoot private network", [network, secret])[:8]
+    preamble = b"talkoot\0" + b"\x81" + tag
+    hs = Handshake(preamble * 2, statics, ephemerals, secret)
+    word = certificate(root, ed_public(seeds[1]), now_s)
+    one = framed(hs.message_1(b""))
+    two = framed(hs.message_2(identity(seeds[1], statics[1], 2, network, now_s, word)))
+    three = framed(hs.message_3(identity(seeds[0], statics[0], 1, network, now_s)))
+    emit("private_session_initiator", preamble + one + three)
+    emit("private_session_responder", preamble + two)
+    for i, cipher in enumerate(hs.split()):
+        side = ("initiator", "responder")[i]
+        emit(f"private_frame_0_{side}", ping_frame(cipher, 0))
+
+
 def main():
     check_primitives()
     print("/* Written by noise_reference.py, which see. */")
     print("#ifndef TESTS_WIRE_NOISE_GOLDEN_H\n#define TESTS_WIRE_NOISE_GOLDEN_H\n")
-    noise_vectors()
+    noise_vectors("")
+    print()
+    noise_vectors("psk_", bytes([0x55] * 32))
     print()
     session_vectors()
+    print()
+    private_session_vectors()
     print("\n#endif")
     return 0
 

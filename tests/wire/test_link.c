@@ -11,7 +11,8 @@
 #include "peer/wire/link.h"
 #include "tasks/base/mem.h"
 
-#define KEY "00112233445566778899aabbccddeeff0123456789abcdef0123456789abcdef"
+#define KEY    "00112233445566778899aabbccddeeff0123456789abcdef0123456789abcdef"
+#define SECRET "fedcba9876543210fedcba9876543210fedcba9876543210fedcba9876543210"
 
 /* A name of 253 bytes, the longest there is. */
 static void longest_name(char out[254])
@@ -27,6 +28,7 @@ static void good_links_go_there_and_back(void **state)
 		"talkoot://" KEY "@localhost:1",
 		"talkoot://" KEY "@127.0.0.1:65535",
 		"talkoot://" KEY "@[::1]:7777",
+		"talkoot://" KEY "." SECRET "@[::1]:7777,grid.example.org:80",
 		"talkoot://" KEY "@[2001:db8::ff00:42:8329]:7777,grid.example.org:80",
 		"talkoot://" KEY "@a:1,b:2,c:3,d:4,e:5,f:6,g:7,h:8",
 		"talkoot://" KEY "@xn--4gbrim.example:7777",
@@ -59,6 +61,11 @@ static void parts_of_a_link_are_found(void **state)
 	assert_int_equal(l.host_count, 2);
 	assert_string_equal(l.hosts[0], "grid.example.org:80");
 	assert_string_equal(l.hosts[1], "[::1]:7777");
+	assert_false(l.has_secret);
+	assert_int_equal(link_parse(&l, "talkoot://" KEY "." SECRET "@a:1", NULL), TK_OK);
+	assert_true(l.has_secret);
+	assert_int_equal(l.secret[0], 0xfe);
+	assert_int_equal(l.secret[31], 0x10);
 }
 
 static void longest_host_fits(void **state)
@@ -108,7 +115,16 @@ static void bad_links_are_refused_with_a_reason(void **state)
 		{"talkoot://" KEY "@a:1,,b:2", TK_EINVAL, "host 2 of the link"},
 		{"talkoot://" KEY "@a:1, b:2", TK_EINVAL, "host 2 of the link"},
 		{"talkoot://" KEY "@a:1;b:2", TK_EINVAL, "host 1 of the link"},
-		{"talkoot://" KEY "@" KEY "@a:1", TK_EINVAL, "host 1 of the link"},
+		{"talkoot://" KEY "@" KEY "@a:1", TK_EINVAL, "more than one \"@\""},
+		{"talkoot://" KEY "." SECRET "@b@a:1", TK_EINVAL, "more than one \"@\""},
+		{"talkoot://" KEY ".@a:1", TK_EINVAL, "secret in the link must be 64"},
+		{"talkoot://" KEY "." SECRET "0@a:1", TK_EINVAL, "these are 65 characters"},
+		{"talkoot://" KEY "." SECRET "." SECRET "@a:1", TK_EINVAL,
+			"these are 129 characters"},
+		{"talkoot://." SECRET "@a:1", TK_EINVAL, "key in the link must be 64"},
+		{"talkoot://" KEY SECRET "@a:1", TK_EINVAL, "these are 128 characters"},
+		{"talkoot://" KEY "." SECRET, TK_EINVAL, "has no \"@\""},
+		{"talkoot://" KEY "." SECRET "@", TK_EINVAL, "host 1 of the link"},
 		{"talkoot://" KEY "@:1", TK_EINVAL, "before the port stands a host"},
 		{"talkoot://" KEY "@-a:1", TK_EINVAL, "before the port stands a host"},
 		{"talkoot://" KEY "@a-:1", TK_EINVAL, "before the port stands a host"},
@@ -142,7 +158,8 @@ static void bad_links_are_refused_with_a_reason(void **state)
 
 		if (rc != bad[i].code || strstr(msg.text, bad[i].why) == NULL)
 			fail_msg("%s: %s: %s", bad[i].text, error_name(rc), msg.text);
-		assert_int_equal(l.host_count, 77); /* untouched */
+		assert_int_equal(l.host_count, 77);	   /* untouched */
+		assert_null(strstr(msg.text, "fedcba98")); /* no sentence repeats a secret */
 	}
 }
 
@@ -184,7 +201,8 @@ static void formatting_without_memory_leaves_the_output(void **state)
 /* Any text is either refused or formats to a link that parses to the same text again. */
 static void altered_links_never_upset_the_parser(void **state)
 {
-	static const char base[] = "talkoot://" KEY "@[2001:db8::1]:7777,grid.example.org:80";
+	static const char base[] =
+		"talkoot://" KEY "." SECRET "@[2001:db8::1]:7777,grid.example.org:80";
 	static const char set[] = "0a:.,[]@-/ \n\xff";
 
 	(void)state;

@@ -20,14 +20,21 @@ struct two {
 	struct noise_handshake initiator, responder;
 };
 
-static void two_init(struct two *t)
+static void two_init_psk(struct two *t, const uint8_t psk1[32], const uint8_t psk2[32])
 {
 	uint8_t secrets[4][32];
 
 	for (int i = 0; i < 4; i++)
 		memset(secrets[i], 0x11 * (i + 1), 32);
-	noise_handshake_init(&t->initiator, true, span_text("prologue"), secrets[0], secrets[2]);
-	noise_handshake_init(&t->responder, false, span_text("prologue"), secrets[1], secrets[3]);
+	noise_handshake_init_psk(
+		&t->initiator, true, span_text("prologue"), secrets[0], secrets[2], psk1);
+	noise_handshake_init_psk(
+		&t->responder, false, span_text("prologue"), secrets[1], secrets[3], psk2);
+}
+
+static void two_init(struct two *t)
+{
+	two_init_psk(t, NULL, NULL);
 }
 
 static void assert_hex(struct span got, const char *want)
@@ -112,6 +119,61 @@ static void transport_and_rekey_equal_the_second_implementation(void **state)
 	}
 	transport(&up[0], &up[1], no_bytes, span_of(count, sizeof(count)), golden_initiator_2);
 	transport(&down[0], &down[1], no_bytes, span_of(count, sizeof(count)), golden_responder_2);
+}
+
+static void handshake_with_a_secret_equals_the_second_implementation(void **state)
+{
+	struct noise_cipher up[2], down[2];
+	uint8_t count[200], psk[32];
+	struct two t;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(count); i++)
+		count[i] = (uint8_t)i;
+	memset(psk, 0x55, sizeof(psk));
+	two_init_psk(&t, psk, psk);
+	pass(&t.initiator, &t.responder, "first payload", golden_psk_noise_1);
+	pass(&t.responder, &t.initiator, "", golden_psk_noise_2);
+	pass(&t.initiator, &t.responder, "third payload", golden_psk_noise_3);
+	assert_hex(span_of(t.initiator.symmetric.h, NOISE_HASH_BYTES), golden_psk_noise_hash);
+	noise_split(&t.initiator, &up[0], &down[1]);
+	noise_split(&t.responder, &down[0], &up[1]);
+	transport(&up[0], &up[1], no_bytes, span_text("zero"), golden_psk_initiator_0);
+	transport(&up[0], &up[1], span_text("associated"), no_bytes, golden_psk_initiator_1);
+	transport(&down[0], &down[1], no_bytes, span_text("zero"), golden_psk_responder_0);
+	transport(&down[0], &down[1], span_text("associated"), no_bytes, golden_psk_responder_1);
+	for (int i = 0; i < 2; i++) {
+		noise_rekey(&up[i]);
+		noise_rekey(&down[i]);
+	}
+	transport(&up[0], &up[1], no_bytes, span_of(count, sizeof(count)), golden_psk_initiator_2);
+	transport(&down[0], &down[1], no_bytes, span_of(count, sizeof(count)),
+		golden_psk_responder_2);
+}
+
+/* The responder finds out at message 3, and the initiator never has a session to use. */
+static void different_secrets_never_agree(void **state)
+{
+	uint8_t psk[32] = {1}, other[32] = {1, 1}, wire[BUFFER], got[BUFFER];
+	struct noise_handshake before;
+	struct two t;
+	size_t n;
+
+	(void)state;
+	two_init_psk(&t, psk, other);
+	pass(&t.initiator, &t.responder, "", NULL);
+	pass(&t.responder, &t.initiator, "", NULL);
+	assert_int_equal(
+		noise_handshake_write(&t.initiator, no_bytes, wire, sizeof(wire), &n), TK_OK);
+	memcpy(&before, &t.responder, sizeof(before));
+	assert_int_equal(noise_handshake_read(&t.responder, span_of(wire, n), got, sizeof(got), &n),
+		TK_EAUTH);
+	assert_memory_equal(&before, &t.responder, sizeof(before));
+	/* and one side with a secret, the other without: not even message 1 */
+	two_init_psk(&t, NULL, psk);
+	assert_int_equal(
+		noise_handshake_write(&t.initiator, no_bytes, wire, sizeof(wire), &n), TK_OK);
+	assert_true(noise_handshake_read(&t.responder, span_of(wire, n), got, sizeof(got), &n) < 0);
 }
 
 static void splitting_forgets_the_handshake(void **state)
@@ -261,6 +323,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(handshake_equals_the_second_implementation),
 		cmocka_unit_test(transport_and_rekey_equal_the_second_implementation),
+		cmocka_unit_test(handshake_with_a_secret_equals_the_second_implementation),
+		cmocka_unit_test(different_secrets_never_agree),
 		cmocka_unit_test(splitting_forgets_the_handshake),
 		cmocka_unit_test(failed_decryption_leaves_the_nonce),
 		cmocka_unit_test(last_nonce_is_never_used),

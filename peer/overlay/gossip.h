@@ -23,7 +23,9 @@ typedef uint32_t topic_ref; /* 0: none */
 
 /* What the core may know of a peer or a body; entry 0 of each table is unused. */
 struct peer_info {
-	uint64_t prefix;   /* endpoint_prefix of where it is reached (of its relay, if by relay) */
+	/* endpoint_prefix of where it is reached (of its relay, if by relay). 0: it counts against no
+	 * quota, as for loopback and private addresses. */
+	uint64_t prefix;
 	uint32_t expiry_s; /* of its record, on the clock of gossip_event.now_s; 0: gone already */
 	bool public;	   /* RECORD_PUBLIC */
 };
@@ -47,9 +49,9 @@ struct gossip_config {
 	bool public;	     /* strangers can dial us */
 	bool root;	     /* the coordinator: publishes, and serves as a contact for joiners */
 	uint8_t active_out;  /* neighbours that we look for: 8; NATed peers 4 */
-	uint8_t active_max;  /* with those who came to us: 8 + up to 32 for public peers; NATed 8 */
+	uint8_t active_max;  /* with those who came to us: 56, NATed peers 8 */
 	uint8_t passive_max; /* 64 */
-	uint8_t prefix_max;  /* neighbours of one prefix: 2 (loopback and private ones apart: 64) */
+	uint8_t prefix_max;  /* neighbours of one prefix: 2; prefix 0 is not counted */
 	uint8_t arwl, prwl;  /* 6, 3: active and passive random walk length */
 	uint8_t shuffle_ttl; /* 6 */
 	uint8_t shuffle_active, shuffle_passive; /* 3, 4 */
@@ -65,7 +67,7 @@ void gossip_config_default(struct gossip_config *out, peer_ref self, bool public
 struct gossip_message {
 	uint8_t type;  /* enum message_type: JOIN … PULL */
 	uint8_t count; /* of refs */
-	uint8_t ttl;   /* FORWARD_JOIN, SHUFFLE; BROADCAST: hops so far */
+	uint8_t ttl;   /* FORWARD_JOIN, SHUFFLE; BROADCAST: hops, as in struct message_broadcast */
 	bool flag;     /* NEIGHBOR: high; NEIGHBOR_REPLY: accepted; DISCONNECT: leaving */
 	/* JOIN, FORWARD_JOIN, NEIGHBOR, SHUFFLE: the peer it is about. BROADCAST, PRUNE: the body.
 	 * PULL: the topic. */
@@ -73,13 +75,16 @@ struct gossip_message {
 	/* SHUFFLE, SHUFFLE_REPLY: peers. IHAVE, GRAFT: bodies. HEADS: topics. More of them: more messages. */
 	uint32_t refs[8];
 	uint64_t sequences[8]; /* HEADS: the newest that the sender has of refs[i] */
+	uint8_t hops[8];       /* IHAVE: how far refs[i] had come when the sender got it */
 };
 
 enum gossip_event_type {
 	GOSSIP_START =
 		1, /* refs: peers to join through (of the link, of the cache); again: more of them */
-	GOSSIP_UP = 2,	 /* a session with peer is open; flag: we dialled; rtt_ms when known */
-	GOSSIP_DOWN = 3, /* it is over */
+	/* A session with peer is open; flag: we dialled; rtt_ms when known. Answers every DIAL, at once where
+	 * a session is open already. */
+	GOSSIP_UP = 2,
+	GOSSIP_DOWN = 3,	/* it is over */
 	GOSSIP_DIAL_FAILED = 4, /* answers GOSSIP_DIAL: peer cannot be reached now */
 	GOSSIP_MESSAGE = 5,	/* message from peer */
 	GOSSIP_WAKE = 6,	/* gossip_wake_ms has come */
@@ -102,12 +107,13 @@ struct gossip_event {
 };
 
 enum gossip_effect_type {
-	GOSSIP_SEND = 1,    /* message to peer, with whom a session is open */
-	GOSSIP_DIAL = 2,    /* open a session with peer: UP or DIAL_FAILED follows */
-	GOSSIP_RELEASE = 3, /* the session with peer is not needed for gossip any more */
+	GOSSIP_SEND = 1, /* message to peer, with whom a session is open */
+	GOSSIP_DIAL = 2, /* open a session with peer: UP or DIAL_FAILED follows */
+	/* The session with peer is not needed for gossip any more; what was sent before still goes. */
+	GOSSIP_RELEASE = 3,
 	GOSSIP_ACCUSE = 4,  /* peer broke a rule: end its session; why */
 	GOSSIP_DELIVER = 5, /* body is new: for the application; hops in message.ttl */
-	GOSSIP_FORGET = 6,  /* body (of message.about) is not retained or cached any more */
+	GOSSIP_FORGET = 6,  /* body is not retained, cached or asked for any more */
 	GOSSIP_ISOLATED =
 		7, /* no beacon for too long: bootstrap again, START with fresh contacts follows */
 };
@@ -147,8 +153,33 @@ size_t gossip_passive(const struct gossip *g, peer_ref out[GOSSIP_PASSIVE_MAX]);
 bool gossip_is_eager(const struct gossip *g, peer_ref neighbour);
 /* The newest body of a topic; 0: none. */
 body_ref gossip_retained(const struct gossip *g, topic_ref topic);
-/* True while the body may still be asked for: the tables must keep it. */
+/* True while the core may still name the body, topic or peer: its number must not be used anew. */
 bool gossip_keeps(const struct gossip *g, body_ref body);
+bool gossip_keeps_topic(const struct gossip *g, topic_ref topic);
+bool gossip_knows(const struct gossip *g, peer_ref peer);
 size_t gossip_memory(const struct gossip *g); /* bytes */
+
+/* Another config from here on, as when a dial-back shows that strangers can reach us. self stays. */
+void gossip_reconfigure(struct gossip *g, const struct gossip_config *config);
+
+/* What was shed, refused and done, since the start. */
+struct gossip_counts {
+	uint32_t dials, dials_failed, neighbours_lost;
+	uint32_t refused;	 /* NEIGHBOR and JOIN: no room, too many of a prefix, too often */
+	uint32_t evicted;	 /* neighbours that made room for one that had none */
+	uint32_t accused;	 /* peers that broke a rule */
+	uint32_t duplicates;	 /* bodies that had come before */
+	uint32_t grafts, swaps;	 /* repairs of the tree; shorter ways taken */
+	uint32_t pulls;		 /* bodies asked for because of HEADS */
+	uint32_t shed_ihave;	 /* ids not asked for or not sent on: too many */
+	uint32_t shed_shuffle;	 /* walks and shuffles dropped: too many */
+	uint32_t shed_neighbour; /* other messages beyond what a neighbour may send in a second */
+	uint32_t isolated;	 /* times that beacons failed to come */
+};
+const struct gossip_counts *gossip_counts(const struct gossip *g);
+
+/* How much a message matters when a session cannot take all: 0, shuffles and walks, is dropped first;
+ * then 1, IHAVE; then 2, bodies; 3, what keeps neighbours, last. */
+unsigned gossip_importance(uint8_t type);
 
 #endif

@@ -252,7 +252,7 @@ struct message_disconnect { /* you are no neighbour of mine any more; the sessio
 	bool leaving;	    /* the sender leaves the network: forget it */
 };
 struct message_shuffle {
-	struct span origin; /* the record of who began it, to whom the reply goes */
+	struct span origin; /* the record of who began it; the reply goes back hop by hop */
 	uint32_t ttl;
 	uint32_t count;
 	struct span records[SHUFFLE_MAX];
@@ -267,13 +267,14 @@ struct gossip_id {
 	uint8_t b[16]; /* the first bytes of the announcement's digest */
 };
 struct message_broadcast {
-	uint32_t hops; /* ≤ GOSSIP_HOPS_MAX; 0: the sender made it, or answers a PULL or GRAFT */
+	uint32_t hops; /* ≤ GOSSIP_HOPS_MAX: links it has come along, this one too; 0: answers a PULL */
 	struct span body; /* struct announcement, encoded; ≤ ANNOUNCEMENT_MAX */
 	struct signature signature;
 };
 struct message_ihave {
 	uint32_t count; /* 1 … GOSSIP_IDS_MAX */
 	struct gossip_id ids[GOSSIP_IDS_MAX];
+	uint8_t hops[GOSSIP_IDS_MAX]; /* how far each body had come when the sender got it */
 };
 struct message_graft {	/* send me these, and from now on everything */
 	uint32_t count; /* 0: only the latter */

@@ -158,14 +158,23 @@ void decode_broadcast(struct mp_reader *r, uint32_t have, struct message_broadca
 
 void encode_ihave(struct packer *p, const struct message_ihave *m)
 {
-	message_begin(p, MESSAGE_IHAVE, 1);
+	message_begin(p, MESSAGE_IHAVE, 2);
 	put_ids(p, m->ids, m->count);
+	pack_bin(p, m->hops, m->count);
 }
 
 void decode_ihave(struct mp_reader *r, uint32_t have, struct message_ihave *m)
 {
-	message_want_fields(r, have, 1);
+	struct span hops;
+
+	message_want_fields(r, have, 2);
 	m->count = get_ids(r, m->ids, 1);
+	hops = mp_bin(r, "hops", GOSSIP_IDS_MAX);
+	message_want(r, hops.len == m->count, "hops");
+	for (uint32_t i = 0; r->error == TK_OK && i < m->count; i++) {
+		message_want(r, hops.data[i] <= GOSSIP_HOPS_MAX, "hops");
+		m->hops[i] = hops.data[i];
+	}
 }
 
 void encode_graft(struct packer *p, const struct message_graft *m)

@@ -87,6 +87,8 @@ static void fill_gossip(struct message *m, bool largest)
 		break;
 	case MESSAGE_IHAVE:
 		m->ihave.count = largest ? GOSSIP_IDS_MAX : 1;
+		for (uint32_t i = 0; i < m->ihave.count; i++)
+			m->ihave.hops[i] = largest ? GOSSIP_HOPS_MAX : 0;
 		break;
 	case MESSAGE_GRAFT:
 		m->graft.count = largest ? GOSSIP_IDS_MAX : 0;

@@ -1,0 +1,600 @@
+/* Plumtree: bodies along eager links, ids along lazy ones, GRAFT and PRUNE between the two.
+ *
+ * Departures from the paper, and why. A new link is eager only while no body has come lately: later the
+ * newcomer grafts the first link that it gets, so that growth costs no copies. Of the two ends of a lazy
+ * link the one that was dialled sends its IHAVE after lazy_ms and the other only after a second, unless it
+ * has heard the id from there by then: one id instead of two on most links, and everybody still hears it
+ * soon from those whom it chose itself. Whoever hears in an IHAVE that the neighbour is much farther from
+ * the root answers with its own. A shorter way is taken at once, as hops can only fall by it.
+ *
+ * The newest bodies are kept by number in two rings: ids of ring_size, entries of a quarter of it. */
+#include "peer/overlay/gossip_state.h"
+
+#include <string.h>
+
+#include "tasks/base/mem.h"
+
+#define EXPIRE_AT_ONCE 64u
+#define TREE_MS(g)     (2ull * (g)->config.beacon_ms + 5000u)
+#define SWAP_MS	       10000u
+
+static uint32_t at(const struct gossip *g, uint32_t number)
+{
+	return number & (g->ring_size - 1);
+}
+
+static struct body_entry *entry_of(const struct gossip *g, uint32_t number)
+{
+	return &g->entries[number & (g->ring_size / 4 - 1)];
+}
+
+/* The first number whose entry is still there. */
+static uint32_t entries_first(const struct gossip *g)
+{
+	uint32_t kept = g->ring_size / 4;
+
+	return g->newest - g->oldest > kept ? g->newest - kept : g->oldest;
+}
+
+/* Rings of twice the size, where the oldest would otherwise go too soon. Errors: TK_ENOMEM. */
+static int ring_resize(struct gossip *g, uint32_t size)
+{
+	body_ref *ids = mem_alloc(size * (sizeof(*g->ids) + sizeof(*g->id_ms)));
+	struct body_entry *entries = mem_calloc(size / 4, sizeof(*entries));
+	uint32_t *times;
+
+	if (ids == NULL || entries == NULL) {
+		mem_free(ids);
+		mem_free(entries);
+		return TK_ENOMEM;
+	}
+	times = ids + size;
+	for (uint32_t k = g->oldest; k != g->newest; k++) {
+		ids[k & (size - 1)] = g->ids[at(g, k)];
+		times[k & (size - 1)] = g->id_ms[at(g, k)];
+	}
+	for (uint32_t k = g->ring_size != 0 ? entries_first(g) : g->newest; k != g->newest; k++)
+		entries[k & (size / 4 - 1)] = *entry_of(g, k);
+	mem_free(g->ids);
+	mem_free(g->entries);
+	g->ids = ids;
+	g->id_ms = times;
+	g->entries = entries;
+	g->ring_size = size;
+	return TK_OK;
+}
+
+int broadcast_reserve(struct gossip *g)
+{
+	uint32_t quarter = g->ring_size / 4;
+	uint32_t held = g->newest - g->oldest;
+	bool ids_go, entries_go;
+
+	if (g->ring_size == 0)
+		return ring_resize(g, RING_FIRST);
+	if (g->ring_size == RING_MAX || held < quarter)
+		return TK_OK;
+	ids_go = held == g->ring_size && now32(g) - g->id_ms[at(g, g->oldest)] < IDS_MS;
+	entries_go = now32(g) - g->id_ms[at(g, g->newest - quarter)] < CACHE_MS;
+	return ids_go || entries_go ? ring_resize(g, g->ring_size * 2) : TK_OK;
+}
+
+/* The number of a body that came; newest: it did not, or is forgotten. */
+static uint32_t number_of(const struct gossip *g, body_ref body)
+{
+	for (uint32_t k = g->newest; k != g->oldest; k--) {
+		if (g->ids[at(g, k - 1)] == body)
+			return k - 1;
+	}
+	return g->newest;
+}
+
+bool body_is_known(const struct gossip *g, body_ref body)
+{
+	return number_of(g, body) != g->newest;
+}
+
+/* Its entry, while it has one. */
+static struct body_entry *entry_find(const struct gossip *g, body_ref body)
+{
+	uint32_t k = number_of(g, body);
+
+	return k != g->newest && g->newest - k <= g->ring_size / 4 ? entry_of(g, k) : NULL;
+}
+
+static struct missing *missing_find(const struct gossip *g, body_ref body)
+{
+	for (unsigned i = 0; i < g->missing_count; i++) {
+		if (g->missing[i].body == body)
+			return (struct missing *)&g->missing[i];
+	}
+	return NULL;
+}
+
+bool gossip_keeps(const struct gossip *g, body_ref body)
+{
+	if (body == 0)
+		return false;
+	for (unsigned i = 0; i < g->retained_count; i++) {
+		if (g->retained[i].body == body)
+			return true;
+	}
+	return body_is_known(g, body) || missing_find(g, body) != NULL;
+}
+
+void forget_unless_kept(struct gossip *g, body_ref body)
+{
+	if (!gossip_keeps(g, body))
+		emit(g, GOSSIP_FORGET, 0)->body = body;
+}
+
+static void oldest_forget(struct gossip *g)
+{
+	body_ref body = g->ids[at(g, g->oldest)];
+
+	g->oldest++;
+	forget_unless_kept(g, body);
+}
+
+void broadcast_expire(struct gossip *g)
+{
+	for (unsigned i = 0; i < EXPIRE_AT_ONCE && g->oldest != g->newest; i++) {
+		if (now32(g) - g->id_ms[at(g, g->oldest)] < IDS_MS)
+			return;
+		oldest_forget(g);
+	}
+}
+
+static struct body_entry *entry_add(struct gossip *g, body_ref body, unsigned slot, uint8_t hops)
+{
+	struct body_entry *e;
+
+	broadcast_expire(g);
+	if (g->newest - g->oldest == g->ring_size)
+		oldest_forget(g);
+	g->ids[at(g, g->newest)] = body;
+	g->id_ms[at(g, g->newest)] = now32(g);
+	e = entry_of(g, g->newest++);
+	*e = (struct body_entry){.seen_ms = now32(g), .hops = hops, .parent = (uint8_t)slot};
+	return e;
+}
+
+/* Links */
+
+static bool in_tree(const struct gossip *g)
+{
+	return g->tree_ms != 0 && g->now_ms - g->tree_ms < TREE_MS(g);
+}
+
+void broadcast_link_up(struct gossip *g, unsigned slot)
+{
+	if (in_tree(g))
+		return;
+	g->eager |= bit(slot);
+	if (g->grafted != SLOT_NONE || g->config.root)
+		return;
+	g->grafted = (uint8_t)slot;
+	send_to(g, g->slot_peer[slot], MESSAGE_GRAFT);
+}
+
+void broadcast_link_down(struct gossip *g, unsigned slot)
+{
+	g->eager &= ~bit(slot);
+	if (g->parent == slot)
+		g->parent = SLOT_NONE;
+	if (g->grafted == slot)
+		g->grafted = SLOT_NONE;
+	for (uint32_t k = entries_first(g); k != g->newest; k++) {
+		struct body_entry *e = entry_of(g, k);
+
+		e->told &= ~bit(slot);
+		if (e->parent == slot)
+			e->parent = SLOT_NONE;
+	}
+	for (unsigned i = 0; i < g->missing_count; i++) {
+		struct missing *m = &g->missing[i];
+
+		m->announced &= ~bit(slot);
+		m->tried &= ~bit(slot);
+		if (m->best == slot)
+			m->best = SLOT_NONE;
+		if (m->first == slot)
+			m->first = SLOT_NONE;
+	}
+}
+
+static void prune(struct gossip *g, unsigned slot, body_ref body)
+{
+	send_to(g, g->slot_peer[slot], MESSAGE_PRUNE)->about = body;
+	g->eager &= ~bit(slot);
+}
+
+/* Announced and never sent, or sent against our will: too much of that is no accident. */
+static void lied(struct gossip *g, unsigned slot, const char *why)
+{
+	if (++g->neighbours[slot].lies >= LIES_MAX)
+		accuse(g, g->slot_peer[slot], why);
+}
+
+/* Bodies */
+
+static void body_send(struct gossip *g, unsigned slot, body_ref body, unsigned hops)
+{
+	struct gossip_message *m = send_to(g, g->slot_peer[slot], MESSAGE_BROADCAST);
+
+	m->about = body;
+	m->ttl = (uint8_t)(hops < GOSSIP_HOPS_MAX ? hops : GOSSIP_HOPS_MAX);
+}
+
+/* Along the eager links now; who gets an IHAVE is decided when that is due. */
+static void body_push(struct gossip *g, struct body_entry *e, body_ref body)
+{
+	uint64_t to = g->eager & g->active & ~e->told;
+	uint64_t lazy;
+
+	e->told |= to;
+	while (to != 0)
+		body_send(g, next_slot(&to), body, e->hops + 1u);
+	lazy = g->active & ~e->told;
+	e->fast = (lazy & ~g->outbound) != 0;
+	e->slow = (lazy & g->outbound) != 0;
+	if (e->fast && g->now_ms + g->config.lazy_ms < g->fast_ms)
+		g->fast_ms = g->now_ms + g->config.lazy_ms;
+	if (e->slow && g->now_ms + SLOW_MS < g->slow_ms)
+		g->slow_ms = g->now_ms + SLOW_MS;
+}
+
+/* What is missing no more: who announced it has it. */
+static uint64_t missing_take(struct gossip *g, body_ref body)
+{
+	struct missing *m = missing_find(g, body);
+	uint64_t announced;
+
+	if (m == NULL)
+		return 0;
+	announced = m->announced;
+	if (m->first != SLOT_NONE)
+		g->neighbours[m->first].missing--;
+	*m = g->missing[--g->missing_count];
+	return announced;
+}
+
+/* Another, newer body of its topic is retained: is this one too old to be passed on, or to be excused? */
+static bool is_late(struct gossip *g, body_ref body, bool *stale)
+{
+	const struct body_info *b = body_of(g, body);
+	const struct retained *r = topic_find(g, b->topic);
+	const struct body_info *newer = r != NULL ? body_of(g, r->body) : NULL;
+
+	*stale = false;
+	if (newer == NULL || newer->sequence < b->sequence)
+		return false;
+	if (newer->sequence == b->sequence)
+		return true;
+	*stale = newer->issued_s > (uint64_t)b->issued_s + ANNOUNCEMENT_STALE_S;
+	return newer->issued_s > (uint64_t)b->issued_s + LATE_S ||
+	       now32(g) - r->arrived_ms > LATE_S / 2 * 1000;
+}
+
+static void on_new_body(
+	struct gossip *g, peer_ref peer, unsigned slot, body_ref body, uint8_t hops, bool pulled)
+{
+	uint64_t has = slot != SLOT_NONE ? bit(slot) : 0;
+	struct body_entry *e;
+	bool newest;
+	bool stale;
+
+	if (is_late(g, body, &stale)) {
+		if (stale && !pulled)
+			accuse(g, peer, "spreads an announcement that was replaced long ago");
+		missing_take(g, body);
+		forget_unless_kept(g, body);
+		return;
+	}
+	has |= missing_take(g, body);
+	e = entry_add(g, body, slot, hops);
+	e->told = has;
+	newest = topics_retain(g, body);
+	emit(g, GOSSIP_DELIVER, peer)->body = body;
+	g->out->items[g->out->count - 1].message.ttl = hops;
+	if (pulled || g->now_ms < g->thaw_ms) {
+		if (newest)
+			topics_spread(g, body, slot);
+		if (newest && body_of(g, body)->beacon && slot == SLOT_NONE)
+			join_adopt(g, slot_of(g, peer));
+		return;
+	}
+	g->tree_ms = g->now_ms;
+	if (slot != SLOT_NONE) {
+		g->parent = (uint8_t)slot;
+		g->eager |= bit(slot);
+	}
+	body_push(g, e, body);
+}
+
+static void on_duplicate(struct gossip *g, unsigned slot, body_ref body, bool pulled)
+{
+	struct body_entry *e = entry_find(g, body);
+	bool was_eager;
+
+	g->counts.duplicates++;
+	if (slot == SLOT_NONE || pulled)
+		return;
+	was_eager = (g->eager & bit(slot)) != 0;
+	if (e != NULL)
+		e->told |= bit(slot);
+	if (e == NULL || e->parent != slot)
+		prune(g, slot, body);
+	if (!was_eager || e == NULL || e->parent == slot)
+		lied(g, slot, "sends bodies again and again");
+}
+
+static void on_broadcast(
+	struct gossip *g, peer_ref peer, unsigned slot, const struct gossip_message *m)
+{
+	bool linked = slot != SLOT_NONE && (g->active & bit(slot)) != 0;
+	bool pulled;
+
+	if (m->about == 0 || body_of(g, m->about)->topic == 0)
+		return;
+	pulled = m->ttl == 0 && topic_was_asked(g, body_of(g, m->about)->topic);
+	if (!linked && !pulled && slot == SLOT_NONE)
+		send_to(g, peer, MESSAGE_DISCONNECT); /* it takes us for a neighbour */
+	if (body_is_known(g, m->about))
+		on_duplicate(g, linked ? slot : SLOT_NONE, m->about, pulled);
+	else
+		on_new_body(g, peer, linked ? slot : SLOT_NONE, m->about,
+			m->ttl == 0 && !pulled ? 1 : m->ttl, pulled);
+}
+
+void broadcast_publish(struct gossip *g, body_ref body)
+{
+	struct body_entry *e;
+
+	if (body == 0 || body_is_known(g, body))
+		return;
+	e = entry_add(g, body, SLOT_NONE, 0);
+	topics_retain(g, body);
+	g->tree_ms = g->now_ms;
+	body_push(g, e, body);
+}
+
+/* IHAVE */
+
+/* The way through slot is shorter than the one that the body took. */
+static void swap(struct gossip *g, struct body_entry *e, body_ref body, unsigned slot, uint8_t hops)
+{
+	unsigned old = e->parent;
+
+	g->counts.swaps++;
+	send_to(g, g->slot_peer[slot], MESSAGE_GRAFT);
+	g->eager |= bit(slot);
+	prune(g, old, body);
+	e->parent = (uint8_t)slot;
+	e->hops = hops;
+}
+
+static void announce(struct gossip *g, unsigned slot, body_ref body, const struct body_entry *e)
+{
+	struct gossip_message *m = send_to(g, g->slot_peer[slot], MESSAGE_IHAVE);
+
+	m->count = 1;
+	m->refs[0] = body;
+	m->hops[0] = e->hops;
+}
+
+static void ihave_known(
+	struct gossip *g, struct body_entry *e, body_ref body, unsigned slot, unsigned hops)
+{
+	bool heard = (e->told & bit(slot)) != 0;
+
+	e->told |= bit(slot);
+	if (now32(g) - e->seen_ms >= SWAP_MS)
+		return;
+	if (hops + 1 + SWAP_HOPS < e->hops && e->parent != SLOT_NONE && e->parent != slot)
+		swap(g, e, body, slot, (uint8_t)(hops + 1));
+	else if (!heard && e->hops + 1u + SWAP_HOPS < hops)
+		announce(g, slot, body, e);
+}
+
+static void missing_due(struct gossip *g, uint64_t due_ms)
+{
+	if (due_ms < g->missing_ms)
+		g->missing_ms = due_ms;
+}
+
+/* How long its body may be behind: with nobody to send it, not long. */
+static uint32_t graft_wait(const struct gossip *g, unsigned slot)
+{
+	uint32_t rtt = 3u * g->neighbours[slot].rtt_ms;
+
+	if (g->parent == SLOT_NONE)
+		return g->config.lazy_ms;
+	return rtt > g->config.graft_min_ms ? rtt : g->config.graft_min_ms;
+}
+
+static void ihave_unknown(struct gossip *g, body_ref body, unsigned slot, uint8_t hops)
+{
+	struct missing *m = missing_find(g, body);
+
+	if (m != NULL) {
+		m->announced |= bit(slot);
+		if (m->best == SLOT_NONE || hops < m->hops) {
+			m->best = (uint8_t)slot;
+			m->hops = hops;
+		}
+		return;
+	}
+	if (g->missing_count == MISSING_MAX || g->neighbours[slot].missing >= MISSING_EACH) {
+		g->counts.shed_ihave++;
+		forget_unless_kept(g, body);
+		return;
+	}
+	g->neighbours[slot].missing++;
+	m = &g->missing[g->missing_count++];
+	*m = (struct missing){.announced = bit(slot),
+		.due_ms = g->now_ms + graft_wait(g, slot),
+		.body = body,
+		.hops = hops,
+		.best = (uint8_t)slot,
+		.first = (uint8_t)slot};
+	missing_due(g, m->due_ms);
+}
+
+static void on_ihave(struct gossip *g, unsigned slot, const struct gossip_message *m)
+{
+	for (unsigned i = 0; i < m->count; i++) {
+		uint32_t k = number_of(g, m->refs[i]);
+
+		if (m->refs[i] == 0)
+			continue;
+		if (k == g->newest)
+			ihave_unknown(g, m->refs[i], slot, m->hops[i]);
+		else if (g->newest - k <= g->ring_size / 4)
+			ihave_known(g, entry_of(g, k), m->refs[i], slot, m->hops[i]);
+	}
+}
+
+static void on_graft(struct gossip *g, unsigned slot, const struct gossip_message *m)
+{
+	g->eager |= bit(slot);
+	for (unsigned i = 0; i < m->count; i++) {
+		struct body_entry *e = entry_find(g, m->refs[i]);
+
+		if (e == NULL || now32(g) - e->seen_ms >= CACHE_MS)
+			continue;
+		e->told |= bit(slot);
+		body_send(g, slot, m->refs[i], e->hops + 1u);
+	}
+}
+
+void broadcast_message(
+	struct gossip *g, peer_ref peer, unsigned slot, const struct gossip_message *m)
+{
+	if (m->type == MESSAGE_BROADCAST) {
+		on_broadcast(g, peer, slot, m);
+		return;
+	}
+	if (slot == SLOT_NONE || (g->active & bit(slot)) == 0) {
+		if (slot == SLOT_NONE)
+			send_to(g, peer, MESSAGE_DISCONNECT);
+		return;
+	}
+	if (m->type == MESSAGE_IHAVE)
+		on_ihave(g, slot, m);
+	else if (m->type == MESSAGE_GRAFT)
+		on_graft(g, slot, m);
+	else
+		g->eager &= ~bit(slot);
+}
+
+/* Timers */
+
+/* The ids that one neighbour is to hear of, in messages of eight. */
+static void ihave_send(struct gossip *g, unsigned slot, bool slow)
+{
+	struct gossip_message *m = NULL;
+	uint32_t first = entries_first(g);
+
+	for (uint32_t k = g->flushed - first < g->newest - first ? g->flushed : first;
+		k != g->newest; k++) {
+		struct body_entry *e = entry_of(g, k);
+
+		if (!(slow ? e->slow : e->fast) || (e->told & bit(slot)) != 0)
+			continue;
+		if (m == NULL || m->count == 8)
+			m = send_to(g, g->slot_peer[slot], MESSAGE_IHAVE);
+		m->refs[m->count] = g->ids[at(g, k)];
+		m->hops[m->count++] = e->hops;
+		e->told |= bit(slot);
+	}
+}
+
+/* The ids that are due along lazy links: to those who came to us, or (slow) to all. */
+static void flush(struct gossip *g, bool slow)
+{
+	uint64_t to = g->active & ~g->eager & (slow ? ~UINT64_C(0) : ~g->outbound);
+	uint32_t k = entries_first(g);
+
+	while (to != 0)
+		ihave_send(g, next_slot(&to), slow);
+	if (g->flushed - k < g->newest - k)
+		k = g->flushed;
+	for (; k != g->newest; k++) {
+		entry_of(g, k)->fast = false;
+		if (slow)
+			entry_of(g, k)->slow = false;
+	}
+	if (slow)
+		g->flushed = g->newest;
+	*(slow ? &g->slow_ms : &g->fast_ms) = NEVER;
+}
+
+/* Whom to ask next: the shortest way, then by chance. */
+static unsigned graft_target(struct gossip *g, const struct missing *m)
+{
+	uint64_t left = m->announced & ~m->tried & g->active;
+
+	if (m->best != SLOT_NONE && (left & bit(m->best)) != 0)
+		return m->best;
+	return random_slot(g, left);
+}
+
+static void missing_drop(struct gossip *g, struct missing *m)
+{
+	uint64_t liars = m->tried & g->active;
+	body_ref body = m->body;
+
+	missing_take(g, body);
+	while (liars != 0)
+		lied(g, next_slot(&liars), "announces bodies that it does not send");
+	forget_unless_kept(g, body);
+}
+
+static void graft_due(struct gossip *g)
+{
+	g->missing_ms = NEVER;
+	for (unsigned i = 0; i < g->missing_count;) {
+		struct missing *m = &g->missing[i];
+		unsigned slot = graft_target(g, m);
+		struct gossip_message *graft;
+
+		if (m->due_ms > g->now_ms) {
+			missing_due(g, g->missing[i++].due_ms);
+			continue;
+		}
+		if (slot == SLOT_NONE) {
+			missing_drop(g, m);
+			i = 0;
+			g->missing_ms = NEVER;
+			continue;
+		}
+		graft = send_to(g, g->slot_peer[slot], MESSAGE_GRAFT);
+		graft->count = 1;
+		graft->refs[0] = m->body;
+		g->counts.grafts++;
+		g->eager |= bit(slot);
+		m->tried |= bit(slot);
+		m->due_ms =
+			g->now_ms + g->config.graft_min_ms / 2 + 2u * g->neighbours[slot].rtt_ms;
+		missing_due(g, m->due_ms);
+		i++;
+	}
+}
+
+void broadcast_wake(struct gossip *g)
+{
+	bool slow = g->slow_ms <= g->now_ms;
+
+	if (slow || g->fast_ms <= g->now_ms)
+		flush(g, slow);
+	if (g->missing_ms <= g->now_ms)
+		graft_due(g);
+}
+
+bool gossip_is_eager(const struct gossip *g, peer_ref neighbour)
+{
+	unsigned slot = slot_of(g, neighbour);
+
+	return slot != SLOT_NONE && (g->eager & g->active & bit(slot)) != 0;
+}

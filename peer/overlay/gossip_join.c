@@ -1,0 +1,553 @@
+/* Membership messages: JOIN, FORWARD_JOIN, NEIGHBOR, DISCONNECT, SHUFFLE.
+ *
+ * Departures from HyParView, and why: a contact that has no room refuses the newcomer, but answers every
+ * JOIN and every refused NEIGHBOR with records, so that thousands who come through one contact at once
+ * find each other; a newcomer's record walks along three neighbours, not all; a SHUFFLE_REPLY goes back the
+ * way its SHUFFLE came, so that it needs no new session and reaches peers behind NATs; it is taken only
+ * from the neighbour that was asked. */
+#include "peer/overlay/gossip_state.h"
+
+#define WALKS_BURST (2 * JOINS_PER_SECOND)
+
+/* Visitors: peers that speak to us and are no neighbours */
+
+/* The entry of this peer; a new one takes the place of the oldest that is not banned, or of the oldest. */
+struct visitor *visitor_of(struct gossip *g, peer_ref peer)
+{
+	struct visitor *oldest = &g->visitors[0];
+
+	for (unsigned i = 0; i < VISITORS; i++) {
+		struct visitor *v = &g->visitors[i];
+
+		if (v->peer == peer)
+			return v;
+		if (v->peer == 0 || v->banned < oldest->banned ||
+			(v->banned == oldest->banned &&
+				(int32_t)(v->since_ms - oldest->since_ms) < 0))
+			oldest = oldest->peer == 0 ? oldest : v;
+	}
+	*oldest = (struct visitor){.peer = peer, .since_ms = now32(g)};
+	return oldest;
+}
+
+bool visitor_may_speak(struct gossip *g, peer_ref peer)
+{
+	struct visitor *v = visitor_of(g, peer);
+
+	if (v->banned)
+		return false;
+	if (now32(g) - v->since_ms >= VISITOR_MS) {
+		v->since_ms = now32(g);
+		v->messages = v->knocks = 0;
+	}
+	if (v->messages == UINT8_MAX) {
+		accuse(g, peer, "sends more messages than it may without being a neighbour");
+		return false;
+	}
+	return ++v->messages <= VISITOR_MESSAGES;
+}
+
+/* May it ask to be a neighbour now? Not too often, and not soon after it was sent away. */
+static bool visitor_may_knock(struct gossip *g, peer_ref peer)
+{
+	struct visitor *v = visitor_of(g, peer);
+	uint64_t prefix = peer_of(g, peer)->prefix;
+	unsigned same = 0;
+
+	if (v->dropped && now32(g) - v->dropped_ms >= BACKOFF_MS)
+		v->dropped = false;
+	v->knocks = (uint8_t)(v->knocks + (v->knocks < UINT8_MAX));
+	for (unsigned i = 0; prefix != 0 && i < VISITORS; i++) {
+		const struct visitor *other = &g->visitors[i];
+
+		if (other->peer != 0 && other->knocks > 0 &&
+			now32(g) - other->since_ms < VISITOR_MS &&
+			peer_of(g, other->peer)->prefix == prefix)
+			same += other->knocks;
+	}
+	return !v->dropped && v->knocks <= VISITOR_KNOCKS && same <= VISITOR_PREFIX;
+}
+
+/* A peer that we do not count as a neighbour believes that it is one: tell it. */
+static void visitor_correct(struct gossip *g, peer_ref peer)
+{
+	send_to(g, peer, MESSAGE_DISCONNECT);
+}
+
+/* Links */
+
+static void reply(struct gossip *g, peer_ref peer, bool accepted)
+{
+	send_to(g, peer, MESSAGE_NEIGHBOR_REPLY)->flag = accepted;
+}
+
+static void send_records(struct gossip *g, peer_ref peer)
+{
+	struct gossip_message *m = send_to(g, peer, MESSAGE_SHUFFLE_REPLY);
+
+	m->count = passive_sample(g, m->refs, SHUFFLE_MAX / 2, SHUFFLE_MAX, peer);
+}
+
+/* Says goodbye to a neighbour and keeps it in mind for later. */
+void join_send_away(struct gossip *g, unsigned slot, bool leaving)
+{
+	peer_ref peer = g->slot_peer[slot];
+	struct visitor *v = visitor_of(g, peer);
+
+	send_to(g, peer, MESSAGE_DISCONNECT)->flag = leaving;
+	emit(g, GOSSIP_RELEASE, peer);
+	v->dropped = true;
+	v->dropped_ms = now32(g);
+	slot_free(g, slot);
+	passive_add(g, peer, FROM_OWN);
+	passive_wait(g, peer, BACKOFF_MS);
+}
+
+/* With one outbound neighbour more than wanted, a lazy one goes, by chance; not the newest. */
+static void trim(struct gossip *g, unsigned newest)
+{
+	uint64_t outbound = g->outbound & g->active;
+
+	if (bits(outbound) <= outbound_wanted(g))
+		return;
+	outbound &= ~g->eager & ~bit(newest);
+	if (outbound != 0)
+		join_send_away(g, random_slot(g, outbound), false);
+}
+
+static void link_up(struct gossip *g, unsigned slot)
+{
+	struct neighbour *n = &g->neighbours[slot];
+	peer_ref peer = g->slot_peer[slot];
+
+	n->state = NEIGHBOUR_ACTIVE;
+	n->since_ms = now32(g);
+	g->pending &= ~bit(slot);
+	g->active |= bit(slot);
+	passive_remove(g, peer);
+	if (passive_find(g, peer) != NULL)
+		passive_find(g, peer)->fails = 0; /* a contact */
+	topics_heads(g, peer);
+	broadcast_link_up(g, slot);
+	trim(g, slot);
+	views_fill_soon(g, 0);
+}
+
+static void ask(struct gossip *g, unsigned slot, bool high)
+{
+	struct neighbour *n = &g->neighbours[slot];
+	struct gossip_message *m = send_to(
+		g, g->slot_peer[slot], n->purpose == FOR_JOIN ? MESSAGE_JOIN : MESSAGE_NEIGHBOR);
+
+	m->about = g->config.self;
+	m->flag = high && n->purpose != FOR_JOIN;
+	n->back = SLOT_SELF; /* records come with a refusal */
+	n->back_ms = now32(g);
+}
+
+static void pending_until(struct gossip *g, uint32_t ms)
+{
+	if (g->now_ms + ms < g->pending_ms)
+		g->pending_ms = g->now_ms + ms;
+}
+
+void join_up(struct gossip *g, unsigned slot)
+{
+	struct neighbour *n = &g->neighbours[slot];
+
+	n->state = NEIGHBOUR_ASKED;
+	n->since_ms = now32(g);
+	if (n->purpose == FOR_PROBE) {
+		send_to(g, g->slot_peer[slot], MESSAGE_HEADS);
+		pending_until(g, PROBE_MS);
+	} else {
+		ask(g, slot, g->active == 0);
+		pending_until(g, REPLY_MS);
+	}
+}
+
+/* A peer that we only wanted to look at knows more than our neighbours: keep it. */
+void join_adopt(struct gossip *g, unsigned slot)
+{
+	struct neighbour *n = slot != SLOT_NONE ? &g->neighbours[slot] : NULL;
+
+	if (n == NULL || n->state != NEIGHBOUR_ASKED || n->purpose != FOR_PROBE)
+		return;
+	n->purpose = FOR_LINK;
+	n->since_ms = now32(g);
+	g->outbound |= bit(slot);
+	ask(g, slot, true);
+	pending_until(g, REPLY_MS);
+}
+
+/* Its session is over. */
+void join_down(struct gossip *g, unsigned slot)
+{
+	peer_ref peer = g->slot_peer[slot];
+	bool was_active = (g->active & bit(slot)) != 0;
+
+	slot_free(g, slot);
+	if (was_active) {
+		g->counts.neighbours_lost++;
+		passive_add(g, peer, FROM_OWN);
+	}
+	passive_failed(g, peer);
+	views_fill_soon(g, 0);
+}
+
+void join_failed(struct gossip *g, peer_ref peer)
+{
+	unsigned slot = slot_of(g, peer);
+
+	if (slot == SLOT_NONE || g->neighbours[slot].state != NEIGHBOUR_DIALING)
+		return;
+	g->counts.dials_failed++;
+	slot_free(g, slot);
+	passive_failed(g, peer);
+	views_fill_soon(g, 0);
+}
+
+static uint32_t pending_limit(const struct neighbour *n)
+{
+	if (n->state == NEIGHBOUR_DIALING)
+		return DIAL_MS;
+	return n->purpose == FOR_PROBE ? PROBE_MS : REPLY_MS;
+}
+
+/* Those who did not answer. */
+void join_expire(struct gossip *g)
+{
+	uint64_t set = g->pending;
+
+	g->pending_ms = NEVER;
+	while (set != 0) {
+		unsigned slot = next_slot(&set);
+		const struct neighbour *n = &g->neighbours[slot];
+		uint32_t age = now32(g) - n->since_ms;
+		uint32_t limit = pending_limit(n);
+		peer_ref peer = g->slot_peer[slot];
+
+		if (age < limit) {
+			pending_until(g, limit - age);
+			continue;
+		}
+		emit(g, GOSSIP_RELEASE, peer);
+		if (n->purpose == FOR_PROBE && n->state == NEIGHBOUR_ASKED)
+			passive_wait(g, peer, REPLY_MS);
+		else
+			passive_failed(g, peer);
+		slot_free(g, slot);
+		views_fill_soon(g, 0);
+	}
+}
+
+/* JOIN and NEIGHBOR */
+
+/* The youngest of three who came to us goes, so that a flood of askers displaces mostly itself. */
+static bool evict(struct gossip *g)
+{
+	uint64_t inbound = g->active & ~g->outbound;
+	unsigned slot = random_slot(g, inbound);
+
+	if (g->now_ms - g->evicted_ms < EVICT_MS || slot == SLOT_NONE)
+		return false;
+	for (unsigned i = 0; i < 2; i++) {
+		unsigned other = random_slot(g, inbound);
+		uint32_t since = g->neighbours[other].since_ms;
+
+		if ((int32_t)(since - g->neighbours[slot].since_ms) > 0)
+			slot = other;
+	}
+	g->evicted_ms = g->now_ms;
+	g->counts.evicted++;
+	join_send_away(g, slot, false);
+	return true;
+}
+
+/* Makes peer a neighbour if that may be. slot: where we asked the same of it, or SLOT_NONE. */
+static bool accept(struct gossip *g, peer_ref peer, unsigned slot, bool high)
+{
+	if (g->left)
+		return false;
+	if (slot == SLOT_NONE) {
+		if (!visitor_may_knock(g, peer) || !prefix_has_room(g, peer) ||
+			(!inbound_has_room(g) && !(high && evict(g))))
+			return false;
+		slot = slot_take(g, peer, NEIGHBOUR_ASKED, FOR_LINK);
+		if (slot == SLOT_NONE)
+			return false;
+	}
+	reply(g, peer, true);
+	link_up(g, slot);
+	return true;
+}
+
+static void on_neighbor(
+	struct gossip *g, peer_ref peer, unsigned slot, const struct gossip_message *m)
+{
+	bool join = m->type == MESSAGE_JOIN;
+
+	if (m->about != peer) {
+		accuse(g, peer, "asks in the name of another peer");
+		return;
+	}
+	if (slot != SLOT_NONE && (g->active & bit(slot)) != 0) {
+		reply(g, peer, true); /* it lost our session and has a new one */
+		return;
+	}
+	if (join)
+		send_records(g, peer);
+	if (accept(g, peer, slot, m->flag && !join))
+		return;
+	g->counts.refused++;
+	if (!join)
+		send_records(g, peer);
+	reply(g, peer, false);
+	if (!join)
+		passive_add(g, peer, FROM_WALK);
+}
+
+/* A new second, a new allowance of walks. */
+static void joins_refill(struct gossip *g)
+{
+	uint32_t second = (uint32_t)(g->now_ms / 1000);
+
+	if (g->joins_s == second)
+		return;
+	g->joins_s = second;
+	g->walks = g->kept = 0;
+}
+
+/* The newcomer's record begins its walks. */
+static void walk(struct gossip *g, peer_ref peer, unsigned from, uint8_t ttl, unsigned ways)
+{
+	uint64_t set = g->active;
+	unsigned slot = slot_of(g, peer);
+
+	joins_refill(g);
+	if (from != SLOT_NONE)
+		set &= ~bit(from);
+	if (slot != SLOT_NONE)
+		set &= ~bit(slot);
+	while (ways-- > 0 && set != 0) {
+		struct gossip_message *m;
+
+		if (g->walks >= WALKS_BURST) {
+			g->counts.shed_shuffle++;
+			return;
+		}
+		g->walks++;
+		slot = random_slot(g, set);
+		set &= ~bit(slot);
+		m = send_to(g, g->slot_peer[slot], MESSAGE_FORWARD_JOIN);
+		m->about = peer;
+		m->ttl = ttl;
+	}
+}
+
+static void on_join(struct gossip *g, peer_ref peer, unsigned slot, const struct gossip_message *m)
+{
+	uint32_t accused = g->counts.accused;
+
+	on_neighbor(g, peer, slot, m);
+	if (g->counts.accused != accused || g->left)
+		return;
+	walk(g, peer, SLOT_NONE, g->config.arwl, FORWARD_WALKS);
+	if (g->passive_count < g->config.passive_max || g->kept < PASSIVE_PER_SECOND) {
+		g->kept++;
+		passive_add(g, peer, FROM_WALK);
+	}
+}
+
+static void on_forward_join(struct gossip *g, unsigned slot, const struct gossip_message *m)
+{
+	uint8_t ttl = m->ttl < g->config.arwl ? m->ttl : g->config.arwl;
+	bool ends = ttl == 0 || bits(g->active) <= 1;
+
+	if (m->about == 0 || m->about == g->config.self)
+		return;
+	if (ends || ttl == g->config.prwl)
+		passive_add(g, m->about, FROM_WALK);
+	if (!ends)
+		walk(g, m->about, slot, (uint8_t)(ttl - 1), 1);
+}
+
+static void on_neighbor_reply(
+	struct gossip *g, peer_ref peer, unsigned slot, const struct gossip_message *m)
+{
+	struct neighbour *n = slot != SLOT_NONE ? &g->neighbours[slot] : NULL;
+
+	if (n == NULL || n->purpose == FOR_PROBE) {
+		if (m->flag)
+			visitor_correct(g, peer);
+		return;
+	}
+	if (n->state == NEIGHBOUR_ACTIVE ? m->flag : n->state != NEIGHBOUR_ASKED)
+		return;
+	if (m->flag) {
+		link_up(g, slot);
+		return;
+	}
+	emit(g, GOSSIP_RELEASE, peer);
+	slot_free(g, slot);
+	passive_wait(g, peer, BACKOFF_MS);
+	views_fill_soon(g, 0);
+}
+
+static void on_disconnect(
+	struct gossip *g, peer_ref peer, unsigned slot, const struct gossip_message *m)
+{
+	if (slot != SLOT_NONE) {
+		emit(g, GOSSIP_RELEASE, peer);
+		slot_free(g, slot);
+		if (!m->flag)
+			passive_add(g, peer, FROM_OWN);
+		passive_wait(g, peer, BACKOFF_MS);
+		views_fill_soon(g, 0);
+	}
+	if (m->flag)
+		passive_remove(g, peer);
+}
+
+/* Shuffles */
+
+static bool back_is_free(const struct gossip *g, unsigned slot)
+{
+	const struct neighbour *n = &g->neighbours[slot];
+
+	return n->back == SLOT_NONE || now32(g) - n->back_ms >= SHUFFLE_REPLY_MS;
+}
+
+/* A random neighbour that owes no reply to anybody. */
+static unsigned shuffle_target(struct gossip *g, uint64_t but)
+{
+	uint64_t set = g->active & ~but;
+	unsigned slot;
+
+	while ((slot = random_slot(g, set)) != SLOT_NONE && !back_is_free(g, slot))
+		set &= ~bit(slot);
+	return slot;
+}
+
+static void shuffle_send(struct gossip *g, unsigned slot, unsigned back, struct gossip_message *m)
+{
+	struct neighbour *n = &g->neighbours[slot];
+
+	n->back = (uint8_t)back;
+	n->back_ms = now32(g);
+	emit(g, GOSSIP_SEND, g->slot_peer[slot])->message = *m;
+}
+
+void join_shuffle(struct gossip *g)
+{
+	struct gossip_message m = {.type = MESSAGE_SHUFFLE, .ttl = g->config.shuffle_ttl};
+	unsigned slot = shuffle_target(g, 0);
+	uint8_t most = (uint8_t)(g->config.shuffle_active + g->config.shuffle_passive);
+
+	g->shuffle_wait_ms *= 2;
+	if (g->shuffle_wait_ms > g->config.shuffle_ms)
+		g->shuffle_wait_ms = g->config.shuffle_ms;
+	g->shuffle_ms = g->now_ms + about(g, g->shuffle_wait_ms);
+	if (g->now_ms - g->share_ms >= SHARE_MS) {
+		g->share_ms = g->now_ms;
+		g->replaced = 0;
+	}
+	for (unsigned i = 0; i < g->slots_used; i++)
+		g->neighbours[i].lies /= 2;
+	if (slot == SLOT_NONE)
+		return;
+	m.about = g->config.self;
+	m.count = passive_sample(g, m.refs, g->config.shuffle_active, most, g->slot_peer[slot]);
+	shuffle_send(g, slot, SLOT_SELF, &m);
+}
+
+static void integrate(struct gossip *g, const struct gossip_message *m)
+{
+	for (unsigned i = 0; i < m->count; i++)
+		passive_add(g, m->refs[i], FROM_SHUFFLE);
+}
+
+static void on_shuffle(struct gossip *g, unsigned slot, const struct gossip_message *m)
+{
+	unsigned origin = slot_of(g, m->about);
+	uint64_t but = bit(slot) | (origin != SLOT_NONE ? bit(origin) : 0);
+	unsigned next = m->ttl > 0 ? shuffle_target(g, but) : SLOT_NONE;
+
+	if (m->about == g->config.self)
+		return;
+	if (next != SLOT_NONE) {
+		struct gossip_message on = *m;
+
+		on.ttl = m->ttl < GOSSIP_TTL_MAX ? (uint8_t)(m->ttl - 1) : GOSSIP_TTL_MAX - 1;
+		shuffle_send(g, next, slot, &on);
+		return;
+	}
+	send_records(g, g->slot_peer[slot]);
+	integrate(g, m);
+	passive_add(g, m->about, FROM_SHUFFLE);
+}
+
+static void on_shuffle_reply(struct gossip *g, unsigned slot, const struct gossip_message *m)
+{
+	struct neighbour *n = &g->neighbours[slot];
+	unsigned back = n->back;
+
+	if (back == SLOT_NONE || now32(g) - n->back_ms >= SHUFFLE_REPLY_MS) {
+		g->counts.shed_shuffle++;
+		return;
+	}
+	n->back = SLOT_NONE;
+	if (back == SLOT_SELF)
+		integrate(g, m);
+	else if ((g->active & bit(back)) != 0)
+		emit(g, GOSSIP_SEND, g->slot_peer[back])->message = *m;
+}
+
+void join_leave(struct gossip *g)
+{
+	uint64_t set = g->active;
+
+	while (set != 0)
+		join_send_away(g, next_slot(&set), true);
+	set = g->pending;
+	while (set != 0) {
+		unsigned slot = next_slot(&set);
+
+		emit(g, GOSSIP_RELEASE, g->slot_peer[slot]);
+		slot_free(g, slot);
+	}
+	g->left = true;
+	g->fill_ms = g->shuffle_ms = g->rotate_ms = g->watch_ms = g->pending_ms = NEVER;
+}
+
+void join_message(struct gossip *g, peer_ref peer, unsigned slot, const struct gossip_message *m)
+{
+	bool neighbour = slot != SLOT_NONE && (g->active & bit(slot)) != 0;
+
+	switch (m->type) {
+	case MESSAGE_JOIN:
+		on_join(g, peer, slot, m);
+		return;
+	case MESSAGE_NEIGHBOR:
+		on_neighbor(g, peer, slot, m);
+		return;
+	case MESSAGE_NEIGHBOR_REPLY:
+		on_neighbor_reply(g, peer, slot, m);
+		return;
+	case MESSAGE_DISCONNECT:
+		on_disconnect(g, peer, slot, m);
+		return;
+	case MESSAGE_SHUFFLE_REPLY:
+		if (slot != SLOT_NONE)
+			on_shuffle_reply(g, slot, m);
+		return;
+	default:
+		break;
+	}
+	if (!neighbour)
+		visitor_correct(g, peer);
+	else if (m->type == MESSAGE_FORWARD_JOIN)
+		on_forward_join(g, slot, m);
+	else
+		on_shuffle(g, slot, m);
+}

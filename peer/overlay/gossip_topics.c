@@ -1,0 +1,235 @@
+/* The newest body of each topic, retained for those who come later; HEADS and PULL, by which two nodes find
+ * out what one of them misses; and the watch for beacons, without which a node that hears only what its
+ * neighbours let through would not notice.
+ *
+ * What was pulled may be old, so it is told on by HEADS and not pushed: nobody honest is ever accused of
+ * spreading what was replaced. */
+#include "peer/overlay/gossip_state.h"
+
+#include "tasks/base/mem.h"
+
+#define ASKED_AT_ONCE	4u
+#define ISOLATED_MAX_MS 900000u
+
+int topics_reserve(struct gossip *g)
+{
+	unsigned capacity = g->retained_capacity == 0 ? RETAINED_FIRST : g->retained_capacity * 2u;
+	struct retained *grown;
+
+	if (g->retained_count < g->retained_capacity || g->retained_capacity == RETAINED_MAX)
+		return TK_OK;
+	grown = mem_realloc(g->retained, capacity * sizeof(*grown));
+	if (grown == NULL)
+		return TK_ENOMEM;
+	g->retained = grown;
+	g->retained_capacity = (uint8_t)capacity;
+	return TK_OK;
+}
+
+const struct retained *topic_find(const struct gossip *g, topic_ref topic)
+{
+	for (unsigned i = 0; i < g->retained_count; i++) {
+		if (g->retained[i].topic == topic)
+			return &g->retained[i];
+	}
+	return NULL;
+}
+
+body_ref gossip_retained(const struct gossip *g, topic_ref topic)
+{
+	const struct retained *r = topic_find(g, topic);
+
+	return r != NULL ? r->body : 0;
+}
+
+bool gossip_keeps_topic(const struct gossip *g, topic_ref topic)
+{
+	return topic != 0 && (topic_find(g, topic) != NULL || topic_was_asked(g, topic));
+}
+
+/* Room for one more topic: the one that was spoken of the longest ago goes, never the beacon. NULL: the
+ * new one is the oldest itself. */
+static struct retained *topic_room(struct gossip *g, body_ref body)
+{
+	struct retained *oldest = NULL;
+	body_ref gone;
+
+	if (g->retained_count < g->retained_capacity)
+		return &g->retained[g->retained_count++];
+	for (unsigned i = 0; i < g->retained_count; i++) {
+		struct retained *r = &g->retained[i];
+
+		if (!body_of(g, r->body)->beacon &&
+			(oldest == NULL ||
+				body_of(g, r->body)->issued_s < body_of(g, oldest->body)->issued_s))
+			oldest = r;
+	}
+	if (oldest == NULL || body_of(g, oldest->body)->issued_s > body_of(g, body)->issued_s)
+		return NULL;
+	gone = oldest->body;
+	oldest->body = 0;
+	forget_unless_kept(g, gone);
+	return oldest;
+}
+
+static void beacon_came(struct gossip *g)
+{
+	g->beacon_ms = g->now_ms;
+	g->watch_ms = g->config.root ? NEVER : g->now_ms + 2ull * g->config.beacon_ms;
+	g->isolated_ms = 0;
+	g->isolated_wait_ms = 3 * g->config.beacon_ms;
+	g->rejoin = 0;
+}
+
+bool topics_retain(struct gossip *g, body_ref body)
+{
+	const struct body_info *b = body_of(g, body);
+	struct retained *r = (struct retained *)topic_find(g, b->topic);
+	body_ref before = r != NULL ? r->body : 0;
+
+	if (before != 0 && body_of(g, before)->sequence >= b->sequence)
+		return false;
+	if (r == NULL)
+		r = topic_room(g, body);
+	if (r == NULL)
+		return false;
+	*r = (struct retained){b->topic, body, now32(g)};
+	if (before != 0)
+		forget_unless_kept(g, before);
+	if (b->beacon)
+		beacon_came(g);
+	return true;
+}
+
+static void heads_add(
+	struct gossip *g, peer_ref peer, struct gossip_message **m, const struct retained *r)
+{
+	if (*m == NULL || (*m)->count == 8)
+		*m = send_to(g, peer, MESSAGE_HEADS);
+	(*m)->refs[(*m)->count] = r->topic;
+	(*m)->sequences[(*m)->count++] = body_of(g, r->body)->sequence;
+}
+
+/* All that we retain; nothing when that is nothing. */
+void topics_heads(struct gossip *g, peer_ref peer)
+{
+	struct gossip_message *m = NULL;
+
+	for (unsigned i = 0; i < g->retained_count; i++)
+		heads_add(g, peer, &m, &g->retained[i]);
+}
+
+void topics_spread(struct gossip *g, body_ref body, unsigned but)
+{
+	const struct retained *r = topic_find(g, body_of(g, body)->topic);
+	uint64_t to = g->active & ~(but != SLOT_NONE ? bit(but) : 0);
+
+	while (to != 0) {
+		struct gossip_message *m = NULL;
+
+		heads_add(g, g->slot_peer[next_slot(&to)], &m, r);
+	}
+}
+
+static struct pull *pull_find(const struct gossip *g, topic_ref topic, uint32_t ms)
+{
+	for (unsigned i = 0; i < PULLS_MAX; i++) {
+		if (g->pulls[i].topic == topic && now32(g) - g->pulls[i].asked_ms < ms)
+			return (struct pull *)&g->pulls[i];
+	}
+	return NULL;
+}
+
+bool topic_was_asked(const struct gossip *g, topic_ref topic)
+{
+	return topic != 0 && pull_find(g, topic, PULL_MS) != NULL;
+}
+
+static void pull(struct gossip *g, peer_ref peer, topic_ref topic)
+{
+	if (pull_find(g, topic, PULL_AGAIN_MS) != NULL)
+		return;
+	g->pulls[g->pulls_next++ % PULLS_MAX] = (struct pull){topic, now32(g)};
+	g->counts.pulls++;
+	send_to(g, peer, MESSAGE_PULL)->about = topic;
+}
+
+static void on_heads(struct gossip *g, peer_ref peer, const struct gossip_message *m)
+{
+	struct gossip_message *answer = NULL;
+
+	if (m->count == 0)
+		topics_heads(g, peer);
+	for (unsigned i = 0; i < m->count; i++) {
+		const struct retained *r = topic_find(g, m->refs[i]);
+		uint64_t ours = r != NULL ? body_of(g, r->body)->sequence : 0;
+
+		if (m->refs[i] == 0)
+			continue;
+		if (r != NULL && ours > m->sequences[i])
+			heads_add(g, peer, &answer, r);
+		else if (r == NULL ? g->retained_count < RETAINED_MAX : ours < m->sequences[i])
+			pull(g, peer, m->refs[i]);
+	}
+}
+
+void topics_message(struct gossip *g, peer_ref peer, unsigned slot, const struct gossip_message *m)
+{
+	const struct retained *r;
+
+	(void)slot;
+	if (m->type == MESSAGE_HEADS) {
+		on_heads(g, peer, m);
+		return;
+	}
+	r = topic_find(g, m->about);
+	if (r != NULL)
+		send_to(g, peer, MESSAGE_BROADCAST)->about = r->body;
+}
+
+/* The watch */
+
+static void ask_around(struct gossip *g)
+{
+	uint64_t set = g->active;
+
+	for (unsigned i = 0; i < ASKED_AT_ONCE && set != 0; i++) {
+		unsigned slot = random_slot(g, set);
+
+		set &= ~bit(slot);
+		if (g->retained_count == 0)
+			send_to(g, g->slot_peer[slot], MESSAGE_HEADS);
+		else
+			topics_heads(g, g->slot_peer[slot]);
+	}
+	while (views_probe(g))
+		;
+}
+
+/* Two beacons missed: look whether somebody has them. Three: nobody around us has. */
+void topics_watch(struct gossip *g)
+{
+	uint64_t silent = g->now_ms - g->beacon_ms;
+	uint64_t period = g->config.beacon_ms;
+
+	if (silent < 2 * period) {
+		g->watch_ms = g->beacon_ms + 2 * period;
+		return;
+	}
+	ask_around(g);
+	g->watch_ms = g->now_ms + about(g, g->config.beacon_ms);
+	if (silent < 3 * period) {
+		g->watch_ms = g->beacon_ms + 3 * period;
+		return;
+	}
+	if (g->now_ms < g->isolated_ms)
+		return;
+	emit(g, GOSSIP_ISOLATED, 0);
+	g->counts.isolated++;
+	g->rejoin = 2;
+	g->isolated_ms = g->now_ms + about(g, g->isolated_wait_ms);
+	g->isolated_wait_ms *= 2;
+	if (g->isolated_wait_ms > ISOLATED_MAX_MS)
+		g->isolated_wait_ms = ISOLATED_MAX_MS;
+	views_fill_soon(g, 0);
+}

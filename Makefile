@@ -2,6 +2,7 @@
 #   make            the two programs: build/talkoot and build/talkoot-peer
 #   make check      builds and runs every test program
 #   make asan tsan  the tests under AddressSanitizer + UBSan, ThreadSanitizer
+#   make sim        the overlay under virtual time: SIM_PEERS peers, figures and curves in build/sim
 #   make bench      the programs that measure: build/tests/bench/bench_*
 #   make fuzz       every reader of foreign bytes under libFuzzer (clang); FUZZ_S seconds each
 #   make golden aarch64  the tests that pin bits, under other compilers and another processor
@@ -120,16 +121,30 @@ $(BUILD)/tests/math/%_blas: $(BUILD)/tests/math/%_blas.o $(LIB_BLAS) $(LIB_TASKS
 	$(call tell,LINK,$@)
 	$(CC) $(CFLAGS) $(MODE) $^ -o $@ $(LIBS_TASKS) $(LIBS_BLAS) -pthread -lcmocka
 
+# The simulator drives the cores of peer/, and needs no more than they do.
+SIM := $(filter-out tests/sim/sim.c tests/sim/test_%.c,$(wildcard tests/sim/*.c))
+$(BUILD)/tests/sim/%: $(BUILD)/tests/sim/%.o $(call obj,$(SIM)) $(LIB_PEER) $(LIB_TASKS)
+	$(call tell,LINK,$@)
+	$(CC) $(CFLAGS) $(MODE) $^ -o $@ $(LIBS_TASKS) -lcmocka
+
 # What tests/torch compares PyTorch with.
 $(BUILD)/tests/torch/dump: $(BUILD)/tests/torch/dump.o $(LIB_TASKS)
 	$(call tell,LINK,$@)
 	$(CC) $(CFLAGS) $(MODE) $^ -o $@ $(LIBS_TASKS) -pthread
 
-tests: $(TESTS) $(BUILD)/tests/tree/train_only $(BUILD)/tests/torch/dump
+tests: $(TESTS) $(BUILD)/tests/tree/train_only $(BUILD)/tests/torch/dump $(BUILD)/tests/sim/sim
 
 # Programs that measure, and print CSV; nothing runs them but a person or scripts/bench.
 BENCHES := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/bench/bench_*.c))
 bench: $(BENCHES)
+
+# Every scenario beside other work: what it measured, what is wanted of it, curves. A missed figure is no error here.
+SIM_PEERS ?= 10000
+SIM_SEED  ?= 1
+sim: $(BUILD)/tests/sim/sim
+	mkdir -p $(BUILD)/sim
+	nice -n 10 $< all --peers $(SIM_PEERS) --seed $(SIM_SEED) \
+		--csv $(BUILD)/sim/figures-$(SIM_PEERS).csv --svg $(BUILD)/sim/curves-$(SIM_PEERS).svg || [ $$? = 3 ]
 
 # `talkoot train` alone: what it is made of needs neither libuv nor SQLite, and this link proves it.
 TRAIN_ONLY := $(call obj,tests/tree/train_only.c $(addprefix coordinator/cli/,train_command.c cli.c metadata.c))
@@ -208,5 +223,5 @@ clean:
 	rm -rf $(BUILD)
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
-.PHONY: all tests bench check asan tsan fuzz golden aarch64 build-asan build-tsan build-fuzz tidy $(TIDY) format install clean
+.PHONY: all tests bench sim check asan tsan fuzz golden aarch64 build-asan build-tsan build-fuzz tidy $(TIDY) format install clean
 .SECONDARY:

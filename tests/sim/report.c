@@ -1,0 +1,114 @@
+/* See report.h. */
+#include "tests/sim/report.h"
+
+#include "tasks/base/require.h"
+
+static void figure_add(struct report *r, enum figure_kind kind, const char *name, double measured,
+	double wanted, const char *unit)
+{
+	struct figure *f = &r->figures[r->figure_count];
+
+	REQUIRE(r->figure_count < FIGURES_MAX);
+	*f = (struct figure){.unit = unit, .kind = kind, .measured = measured, .wanted = wanted};
+	snprintf(f->name, sizeof(f->name), "%s", name);
+	r->figure_count++;
+}
+
+void report_least(
+	struct report *r, const char *name, double measured, double wanted, const char *unit)
+{
+	figure_add(r, FIGURE_LEAST, name, measured, wanted, unit);
+}
+
+void report_most(
+	struct report *r, const char *name, double measured, double wanted, const char *unit)
+{
+	figure_add(r, FIGURE_MOST, name, measured, wanted, unit);
+}
+
+void report_note(struct report *r, const char *name, double measured, const char *unit)
+{
+	figure_add(r, FIGURE_NOTE, name, measured, 0, unit);
+}
+
+static bool figure_misses(const struct figure *f)
+{
+	return (f->kind == FIGURE_LEAST && !(f->measured >= f->wanted)) ||
+	       (f->kind == FIGURE_MOST && !(f->measured <= f->wanted));
+}
+
+uint32_t report_misses(const struct report *r)
+{
+	uint32_t misses = 0;
+
+	for (uint32_t i = 0; i < r->figure_count; i++)
+		misses += figure_misses(&r->figures[i]);
+	return misses;
+}
+
+void report_axes(struct report *r, const char *title, const char *x_label, const char *y_label)
+{
+	r->title = title;
+	r->x_label = x_label;
+	r->y_label = y_label;
+}
+
+struct curve *report_curve(struct report *r, const char *name)
+{
+	struct curve *c = &r->curves[r->curve_count];
+
+	REQUIRE(r->curve_count < CURVES_MAX);
+	r->curve_count++;
+	snprintf(c->name, sizeof(c->name), "%s", name);
+	c->count = 0;
+	return c;
+}
+
+void curve_add(struct curve *c, double x, double y)
+{
+	if (c->count == CURVE_POINTS_MAX)
+		return;
+	c->x[c->count] = x;
+	c->y[c->count++] = y;
+}
+
+void report_print(const struct report *r, FILE *out)
+{
+	fprintf(out, "\n%s: %u peers, seed %llu\n", r->scenario, r->peers,
+		(unsigned long long)r->seed);
+	for (uint32_t i = 0; i < r->figure_count; i++) {
+		const struct figure *f = &r->figures[i];
+
+		fprintf(out, "  %-58s %12.6g %-9s", f->name, f->measured, f->unit);
+		if (f->kind != FIGURE_NOTE)
+			fprintf(out, " %s %8.6g  %s",
+				f->kind == FIGURE_LEAST ? "at least" : "at most ", f->wanted,
+				figure_misses(f) ? "MISS" : "PASS");
+		fputc('\n', out);
+	}
+	fflush(out);
+}
+
+void report_csv(const struct report *r, FILE *out)
+{
+	static const char *const kinds[] = {"note", "at least", "at most"};
+
+	if (ftell(out) == 0)
+		fputs("kind,scenario,peers,seed,name,x_or_measured,y_or_wanted,unit,verdict\n",
+			out);
+	for (uint32_t i = 0; i < r->figure_count; i++) {
+		const struct figure *f = &r->figures[i];
+
+		fprintf(out, "%s,%s,%u,%llu,\"%s\",%.9g,%.9g,%s,%s\n", kinds[f->kind], r->scenario,
+			r->peers, (unsigned long long)r->seed, f->name, f->measured, f->wanted,
+			f->unit,
+			f->kind == FIGURE_NOTE ? ""
+			: figure_misses(f)     ? "MISS"
+					       : "PASS");
+	}
+	for (uint32_t c = 0; c < r->curve_count; c++)
+		for (uint32_t i = 0; i < r->curves[c].count; i++)
+			fprintf(out, "curve,%s,%u,%llu,\"%s\",%.9g,%.9g,,\n", r->scenario, r->peers,
+				(unsigned long long)r->seed, r->curves[c].name, r->curves[c].x[i],
+				r->curves[c].y[i]);
+}

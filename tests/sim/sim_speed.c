@@ -1,0 +1,94 @@
+/* How fast the simulation is and how much memory a peer takes, with a broadcast a second. Speed is taken by
+ * the processor's time, as other programs may run beside; by the wall's it is told too. */
+#include <time.h>
+
+#include <sys/resource.h>
+
+#include "tests/sim/scenario.h"
+
+static double seconds(clockid_t clock)
+{
+	struct timespec t;
+
+	clock_gettime(clock, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+static double resident_gb(void)
+{
+	struct rusage u;
+
+	getrusage(RUSAGE_SELF, &u);
+	return (double)u.ru_maxrss / 1e6;
+}
+
+static void broadcasts(struct run *r, struct world *w, uint32_t count)
+{
+	double reach = 100, redundancy = 0;
+	body_ref bodies[600];
+
+	count = count > 600 ? 600 : count;
+	for (uint32_t i = 0; i < count; i++) {
+		bodies[i] = world_publish(w, false);
+		world_run(w, world_now(w) + 1000);
+	}
+	for (uint32_t i = 0; i + 20 < count; i++) {
+		double reached = scenario_reach(w, bodies[i]);
+
+		reach = reached < reach ? reached : reach;
+	}
+	for (uint32_t i = 0; i < count; i++)
+		redundancy += spread_redundancy(world_spread(w, bodies[i])) / count;
+	report_least(r->report, "reach of each broadcast", reach, 100, "%");
+	report_note(r->report, "copies beyond the one needed", redundancy, "");
+}
+
+static void measure(struct run *r, uint32_t count, double least)
+{
+	double begin_wall = seconds(CLOCK_MONOTONIC), begin_cpu = seconds(CLOCK_PROCESS_CPUTIME_ID);
+	double grown_cpu, wall, cpu;
+	struct world_totals before, after;
+	struct world_config config;
+	struct world *w;
+
+	scenario_config(r, &config);
+	w = scenario_grown(r, &config, 120000, 60000);
+	grown_cpu = seconds(CLOCK_PROCESS_CPUTIME_ID) - begin_cpu;
+	world_totals(w, &before);
+	wall = seconds(CLOCK_MONOTONIC);
+	cpu = seconds(CLOCK_PROCESS_CPUTIME_ID);
+	broadcasts(r, w, count);
+	wall = seconds(CLOCK_MONOTONIC) - wall;
+	cpu = seconds(CLOCK_PROCESS_CPUTIME_ID) - cpu;
+	world_totals(w, &after);
+	if (least > 0)
+		report_least(
+			r->report, "virtual seconds a second of processor", count / cpu, least, "");
+	else
+		report_note(r->report, "virtual seconds a second of processor", count / cpu, "");
+	report_note(r->report, "virtual seconds a second of wall clock", count / wall, "");
+	report_note(r->report, "events a second of processor",
+		(double)(after.events - before.events) / cpu / 1e6, "million");
+	report_note(r->report, "processor, joining and settling (180 s)", grown_cpu, "s");
+	report_most(r->report, "memory of a peer", (double)after.memory / r->peers, 6144, "bytes");
+	report_note(r->report, "of which the gossip core", (double)after.memory_gossip / r->peers,
+		"bytes");
+	report_note(r->report, "resident memory of the program", resident_gb(), "GB");
+	report_note(r->report, "wall clock of all", seconds(CLOCK_MONOTONIC) - begin_wall, "s");
+	scenario_end(r, w);
+}
+
+void sim_speed(struct run *r)
+{
+	measure(r, r->seconds == 0 ? 40 : r->seconds, 0.5);
+}
+
+void sim_million(struct run *r)
+{
+	double begin = seconds(CLOCK_MONOTONIC);
+
+	measure(r, r->seconds == 0 ? 30 : r->seconds, 0);
+	report_most(r->report, "minutes of wall clock", (seconds(CLOCK_MONOTONIC) - begin) / 60, 30,
+		"min");
+	report_most(r->report, "resident memory", resident_gb(), 8, "GB");
+}

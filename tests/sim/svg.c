@@ -1,0 +1,120 @@
+/* Draws a report's curves: axes with round ticks and labels, a legend, lines in colours that differ in
+ * brightness too. See report.h. */
+#include <math.h>
+
+#include "tests/sim/report.h"
+
+#define WIDTH  860.0
+#define HEIGHT 480.0
+#define LEFT   76.0
+#define RIGHT  24.0
+#define TOP    52.0
+#define BOTTOM 60.0
+#define LEGEND 22.0 /* height of an entry */
+#define TICKS  6
+
+struct axes {
+	double x_min, x_max, y_min, y_max, x_step, y_step;
+	double bottom; /* of the plot: the legend stands below it */
+};
+
+static const char *const colours[CURVES_MAX] = {
+	"#0b559f", "#d1571b", "#2a8a43", "#8a3fa0", "#b8860b", "#444444"};
+
+/* 1, 2 or 5 times a power of ten, so that `range` has about TICKS of them. */
+static double tick_step(double range)
+{
+	double power = pow(10, floor(log10(range / TICKS))), many = range / TICKS / power;
+
+	return power * (many < 1.5 ? 1 : many < 3.5 ? 2 : many < 7.5 ? 5 : 10);
+}
+
+static struct axes axes_fit(const struct report *r)
+{
+	struct axes a = {.x_min = 0, .x_max = 1e-9, .y_min = 0, .y_max = 1e-9};
+
+	for (uint32_t c = 0; c < r->curve_count; c++) {
+		for (uint32_t i = 0; i < r->curves[c].count; i++) {
+			a.x_max = fmax(a.x_max, r->curves[c].x[i]);
+			a.x_min = fmin(a.x_min, r->curves[c].x[i]);
+			a.y_max = fmax(a.y_max, r->curves[c].y[i]);
+			a.y_min = fmin(a.y_min, r->curves[c].y[i]);
+		}
+	}
+	a.x_step = tick_step(a.x_max - a.x_min);
+	a.y_step = tick_step(a.y_max - a.y_min);
+	a.x_min = floor(a.x_min / a.x_step) * a.x_step;
+	a.x_max = ceil(a.x_max / a.x_step) * a.x_step;
+	a.y_min = floor(a.y_min / a.y_step) * a.y_step;
+	a.y_max = ceil(a.y_max / a.y_step) * a.y_step;
+	a.bottom = HEIGHT - BOTTOM;
+	return a;
+}
+
+static double at_x(const struct axes *a, double x)
+{
+	return LEFT + (x - a->x_min) / (a->x_max - a->x_min) * (WIDTH - LEFT - RIGHT);
+}
+
+static double at_y(const struct axes *a, double y)
+{
+	return a->bottom - (y - a->y_min) / (a->y_max - a->y_min) * (a->bottom - TOP);
+}
+
+static void draw_grid(const struct report *r, const struct axes *a, FILE *out)
+{
+	for (double x = a->x_min; x <= a->x_max + a->x_step / 2; x += a->x_step)
+		fprintf(out,
+			"<path d=\"M%.1f %.1fV%.1f\" class=\"g\"/>"
+			"<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"middle\">%.6g</text>\n",
+			at_x(a, x), TOP, a->bottom, at_x(a, x), a->bottom + 18, x);
+	for (double y = a->y_min; y <= a->y_max + a->y_step / 2; y += a->y_step)
+		fprintf(out,
+			"<path d=\"M%.1f %.1fH%.1f\" class=\"g\"/>"
+			"<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"end\">%.6g</text>\n",
+			LEFT, at_y(a, y), WIDTH - RIGHT, LEFT - 8, at_y(a, y) + 4, y);
+	fprintf(out,
+		"<path d=\"M%.1f %.1fV%.1fH%.1f\" fill=\"none\" stroke=\"#222\"/>\n"
+		"<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"middle\">%s</text>\n"
+		"<text transform=\"translate(18 %.1f) rotate(-90)\" "
+		"text-anchor=\"middle\">%s</text>\n",
+		LEFT, TOP, a->bottom, WIDTH - RIGHT, (LEFT + WIDTH - RIGHT) / 2, a->bottom + 42,
+		r->x_label, (TOP + a->bottom) / 2, r->y_label);
+}
+
+static void draw_curve(const struct curve *c, const struct axes *a, const char *colour, FILE *out)
+{
+	if (c->count == 0)
+		return;
+	fprintf(out, "<polyline fill=\"none\" stroke=\"%s\" stroke-width=\"2\" points=\"", colour);
+	for (uint32_t i = 0; i < c->count; i++)
+		fprintf(out, "%.1f,%.1f ", at_x(a, c->x[i]), at_y(a, c->y[i]));
+	fputs("\"/>\n", out);
+}
+
+void report_svg(const struct report *r, FILE *out)
+{
+	struct axes a = axes_fit(r);
+	double height = HEIGHT + LEGEND * r->curve_count;
+
+	fprintf(out,
+		"<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %g %g\" width=\"%g\" "
+		"height=\"%g\" font-family=\"sans-serif\" font-size=\"13\" fill=\"#222\">\n"
+		"<style>.g{stroke:#ddd;fill:none}</style>\n"
+		"<rect width=\"100%%\" height=\"100%%\" fill=\"#fff\"/>\n"
+		"<text x=\"%g\" y=\"26\" font-size=\"16\" font-weight=\"bold\">%s</text>\n"
+		"<text x=\"%g\" y=\"42\" fill=\"#666\">%s, %u peers, seed %llu</text>\n",
+		WIDTH, height, WIDTH, height, LEFT, r->title, LEFT, r->scenario, r->peers,
+		(unsigned long long)r->seed);
+	draw_grid(r, &a, out);
+	for (uint32_t c = 0; c < r->curve_count; c++) {
+		double y = HEIGHT + LEGEND * c;
+
+		draw_curve(&r->curves[c], &a, colours[c], out);
+		fprintf(out,
+			"<path d=\"M%g %gh28\" stroke=\"%s\" stroke-width=\"3\"/>"
+			"<text x=\"%g\" y=\"%g\">%s</text>\n",
+			LEFT, y, colours[c], LEFT + 36, y + 4, r->curves[c].name);
+	}
+	fputs("</svg>\n", out);
+}

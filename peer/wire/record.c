@@ -110,7 +110,7 @@ int record_decode(struct record *out, struct span in, const struct public_key *n
 	if (rc != TK_OK)
 		return errmsg_prefix(msg, rc, "a peer record");
 	if (got.expiry_s + RECORD_SKEW_S < now_s || got.expiry_s > now_s + RECORD_AHEAD_MAX_S)
-		return errmsg_set(msg, TK_EAUTH,
+		return errmsg_set(msg, TK_EINVAL,
 			got.expiry_s > now_s ? "a peer record that expires absurdly late"
 					     : "a peer record that has expired");
 	if (!key_verify(&got.key, &signature, LABEL, fields, 2))

@@ -43,7 +43,8 @@ int record_encode(const struct record *r, const struct key_pair *pair,
 	const struct public_key *network, struct bytes *out) TK_CHECKED;
 
 /* Reads a record and checks its signature (36 to 55 µs) and its expiry against now_s.
- * Errors: TK_EPROTO and TK_ELIMIT (malformed), TK_EAUTH (signature; expired, or absurdly far ahead). */
+ * Errors: TK_EPROTO and TK_ELIMIT (malformed), TK_EINVAL (expired, or absurdly far ahead), TK_EAUTH (the
+ * signature). */
 int record_decode(struct record *out, struct span in, const struct public_key *network,
 	uint64_t now_s, struct errmsg *msg) TK_CHECKED;
 

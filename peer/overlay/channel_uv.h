@@ -32,8 +32,9 @@ struct channel_host {
 struct channel {
 	conn_id conn;
 	bool dialled;
-	bool open; /* the transport came up */
-	bool up;   /* the owner's: the session came up */
+	bool open;   /* the transport came up */
+	bool up;     /* the owner's: the session came up */
+	bool sought; /* the owner's: gossip asked for this dial */
 	bool expects;
 	struct public_key expect; /* the owner's: whose identity a dial wants */
 	struct endpoint remote;	  /* accepted: where it comes from; family 0: not known */

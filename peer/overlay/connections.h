@@ -14,6 +14,9 @@ struct connection {
 	bool keyed;		 /* can be found by key */
 	bool broken;		 /* memory was short: the next tick ends it */
 	uint32_t farewell;	 /* the reason of the other side's GOODBYE; 0: none came */
+	bool sought;		 /* gossip dialled it, for itself */
+	bool used;		 /* the application has sent or got something through it */
+	uint32_t peer;		 /* peer_ref, once up, when it takes part in gossip; 0: not */
 	struct public_key key;	 /* once up */
 	uint64_t since_ms;	 /* when the transport came up */
 	uint64_t heard_ms;	 /* the last sign of life */

@@ -12,25 +12,11 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "peer/overlay/admission.h"
-#include "peer/overlay/connections.h"
-#include "peer/overlay/node_effects.h"
+#include "peer/overlay/node_state.h"
 #include "tasks/base/mem.h"
 #include "tasks/base/require.h"
 
 #define KEY_SHORT_BYTES 4u /* of a key, in log lines */
-
-struct node {
-	const struct identity *id;
-	struct connections table;
-	size_t up;	  /* sessions */
-	size_t half_open; /* accepted and not up */
-	size_t waiting;	  /* bytes that the transports have not taken yet, of all connections */
-	size_t waiting_max;
-	uint64_t pings;	 /* the token of the last ping */
-	uint64_t now_ms; /* of this step */
-	struct admission admission;
-};
 
 struct node *node_new(const struct identity *id)
 {
@@ -52,6 +38,7 @@ void node_free(struct node *n)
 {
 	if (n == NULL)
 		return;
+	gossip_stop(n);
 	connections_close(&n->table);
 	mem_free(n);
 }
@@ -87,8 +74,7 @@ static uint64_t elapsed(uint64_t now_ms, uint64_t then_ms)
 
 /* Output */
 
-/* Hands what the session wants written to the transport. Errors: TK_ELIMIT, TK_ENOMEM. */
-static int connection_flush(
+int connection_flush(
 	struct node *n, struct connection *c, struct node_effects *out, struct errmsg *msg)
 {
 	struct span bytes = session_output(c->session);
@@ -126,6 +112,7 @@ static void connection_forget(
 {
 	struct node_effect *down;
 
+	gossip_session_down(n, c);
 	if (c->up) {
 		down = node_effects_take_text(out, NODE_DOWN, c->id, "%s", why);
 		down->key = c->key;
@@ -148,7 +135,7 @@ static void connection_end(
 
 /* Ends a connection that cannot go on, with a line in the log. What the session still had to say (a
  * preamble, from which the other side sees that it dialled the wrong network) goes out first. */
-static void connection_fail(
+void connection_fail(
 	struct node *n, struct connection *c, struct node_effects *out, const char *why)
 {
 	char hex[2 * KEY_SHORT_BYTES + 1];
@@ -167,7 +154,7 @@ static void connection_fail(
 }
 
 /* Says why, then ends it. Without memory for the farewell it ends all the same. */
-static void connection_goodbye(struct node *n, struct connection *c, struct node_effects *out,
+void connection_goodbye(struct node *n, struct connection *c, struct node_effects *out,
 	uint32_t reason, const char *text)
 {
 	struct message m = {.type = MESSAGE_GOODBYE, .goodbye = {.reason = reason}};
@@ -262,6 +249,9 @@ static int message_handle(struct node *n, struct connection *c, const struct mes
 		c->farewell = m->goodbye.reason;
 		return goodbye_received(&m->goodbye, msg);
 	default:
+		if (gossip_wants(n, c, m->type))
+			return gossip_hear(n, c, m, msg);
+		c->used = true;
 		return message_deliver(c, m, out, msg);
 	}
 }
@@ -316,6 +306,7 @@ static int connection_open(
 	up = node_effects_take(out, NODE_UP, c->id);
 	up->key = c->key;
 	up->role = session_peer_role(c->session);
+	gossip_session_up(n, c);
 	return connection_greet(n, c, msg);
 }
 
@@ -377,6 +368,7 @@ static int step_begin(struct node *n, const struct node_event *event, struct nod
 	if (c == NULL)
 		return TK_ENOMEM;
 	c->dialled = dialled;
+	c->sought = dialled && event->sought;
 	c->since_ms = c->heard_ms = c->asked_ms = event->now_ms;
 	c->prefix = admission_prefix(event->remote);
 	if (event->remote != NULL)
@@ -425,6 +417,8 @@ static int step_send(struct node *n, struct connection *c, const struct node_eve
 {
 	struct errmsg msg = {""};
 	int rc = c->up ? session_send(c->session, event->message, &msg) : TK_ENOENT;
+
+	c->used = true;
 
 	if (rc == TK_ENOENT || rc == TK_EINVAL || rc == TK_ELIMIT)
 		return rc;
@@ -508,12 +502,18 @@ static int step_connection(struct node *n, struct connection *c, const struct no
 	}
 }
 
-int node_step(struct node *n, const struct node_event *event, struct node_effects *out)
+static int node_dispatch(struct node *n, const struct node_event *event, struct node_effects *out)
 {
 	struct connection *c;
 
-	n->now_ms = event->now_ms;
 	switch (event->type) {
+	case NODE_START:
+		return gossip_start(n, event);
+	case NODE_WAKE:
+	case NODE_ADVERTISE:
+	case NODE_PUBLISH:
+	case NODE_UNREACHED:
+		return gossip_event(n, event);
 	case NODE_CONNECTED:
 	case NODE_ACCEPTED:
 		return step_begin(n, event, out);
@@ -525,4 +525,15 @@ int node_step(struct node *n, const struct node_event *event, struct node_effect
 			return step_connection(n, c, event, out);
 		return event->type == NODE_SEND || event->type == NODE_DROP ? TK_ENOENT : TK_OK;
 	}
+}
+
+int node_step(struct node *n, const struct node_event *event, struct node_effects *out)
+{
+	int rc;
+
+	n->now_ms = event->now_ms;
+	n->now_s = event->now_s;
+	rc = node_dispatch(n, event, out);
+	gossip_flush(n, out);
+	return rc;
 }

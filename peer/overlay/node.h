@@ -3,7 +3,8 @@
  * node_step(node, event, effects): time, bytes and randomness arrive in events; what is to be written,
  * dialled, closed or told to the application leaves in effects. It owns sessions, handshake deadlines,
  * admission, keep-alive and the blob exchange's framing; the application (agent or coordinator
- * core) sees sessions and messages only. Gossip will live here, behind the same door. */
+ * core) sees sessions and messages only. After NODE_START it takes part in gossip: it keeps neighbours,
+ * passes announcements on and tells the application what is new. */
 #ifndef PEER_OVERLAY_NODE_H
 #define PEER_OVERLAY_NODE_H
 
@@ -29,6 +30,12 @@ enum node_event_type {
 	NODE_TICK = 6,	    /* every NODE_TICK_MS */
 	NODE_SEND = 7,	    /* the application: send message on conn */
 	NODE_DROP = 8,	    /* the application: say goodbye (reason, text) and close */
+	NODE_START = 9,	    /* once, before sessions: take part in gossip; random */
+	NODE_WAKE = 10,	    /* node_wake_ms has come */
+	NODE_ADVERTISE =
+		11, /* the application: record says where we are reached; the node signs it */
+	NODE_PUBLISH = 12,   /* the coordinator: announcement, for everybody */
+	NODE_UNREACHED = 13, /* answers NODE_DIAL: expect could not be reached */
 };
 
 struct node_event {
@@ -41,9 +48,12 @@ struct node_event {
 	uint8_t random[32];
 	const struct public_key *expect; /* CONNECTED: whose identity we demand; NULL: any */
 	const struct endpoint *remote;	 /* ACCEPTED: where it comes from; NULL: not known */
+	bool sought;			 /* CONNECTED: this dial was a NODE_DIAL */
 	const struct message *message;
 	uint32_t reason; /* enum goodbye_reason */
 	const char *text;
+	const struct record *record;		 /* ADVERTISE: flags, endpoints and relays count */
+	const struct announcement *announcement; /* PUBLISH */
 };
 
 enum node_effect_type {
@@ -58,6 +68,11 @@ enum node_effect_type {
 	NODE_LOG = 6,	   /* a line for the log: text */
 	NODE_WRITABLE = 7, /* what waited has gone out, down to NODE_OUTPUT_LOW: send more */
 	NODE_OBSERVED = 8, /* the other side, whom we dialled, sees us come from `at`. Once */
+	NODE_DIAL =
+		9, /* open a session with record's peer: CONNECTED (sought) or UNREACHED follows */
+	NODE_ANNOUNCED = 10, /* bytes: an announcement, verified, never seen before */
+	NODE_ISOLATED =
+		11, /* no beacon for too long: dial hosts of the link or peers of the cache */
 };
 
 struct node_effect {
@@ -69,6 +84,7 @@ struct node_effect {
 	uint32_t reason;	/* DOWN: enum goodbye_reason of the other side; 0: it said none */
 	struct message message; /* MESSAGE */
 	struct endpoint at;	/* OBSERVED */
+	struct record record;	/* DIAL */
 	char text[TEXT_MAX];
 };
 
@@ -98,6 +114,15 @@ void node_limit_output(struct node *n, size_t bytes);
 int node_step(struct node *n, const struct node_event *event, struct node_effects *out) TK_CHECKED;
 
 size_t node_session_count(const struct node *n);
+
+/* When NODE_WAKE is due; UINT64_MAX: never. */
+uint64_t node_wake_ms(const struct node *n);
+
+/* Records of peers that we know to be good, neighbours first, encoded; for a cache that outlives us.
+ * Returns how many, at most max; the spans are borrowed until the next step. */
+size_t node_good_peers(const struct node *n, struct span *records, size_t max);
+/* How many neighbours gossip has. */
+size_t node_neighbour_count(const struct node *n);
 
 /* Bytes that wait to be written to conn; 0 for one that is not open. Senders of much stop above
  * NODE_OUTPUT_LOW and go on when NODE_WRITABLE comes; at NODE_OUTPUT_MAX the session is closed. */

@@ -4,8 +4,6 @@
  * within a call of the application: what a call causes runs in the loop's next turn, what a callback
  * of the loop causes runs before that callback returns. So a handler may call anything here.
  * A connection's number also says where its channel is found: channels[conn % CHANNELS_MAX]. */
-#include "peer/overlay/node_uv.h"
-
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -14,45 +12,11 @@
 #include <uv.h>
 
 #include "peer/overlay/address.h"
-#include "peer/overlay/channel_uv.h"
+#include "peer/overlay/node_uv_state.h"
 #include "tasks/base/mem.h"
 #include "tasks/base/require.h"
 
-#define CHANNELS_MAX   (2 * NODE_CONNECTIONS_MAX) /* those that linger included */
-#define LISTEN_BACKLOG 128
-#define FILES_KEPT     64u /* descriptors that connections leave to the rest of the program */
-
-struct listener {
-	uv_tcp_t handle;
-	struct node_uv *node;
-	bool held; /* a connection waits for memory */
-	struct listener *next;
-};
-
-struct node_uv {
-	uv_loop_t *loop;
-	struct node *core;
-	const struct node_handler *handler;
-	uv_timer_t tick;
-	uv_idle_t wake; /* active while effects wait for the loop's next turn */
-	struct listener *listeners;
-
-	struct node_effects queue; /* what steps append to */
-	struct node_effects batch; /* what drain is carrying out */
-	bool draining;
-
-	conn_id last;
-	size_t alive;	  /* channels that were not freed */
-	size_t alive_max; /* as many as the system's limit of open files allows */
-	struct channel *channels[CHANNELS_MAX];
-	struct channel_host host;
-	int accept_error; /* libuv's, since the last tick */
-
-	bool closing;
-	unsigned handles; /* of tick and wake: open */
-	void (*closed)(void *context);
-	void *closed_context;
-};
+#define FILES_KEPT 64u /* descriptors that connections leave to the rest of the program */
 
 static struct channel *channel_find(const struct node_uv *n, conn_id conn)
 {
@@ -61,8 +25,7 @@ static struct channel *channel_find(const struct node_uv *n, conn_id conn)
 	return c != NULL && c->conn == conn ? c : NULL;
 }
 
-/* A number for a new connection, never used before; 0: all places or descriptors are taken. */
-static conn_id conn_new(struct node_uv *n)
+conn_id conn_new(struct node_uv *n)
 {
 	if (n->alive >= n->alive_max)
 		return 0;
@@ -80,6 +43,32 @@ static int step(struct node_uv *n, struct node_event *event)
 	event->now_ms = uv_now(n->loop);
 	event->now_s = (uint64_t)time(NULL);
 	return node_step(n->core, event, &n->queue);
+}
+
+static void unreached(struct node_uv *n, const struct public_key *key)
+{
+	struct node_event event = {.type = NODE_UNREACHED, .expect = key};
+
+	(void)!step(n, &event); /* unheard, it counts as a dial that never comes up */
+}
+
+/* A dial that gossip asks for. */
+static void seek(struct node_uv *n, const struct record *record)
+{
+	conn_id conn;
+
+	if (node_uv_connect(n, record, &conn, NULL) == TK_OK)
+		channel_find(n, conn)->sought = true;
+	else
+		unreached(n, &record->key);
+}
+
+static void announce(struct node_uv *n, struct span encoded)
+{
+	struct announcement a;
+
+	if (n->handler->announced != NULL && announcement_decode(&a, encoded, NULL) == TK_OK)
+		n->handler->announced(n->handler->context, &a);
 }
 
 static void apply(struct node_uv *n, struct node_effect *e)
@@ -120,6 +109,16 @@ static void apply(struct node_uv *n, struct node_effect *e)
 		if (h->observed != NULL)
 			h->observed(h->context, e->conn, &e->at);
 		break;
+	case NODE_DIAL:
+		seek(n, &e->record);
+		break;
+	case NODE_ANNOUNCED:
+		announce(n, bytes_span(&e->bytes));
+		break;
+	case NODE_ISOLATED:
+		if (h->isolated != NULL)
+			h->isolated(h->context);
+		break;
 	}
 }
 
@@ -131,14 +130,31 @@ static void on_handle_closed(uv_handle_t *handle)
 		n->closed(n->closed_context); /* n may be gone now */
 }
 
-/* Closing is done when nothing is left that could still say something. */
-static void finish(struct node_uv *n)
+void finish(struct node_uv *n)
 {
 	if (!n->closing || n->alive != 0 || n->listeners != NULL || n->queue.count != 0 ||
 		uv_is_closing((uv_handle_t *)&n->tick))
 		return;
 	uv_close((uv_handle_t *)&n->tick, on_handle_closed);
 	uv_close((uv_handle_t *)&n->wake, on_handle_closed);
+	uv_close((uv_handle_t *)&n->alarm, on_handle_closed);
+}
+
+static void on_alarm(uv_timer_t *alarm);
+
+/* Wakes the core when it wants to be woken. */
+static void alarm_set(struct node_uv *n)
+{
+	uint64_t due_ms = node_wake_ms(n->core);
+	uint64_t now_ms = uv_now(n->loop);
+
+	if (due_ms == n->alarm_ms || uv_is_closing((uv_handle_t *)&n->alarm))
+		return;
+	n->alarm_ms = due_ms;
+	if (due_ms == UINT64_MAX)
+		uv_timer_stop(&n->alarm);
+	else
+		uv_timer_start(&n->alarm, on_alarm, due_ms > now_ms ? due_ms - now_ms : 0, 0);
 }
 
 /* Carries out all effects, also those that appear meanwhile. */
@@ -158,6 +174,17 @@ static void drain(struct node_uv *n)
 		node_effects_clear(&n->batch);
 	}
 	n->draining = false;
+	alarm_set(n);
+}
+
+static void on_alarm(uv_timer_t *alarm)
+{
+	struct node_uv *n = alarm->data;
+	struct node_event event = {.type = NODE_WAKE};
+
+	n->alarm_ms = UINT64_MAX;
+	(void)!step(n, &event); /* for want of memory: the next tick sets the alarm again */
+	drain(n);
 }
 
 static void on_wake(uv_idle_t *wake)
@@ -178,8 +205,7 @@ static void drain_later(struct node_uv *n)
 
 /* Channels */
 
-/* The core hears of a transport that came up. */
-static void channel_begin(struct node_uv *n, struct channel *c, enum node_event_type type)
+void channel_begin(struct node_uv *n, struct channel *c, enum node_event_type type)
 {
 	struct node_event event = {.type = type,
 		.conn = c->conn,
@@ -234,124 +260,18 @@ static void on_freed(void *context, struct channel *c)
 	n->alive--;
 	if (c->conn != 0)
 		n->channels[c->conn % CHANNELS_MAX] = NULL;
-	if (c->dialled && !c->up)
+	if (c->dialled && !c->up && c->sought)
+		unreached(n, &c->expect);
+	else if (c->dialled && !c->up)
 		n->handler->dial_failed(n->handler->context, c->conn, c->why);
 	finish(n);
 }
 
-static void channel_keep(struct node_uv *n, struct channel *c)
+void channel_keep(struct node_uv *n, struct channel *c)
 {
 	n->alive++;
 	if (c->conn != 0)
 		n->channels[c->conn % CHANNELS_MAX] = c;
-}
-
-/* Listening */
-
-static void listener_accept(struct listener *l)
-{
-	struct node_uv *n = l->node;
-	conn_id conn = conn_new(n);
-	struct channel *c = channel_accept(&n->host, conn, (uv_stream_t *)&l->handle);
-
-	l->held = c == NULL; /* until the next tick; libuv accepts no more meanwhile */
-	if (c == NULL)
-		return;
-	channel_keep(n, c);
-	if (conn == 0)
-		channel_end(c, "too many connections are open");
-	else if (c->open)
-		channel_begin(n, c, NODE_ACCEPTED);
-}
-
-/* Out of descriptors, libuv accepts and closes what waits; we say so once a tick. */
-static void on_incoming(uv_stream_t *stream, int status)
-{
-	struct listener *l = stream->data;
-
-	if (status != 0)
-		l->node->accept_error = status;
-	else
-		listener_accept(l);
-}
-
-static void on_listener_closed(uv_handle_t *handle)
-{
-	struct listener *l = handle->data;
-	struct node_uv *n = l->node;
-	struct listener **at = &n->listeners;
-
-	while (*at != l)
-		at = &(*at)->next;
-	*at = l->next;
-	mem_free(l);
-	finish(n);
-}
-
-static int listen_failed(struct errmsg *msg, const char *address, int error)
-{
-	if (error == UV_EADDRINUSE)
-		return errmsg_set(msg, TK_EBUSY,
-			"cannot listen on %s: another program does; stop it or choose another port",
-			address);
-	return errmsg_set(msg, error == UV_ENOMEM ? TK_ENOMEM : TK_EIO, "cannot listen on %s: %s",
-		address, uv_strerror(error));
-}
-
-/* Looks the address up, then binds and listens; *port gets the real one. 0 or libuv's error. */
-static int listener_start(struct listener *l, const struct address *a, uint16_t *port)
-{
-	struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_protocol = IPPROTO_TCP};
-	struct sockaddr_storage name = {0};
-	int size = sizeof(name);
-	uv_getaddrinfo_t lookup;
-	char service[8];
-	int rc;
-
-	snprintf(service, sizeof(service), "%u", a->port);
-	rc = uv_getaddrinfo(l->node->loop, &lookup, NULL, a->host, service, &hints);
-	if (rc != 0)
-		return rc;
-	rc = uv_tcp_bind(&l->handle, lookup.addrinfo->ai_addr, 0);
-	uv_freeaddrinfo(lookup.addrinfo);
-	if (rc == 0)
-		rc = uv_listen((uv_stream_t *)&l->handle, LISTEN_BACKLOG, on_incoming);
-	if (rc == 0)
-		rc = uv_tcp_getsockname(&l->handle, (struct sockaddr *)&name, &size);
-	if (rc == 0 && name.ss_family == AF_INET6)
-		*port = ntohs(((struct sockaddr_in6 *)&name)->sin6_port);
-	else if (rc == 0)
-		*port = ntohs(((struct sockaddr_in *)&name)->sin_port);
-	return rc;
-}
-
-int node_uv_listen(struct node_uv *n, const char *address, uint16_t *port, struct errmsg *msg)
-{
-	struct address a;
-	struct listener *l;
-	int rc = address_split(&a, address, msg);
-
-	if (rc != TK_OK)
-		return rc;
-	if (n->closing)
-		return errmsg_set(msg, TK_ECANCELED, "the node is closing");
-	l = mem_calloc(1, sizeof(*l));
-	if (l == NULL)
-		return listen_failed(msg, address, UV_ENOMEM);
-	rc = uv_tcp_init(n->loop, &l->handle);
-	if (rc != 0) {
-		mem_free(l);
-		return listen_failed(msg, address, rc);
-	}
-	l->node = n;
-	l->handle.data = l;
-	l->next = n->listeners;
-	n->listeners = l;
-	rc = listener_start(l, &a, port);
-	if (rc == 0)
-		return TK_OK;
-	uv_close((uv_handle_t *)&l->handle, on_listener_closed);
-	return listen_failed(msg, address, rc);
 }
 
 /* Time */
@@ -374,10 +294,7 @@ static void on_tick(uv_timer_t *timer)
 		n->accept_error = 0;
 		n->handler->log(n->handler->context, line);
 	}
-	for (struct listener *l = n->listeners; l != NULL; l = l->next) {
-		if (l->held && !n->closing)
-			listener_accept(l);
-	}
+	listeners_retry(n);
 }
 
 /* Life */
@@ -430,7 +347,10 @@ struct node_uv *node_uv_new(
 	n->host.freed = on_freed;
 	uv_timer_init(loop, &n->tick);
 	uv_idle_init(loop, &n->wake);
-	n->handles = 2;
+	uv_timer_init(loop, &n->alarm);
+	n->alarm.data = n;
+	n->alarm_ms = UINT64_MAX;
+	n->handles = 3;
 	n->tick.data = n;
 	n->wake.data = n;
 	uv_timer_start(&n->tick, on_tick, NODE_TICK_MS, NODE_TICK_MS);
@@ -456,10 +376,7 @@ void node_uv_close(struct node_uv *n, uint32_t reason, const char *text,
 	n->closing = true;
 	n->closed = closed;
 	n->closed_context = context;
-	for (struct listener *l = n->listeners; l != NULL; l = l->next) {
-		if (!uv_is_closing((uv_handle_t *)&l->handle))
-			uv_close((uv_handle_t *)&l->handle, on_listener_closed);
-	}
+	listeners_close(n);
 	for (size_t i = 0; i < CHANNELS_MAX; i++) {
 		if (n->channels[i] != NULL)
 			node_uv_drop(n, n->channels[i]->conn, reason, text);
@@ -523,6 +440,36 @@ int node_uv_connect(
 	c->expect = record->key;
 	*conn = id;
 	return TK_OK;
+}
+
+int node_uv_gossip(struct node_uv *n)
+{
+	struct node_event event = {.type = NODE_START};
+	int rc;
+
+	random_bytes(event.random, sizeof(event.random));
+	rc = step(n, &event);
+	drain_later(n);
+	return rc;
+}
+
+int node_uv_publish(struct node_uv *n, const struct announcement *a)
+{
+	struct node_event event = {.type = NODE_PUBLISH, .announcement = a};
+	int rc = step(n, &event);
+
+	drain_later(n);
+	return rc;
+}
+
+size_t node_uv_good_peers(const struct node_uv *n, struct span *records, size_t max)
+{
+	return node_good_peers(n->core, records, max);
+}
+
+size_t node_uv_neighbours(const struct node_uv *n)
+{
+	return node_neighbour_count(n->core);
 }
 
 int node_uv_send(struct node_uv *n, conn_id conn, const struct message *m)

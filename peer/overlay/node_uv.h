@@ -22,7 +22,21 @@ struct node_handler {
 	void (*farewell)(void *context, conn_id conn, uint32_t reason, const char *text);
 	/* NODE_OBSERVED: whom we dialled sees us come from there; may be NULL. */
 	void (*observed)(void *context, conn_id conn, const struct endpoint *at);
+	/* An announcement of the network's root that is new to us; may be NULL. */
+	void (*announced)(void *context, const struct announcement *a);
+	/* No beacon came for too long: dial whoever is known. May be NULL. */
+	void (*isolated)(void *context);
 };
+
+/* Takes part in gossip from here on, before the first session. Sessions that gossip needs come and go by
+ * themselves: up and down tell of them too. Errors: TK_ENOMEM. */
+int node_uv_gossip(struct node_uv *n) TK_CHECKED;
+/* The coordinator: to everybody, now and when they come later. The payload is copied. Errors: TK_ELIMIT (it
+ * is too large), TK_EAUTH (we are not the root), TK_ENOMEM. */
+int node_uv_publish(struct node_uv *n, const struct announcement *a) TK_CHECKED;
+/* node_good_peers(), node_neighbour_count(). */
+size_t node_uv_good_peers(const struct node_uv *n, struct span *records, size_t max);
+size_t node_uv_neighbours(const struct node_uv *n);
 
 /* Borrows loop, id and handler; they must outlive the node. Ignores SIGPIPE from here on, in the whole
  * process: libuv does not. NULL: out of memory. */

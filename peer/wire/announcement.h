@@ -30,6 +30,24 @@ struct announcement {
 	struct span payload;
 };
 
+/* The payload of a BEACON: what is newest of everything, so that nothing can be withheld for long. */
+#define BEACON_HEADS_MAX 32u
+struct topic_head {
+	uint32_t kind; /* enum announcement_kind */
+	struct digest subject;
+	uint64_t sequence;
+};
+struct beacon {
+	struct digest
+		ledger; /* the head of the coordinator's signed log; zero while there is none */
+	uint32_t head_count; /* ≤ BEACON_HEADS_MAX */
+	struct topic_head heads[BEACON_HEADS_MAX];
+};
+/* Appends [1, ledger, [[kind, subject, sequence], …]]. Errors: TK_ENOMEM. */
+int beacon_encode(const struct beacon *b, struct bytes *out) TK_CHECKED;
+/* Errors: TK_EPROTO, TK_ELIMIT. */
+int beacon_decode(struct beacon *out, struct span in, struct errmsg *msg) TK_CHECKED;
+
 /* Appends [1, kind, subject, sequence, issued, payload]. Errors: TK_ENOMEM, TK_ELIMIT (the payload): an
  * announcement too large is an error here, never silence on the way. */
 int announcement_encode(const struct announcement *a, struct bytes *out) TK_CHECKED;

@@ -284,11 +284,6 @@ struct message_prune { /* from now on only IHAVE: this came from somebody else b
 	struct gossip_id id;
 };
 /* The newest announcement of each topic that the sender has. */
-struct topic_head {
-	uint32_t kind; /* enum announcement_kind */
-	struct digest subject;
-	uint64_t sequence;
-};
 struct message_heads {
 	uint32_t count; /* ≤ GOSSIP_TOPICS_MAX */
 	struct topic_head heads[GOSSIP_TOPICS_MAX];

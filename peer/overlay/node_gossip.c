@@ -1,0 +1,432 @@
+/* Gossip in the node: sessions come and go, the core of gossip.h is stepped, and what it wants done is
+ * done on the node's connections; see node_state.h. Translating messages is node_gossip_messages.c's. */
+#include <string.h>
+
+#include "peer/overlay/node_overlay.h"
+#include "tasks/base/mem.h"
+
+static uint64_t random_next(struct overlay *o)
+{
+	uint64_t z = o->random += 0x9e3779b97f4a7c15u;
+
+	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
+	z = (z ^ z >> 27) * 0x94d049bb133111ebu;
+	return z ^ z >> 31;
+}
+
+int overlay_step(struct node *n, struct gossip_event *event)
+{
+	event->now_ms = n->now_ms;
+	event->now_s = n->now_s;
+	event->random = random_next(n->overlay);
+	return gossip_step(n->overlay->core, event, &n->overlay->pending);
+}
+
+/* Life */
+
+static void mark_used(void *context, uint8_t marks[DIRECTORY_PEERS_MAX + 1])
+{
+	const struct overlay *o = context;
+	peer_ref peers[GOSSIP_ACTIVE_MAX > GOSSIP_PASSIVE_MAX ? GOSSIP_ACTIVE_MAX
+							      : GOSSIP_PASSIVE_MAX];
+	size_t count = gossip_active(o->core, peers);
+
+	while (count-- > 0)
+		marks[peers[count]] = 1;
+	count = gossip_passive(o->core, peers);
+	while (count-- > 0)
+		marks[peers[count]] = 1;
+	for (peer_ref i = 1; i <= DIRECTORY_PEERS_MAX; i++)
+		marks[i] |= o->sessions[i] != 0 || o->owed[i];
+}
+
+static void overlay_free(struct overlay *o)
+{
+	if (o == NULL)
+		return;
+	gossip_free(o->core);
+	directory_free(o->directory);
+	gossip_effects_close(&o->pending);
+	gossip_effects_close(&o->batch);
+	mem_free(o);
+}
+
+void gossip_stop(struct node *n)
+{
+	overlay_free(n->overlay);
+	n->overlay = NULL;
+}
+
+/* Signs what we say of ourselves anew. Sequences are Unix seconds, so they rise over restarts too. */
+static int record_sign(struct node *n)
+{
+	struct record *r = &n->overlay->record;
+	struct bytes encoded = {0};
+	int rc;
+
+	r->key = n->id->key.public;
+	r->sequence = n->now_s > r->sequence ? n->now_s : r->sequence + 1;
+	r->expiry_s = n->now_s + RECORD_LIFETIME_S;
+	rc = record_encode(r, &n->id->key, &n->id->network, &encoded);
+	if (rc == TK_OK)
+		rc = directory_record_own(n->overlay->directory, r, bytes_span(&encoded));
+	bytes_close(&encoded);
+	return rc;
+}
+
+int gossip_start(struct node *n, const struct node_event *event)
+{
+	bool root = n->id->role == ROLE_COORDINATOR;
+	struct gossip_config config;
+	struct overlay *o;
+	int rc;
+
+	if (n->overlay != NULL)
+		return TK_OK;
+	o = mem_calloc(1, sizeof(*o));
+	if (o == NULL)
+		return TK_ENOMEM;
+	n->overlay = o;
+	memcpy(&o->random, event->random, sizeof(o->random));
+	gossip_config_default(&config, DIRECTORY_SELF, root);
+	config.root = root;
+	o->directory = directory_new(&n->id->network, &n->id->key.public);
+	if (o->directory != NULL)
+		o->core = gossip_new(&config, directory_tables(o->directory));
+	rc = o->core != NULL ? record_sign(n) : TK_ENOMEM;
+	if (rc == TK_OK)
+		directory_ask_used(o->directory, mark_used, o);
+	else
+		gossip_stop(n);
+	return rc;
+}
+
+/* Sessions */
+
+void gossip_session_up(struct node *n, struct connection *c)
+{
+	struct gossip_event up = {.type = GOSSIP_UP, .flag = c->dialled};
+	struct gossip_event start = {.type = GOSSIP_START, .refs = &up.peer, .count = 1};
+	struct overlay *o = n->overlay;
+
+	if (o == NULL || (session_features(c->session) & FEATURE_GOSSIP) == 0)
+		return;
+	up.peer = directory_peer(o->directory, &c->key, 0, n->now_ms);
+	if (up.peer == 0 || up.peer == DIRECTORY_SELF || o->owed[up.peer])
+		return; /* a session without gossip */
+	if (c->prefix != 0)
+		directory_prefix(o->directory, up.peer, c->prefix);
+	if (o->sessions[up.peer] == 0 && overlay_step(n, &up) != TK_OK)
+		return;
+	c->peer = up.peer;
+	if (o->sessions[up.peer]++ == 0)
+		o->conns[up.peer] = c->id;
+	/* Whom the application has dialled, a host of the link or one of the cache, is a way in. */
+	if (c->dialled && !c->sought)
+		(void)!overlay_step(n, &start); /* the next session, or the core's own timer */
+}
+
+static conn_id another_session(const struct node *n, const struct connection *gone)
+{
+	for (const struct connection *c = n->table.first; c != NULL; c = c->next) {
+		if (c != gone && c->up && c->peer == gone->peer)
+			return c->id;
+	}
+	return 0;
+}
+
+static void tell_down(struct node *n, peer_ref peer)
+{
+	struct gossip_event down = {.type = GOSSIP_DOWN, .peer = peer};
+	struct overlay *o = n->overlay;
+
+	o->owed[peer] = overlay_step(n, &down) != TK_OK;
+	o->owing |= o->owed[peer];
+}
+
+void gossip_session_down(struct node *n, struct connection *c)
+{
+	struct overlay *o = n->overlay;
+
+	if (o == NULL || c->peer == 0)
+		return;
+	if (o->conns[c->peer] == c->id)
+		o->conns[c->peer] = another_session(n, c);
+	if (--o->sessions[c->peer] == 0)
+		tell_down(n, c->peer);
+	c->peer = 0;
+}
+
+static void pay_what_is_owed(struct node *n)
+{
+	struct overlay *o = n->overlay;
+
+	if (!o->owing)
+		return;
+	o->owing = false;
+	for (peer_ref i = 1; i <= DIRECTORY_PEERS_MAX; i++) {
+		if (o->owed[i])
+			tell_down(n, i);
+	}
+}
+
+/* Messages */
+
+bool gossip_wants(const struct node *n, const struct connection *c, enum message_type type)
+{
+	return n->overlay != NULL && c->peer != 0 && type >= MESSAGE_JOIN && type <= MESSAGE_PULL;
+}
+
+int gossip_hear(struct node *n, struct connection *c, const struct message *m, struct errmsg *msg)
+{
+	int rc;
+
+	n->overlay->speaker = c->peer;
+	rc = overlay_message_in(n, c, m, msg);
+	n->overlay->speaker = 0;
+	return rc;
+}
+
+/* Events of their own */
+
+static int publish(struct node *n, const struct announcement *a)
+{
+	struct gossip_event event = {.type = GOSSIP_PUBLISH};
+	struct overlay *o = n->overlay;
+	struct bytes encoded = {0};
+	struct signature signature;
+	int rc = announcement_encode(a, &encoded);
+
+	if (rc == TK_OK && !key_equal(&n->id->key.public, &n->id->network))
+		rc = TK_EAUTH;
+	if (rc == TK_OK) {
+		announcement_sign(&signature, &n->id->key, bytes_span(&encoded));
+		rc = directory_body_take(o->directory, bytes_span(&encoded), &signature, n->now_ms,
+			&event.body, NULL);
+	}
+	if (rc == TK_OK)
+		rc = event.body != 0 ? overlay_step(n, &event) : TK_ELIMIT;
+	bytes_close(&encoded);
+	return rc;
+}
+
+static int advertise(struct node *n, const struct record *record)
+{
+	struct record *own = &n->overlay->record;
+	uint64_t sequence = own->sequence;
+
+	*own = *record;
+	own->sequence = sequence;
+	return record_sign(n);
+}
+
+static int unreached(struct node *n, const struct public_key *key)
+{
+	struct gossip_event failed = {.type = GOSSIP_DIAL_FAILED};
+
+	failed.peer = directory_find(n->overlay->directory, key);
+	return failed.peer != 0 ? overlay_step(n, &failed) : TK_OK;
+}
+
+static int wake(struct node *n)
+{
+	struct gossip_event event = {.type = GOSSIP_WAKE};
+	int rc = TK_OK;
+
+	pay_what_is_owed(n);
+	if (n->overlay->record.expiry_s < n->now_s + RECORD_LIFETIME_S / 2)
+		rc = record_sign(n);
+	return rc == TK_OK ? overlay_step(n, &event) : rc;
+}
+
+int gossip_event(struct node *n, const struct node_event *event)
+{
+	if (n->overlay == NULL)
+		return TK_OK;
+	switch (event->type) {
+	case NODE_PUBLISH:
+		return publish(n, event->announcement);
+	case NODE_ADVERTISE:
+		return advertise(n, event->record);
+	case NODE_UNREACHED:
+		return unreached(n, event->expect);
+	default:
+		return wake(n);
+	}
+}
+
+/* Effects */
+
+static struct connection *connection_of(struct node *n, peer_ref peer)
+{
+	conn_id conn = n->overlay->conns[peer];
+
+	return conn != 0 ? connections_find(&n->table, conn) : NULL;
+}
+
+static void say(struct node *n, const struct gossip_effect *e, struct node_effects *out)
+{
+	struct connection *c = connection_of(n, e->peer);
+	struct errmsg msg = {""};
+	struct message m;
+	int rc;
+
+	if (c == NULL || !overlay_message_out(n->overlay, &e->message, &m))
+		return;
+	rc = session_send(c->session, &m, &msg);
+	if (rc == TK_OK)
+		rc = connection_flush(n, c, out, &msg);
+	if (rc != TK_OK && rc != TK_EINVAL)
+		connection_fail(n, c, out, msg.text);
+}
+
+static void dial(struct node *n, const struct gossip_effect *e, struct node_effects *out)
+{
+	const struct record *record = directory_record(n->overlay->directory, e->peer);
+	struct gossip_event failed = {.type = GOSSIP_DIAL_FAILED, .peer = e->peer};
+	struct node_effect *effect = NULL;
+
+	if (record != NULL && record->endpoint_count + record->relay_count != 0)
+		effect = node_effects_push(out, NODE_DIAL, 0);
+	if (effect != NULL)
+		effect->record = *record;
+	else
+		(void)!overlay_step(n, &failed); /* unheard, it counts as one that never comes up */
+}
+
+/* A session that only gossip wanted ends; one that carried anything else goes on. */
+static void release(struct node *n, const struct gossip_effect *e, struct node_effects *out)
+{
+	struct connection *c = connection_of(n, e->peer);
+
+	if (c != NULL && c->sought && !c->used)
+		connection_goodbye(n, c, out, GOODBYE_OVERLOAD, "no longer a neighbour");
+}
+
+static void accuse(struct node *n, const struct gossip_effect *e, struct node_effects *out)
+{
+	struct connection *c = connection_of(n, e->peer);
+
+	if (c != NULL)
+		connection_fail(n, c, out, e->why);
+}
+
+/* The root has taken back what it gave this identity. */
+static void revoke(struct node *n, const struct digest *subject, struct node_effects *out)
+{
+	struct public_key key;
+	struct connection *next;
+
+	memcpy(key.b, subject->b, sizeof(key.b));
+	for (struct connection *c = n->table.first; c != NULL; c = next) {
+		next = c->next;
+		if (c->up && key_equal(&c->key, &key) &&
+			node_effects_reserve(out, EFFECTS_TO_END) == TK_OK)
+			connection_goodbye(n, c, out, GOODBYE_RETIRED,
+				"the network's root has revoked this identity");
+	}
+}
+
+static void deliver(struct node *n, const struct gossip_effect *e, struct node_effects *out)
+{
+	struct announcement a;
+	struct signature signature;
+	struct span encoded;
+	struct node_effect *effect;
+
+	if (!directory_body(n->overlay->directory, e->body, &encoded, &signature) ||
+		announcement_decode(&a, encoded, NULL) != TK_OK)
+		return;
+	if (a.kind == ANNOUNCE_BEACON && e->peer != 0)
+		(void)!overlay_beacon(n, e->peer, a.payload); /* the next beacon says it again */
+	if (a.kind == ANNOUNCE_REVOKE)
+		revoke(n, &a.subject, out);
+	effect = node_effects_push(out, NODE_ANNOUNCED, 0);
+	if (effect != NULL && bytes_append(&effect->bytes, encoded.data, encoded.len) != TK_OK)
+		node_effects_pop(out);
+}
+
+static void carry_out(struct node *n, const struct gossip_effect *e, struct node_effects *out)
+{
+	struct overlay *o = n->overlay;
+
+	switch (e->type) {
+	case GOSSIP_SEND:
+		say(n, e, out);
+		break;
+	case GOSSIP_DIAL:
+		dial(n, e, out);
+		break;
+	case GOSSIP_RELEASE:
+		release(n, e, out);
+		break;
+	case GOSSIP_ACCUSE:
+		accuse(n, e, out);
+		break;
+	case GOSSIP_DELIVER:
+		deliver(n, e, out);
+		break;
+	case GOSSIP_FORGET:
+		directory_body_forget(o->directory, e->body);
+		break;
+	case GOSSIP_ISOLATED:
+		(void)!node_effects_push(out, NODE_ISOLATED, 0);
+		break;
+	default:
+		break;
+	}
+}
+
+/* Carrying out may end connections, of which the core hears, and so wants more done. */
+void gossip_flush(struct node *n, struct node_effects *out)
+{
+	struct overlay *o = n->overlay;
+
+	while (o != NULL && o->pending.count != 0) {
+		struct gossip_effects batch = o->pending;
+
+		o->pending = o->batch;
+		o->batch = batch;
+		for (size_t i = 0; i < batch.count; i++) {
+			/* without room not even an ending can be told: what is left is dropped, like
+			 * messages that a network loses, and the core's timers mend it */
+			if (node_effects_reserve(out, EFFECTS_TO_END) != TK_OK)
+				break;
+			carry_out(n, &o->batch.items[i], out);
+		}
+		o->batch.count = 0;
+	}
+}
+
+/* What others ask */
+
+uint64_t node_wake_ms(const struct node *n)
+{
+	if (n->overlay == NULL)
+		return UINT64_MAX;
+	return n->overlay->owing ? n->now_ms + NODE_TICK_MS : gossip_wake_ms(n->overlay->core);
+}
+
+size_t node_good_peers(const struct node *n, struct span *records, size_t max)
+{
+	const struct overlay *o = n->overlay;
+	peer_ref peers[GOSSIP_ACTIVE_MAX + GOSSIP_PASSIVE_MAX];
+	size_t count, found = 0;
+
+	if (o == NULL)
+		return 0;
+	count = gossip_active(o->core, peers);
+	count += gossip_passive(o->core, peers + count);
+	for (size_t i = 0; i < count && found < max; i++) {
+		records[found] = directory_record_bytes(o->directory, peers[i]);
+		found += records[found].len != 0;
+	}
+	return found;
+}
+
+size_t node_neighbour_count(const struct node *n)
+{
+	peer_ref peers[GOSSIP_ACTIVE_MAX];
+
+	return n->overlay != NULL ? gossip_active(n->overlay->core, peers) : 0;
+}

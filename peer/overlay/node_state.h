@@ -1,0 +1,55 @@
+/* What the files of the node's core share; only node*.c include this. */
+#ifndef PEER_OVERLAY_NODE_STATE_H
+#define PEER_OVERLAY_NODE_STATE_H
+
+#include "peer/overlay/admission.h"
+#include "peer/overlay/connections.h"
+#include "peer/overlay/node_effects.h"
+
+struct overlay; /* node_gossip.c */
+
+struct node {
+	const struct identity *id;
+	struct connections table;
+	size_t up;	  /* sessions */
+	size_t half_open; /* accepted and not up */
+	size_t waiting;	  /* bytes that the transports have not taken yet, of all connections */
+	size_t waiting_max;
+	uint64_t pings;	 /* the token of the last ping */
+	uint64_t now_ms; /* of this step, and below */
+	uint64_t now_s;
+	struct admission admission;
+	struct overlay *overlay; /* NULL: before NODE_START, takes no part in gossip */
+};
+
+/* node.c */
+
+/* Hands what the session wants written to the transport. Errors: TK_ELIMIT, TK_ENOMEM. */
+int connection_flush(struct node *n, struct connection *c, struct node_effects *out,
+	struct errmsg *msg) TK_CHECKED;
+/* Ends a connection that cannot go on, with a line in the log. EFFECTS_TO_END are in reserve. */
+void connection_fail(
+	struct node *n, struct connection *c, struct node_effects *out, const char *why);
+/* Says why, then ends it. EFFECTS_TO_END are in reserve. */
+void connection_goodbye(struct node *n, struct connection *c, struct node_effects *out,
+	uint32_t reason, const char *text);
+
+/* node_gossip.c. Each step of the gossip core may speak to other connections than the one at hand; what it
+ * wants done gathers and is carried out by gossip_flush, at the end of a node's step, when nobody holds a
+ * pointer to a connection. */
+
+void gossip_stop(struct node *n); /* frees */
+/* NODE_START. Errors: TK_ENOMEM. */
+int gossip_start(struct node *n, const struct node_event *event) TK_CHECKED;
+void gossip_session_up(struct node *n, struct connection *c);
+void gossip_session_down(struct node *n, struct connection *c);
+/* True for messages that are gossip's. */
+bool gossip_wants(const struct node *n, const struct connection *c, enum message_type type);
+/* Errors end the connection: TK_EPROTO, TK_ELIMIT, TK_EAUTH, TK_ENOMEM. */
+int gossip_hear(struct node *n, struct connection *c, const struct message *m,
+	struct errmsg *msg) TK_CHECKED;
+/* WAKE, PUBLISH, ADVERTISE, UNREACHED. Errors: TK_ENOMEM; PUBLISH: TK_ELIMIT, TK_EAUTH. */
+int gossip_event(struct node *n, const struct node_event *event) TK_CHECKED;
+void gossip_flush(struct node *n, struct node_effects *out);
+
+#endif

@@ -1,0 +1,60 @@
+/* What node_uv.c and listener_uv.c share. Its types are libuv's: include <uv.h> first, in these two alone. */
+#ifndef PEER_OVERLAY_NODE_UV_STATE_H
+#define PEER_OVERLAY_NODE_UV_STATE_H
+
+#include "peer/overlay/channel_uv.h"
+#include "peer/overlay/node_uv.h"
+
+#define CHANNELS_MAX (2 * NODE_CONNECTIONS_MAX) /* those that linger included */
+
+struct listener {
+	uv_tcp_t handle;
+	struct node_uv *node;
+	bool held; /* a connection waits for memory */
+	struct listener *next;
+};
+
+struct node_uv {
+	uv_loop_t *loop;
+	struct node *core;
+	const struct node_handler *handler;
+	uv_timer_t tick;
+	uv_idle_t wake;	  /* active while effects wait for the loop's next turn */
+	uv_timer_t alarm; /* at alarm_ms the core wants NODE_WAKE */
+	uint64_t alarm_ms;
+	struct listener *listeners;
+
+	struct node_effects queue; /* what steps append to */
+	struct node_effects batch; /* what drain is carrying out */
+	bool draining;
+
+	conn_id last;
+	size_t alive;	  /* channels that were not freed */
+	size_t alive_max; /* as many as the system's limit of open files allows */
+	struct channel *channels[CHANNELS_MAX];
+	struct channel_host host;
+	int accept_error; /* libuv's, since the last tick */
+
+	bool closing;
+	unsigned handles; /* of tick and wake: open */
+	void (*closed)(void *context);
+	void *closed_context;
+};
+
+/* node_uv.c */
+
+/* A number for a new connection, never used before; 0: all places or descriptors are taken. */
+conn_id conn_new(struct node_uv *n);
+void channel_keep(struct node_uv *n, struct channel *c);
+/* The core hears of a transport that came up. */
+void channel_begin(struct node_uv *n, struct channel *c, enum node_event_type type);
+/* Ends a closing node when nothing of it is left. */
+void finish(struct node_uv *n);
+
+/* listener_uv.c */
+
+/* Takes connections that had to wait for memory. */
+void listeners_retry(struct node_uv *n);
+void listeners_close(struct node_uv *n);
+
+#endif

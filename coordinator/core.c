@@ -105,6 +105,7 @@ static void tick(struct core *c)
 			stragglers_count(c, p);
 	}
 	c->dispatch = true;
+	announce_tick(c);
 }
 
 static void message_take(struct core *c, struct core_peer *peer, const struct message *m)
@@ -168,6 +169,7 @@ static void start(struct core *c)
 			unit_touch(c, u);
 		}
 	}
+	announce_start(c);
 }
 
 static void event_take(struct core *c, const struct core_event *event)

@@ -45,6 +45,8 @@ int core_load_peer(struct core *c, const struct peer_row *row)
 		return TK_ENOMEM;
 	peer->row = *row;
 	peer->known = true;
+	if (row->retired)
+		revocation_load(c, &row->key);
 	return TK_OK;
 }
 

@@ -83,6 +83,8 @@ struct core_project {
 	uint32_t stragglers;		    /* units that want a backup, as of the last tick */
 	bool unreadable;		    /* its recipe is: units is NULL, the row paused */
 	bool merging;			    /* the shell was asked to merge: the round is closed */
+	bool announced;			    /* to the network, since this process began */
+	uint64_t controlled_ms;		    /* sequence of the last CONTROL; 0: none */
 	uint64_t durations[DURATIONS_KEPT]; /* lease to commit, ms; a ring */
 	size_t durations_count;
 	struct core_project *next; /* ascending id */
@@ -99,8 +101,11 @@ struct core {
 	uint32_t referees_running;
 	uint32_t unreadable; /* projects */
 	uint64_t uploading_bytes;
-	bool started;  /* the first step after loading has been made */
-	bool dispatch; /* there may be work for the hungry */
+	struct revocations revoked; /* retired identities, the last ones first */
+	uint64_t revoked_ms;	    /* sequence of the last REVOKE; 0: none */
+	uint64_t beacon_ms;	    /* of the last BEACON */
+	bool started;		    /* the first step after loading has been made */
+	bool dispatch;		    /* there may be work for the hungry */
 	/* The step in progress. */
 	uint64_t now_ms;
 	uint8_t random[32];
@@ -129,6 +134,7 @@ struct message *say(
 	struct core *c, struct core_peer *peer, enum message_type type, struct bytes *takes);
 void say_settled(struct core *c, struct core_replica *r, enum verdict verdict, const char *text);
 void say_unknown(struct core *c, struct core_peer *peer, const struct digest *nonce);
+void announce_say(struct core *c, const struct announcement *a, struct bytes *takes);
 void merge_ask(struct core *c, const struct core_project *p);
 void referee_ask(struct core *c, const struct core_unit *u);
 void core_log(struct core *c, const char *format, ...) TK_PRINTF(2, 3);
@@ -183,6 +189,14 @@ void project_merged(struct core *c, const struct core_event *event);
 void projects_explain(struct core *c);
 void rounds_close(struct core *c);
 uint64_t unit_credit(const struct core_project *p); /* flops for one valid replica */
+
+/* announce.c */
+void announce_start(struct core *c);			       /* everything, after loading */
+void announce_round(struct core *c, struct core_project *p);   /* one that begins */
+void announce_control(struct core *c, struct core_project *p); /* it pauses, goes on or ends */
+void announce_revocation(struct core *c, const struct public_key *key);
+void revocation_load(struct core *c, const struct public_key *key); /* of an earlier run */
+void announce_tick(struct core *c);
 
 /* blobs.c */
 void blob_bad(struct core *c, const struct digest *blob, const char *why);

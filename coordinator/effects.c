@@ -179,6 +179,15 @@ void drop_say(struct core *c, conn_id conn, uint32_t reason, const char *text)
 	snprintf(x->text, sizeof(x->text), "%s", text);
 }
 
+void announce_say(struct core *c, const struct announcement *a, struct bytes *takes)
+{
+	struct core_effect *x = push(c, &c->said, CORE_ANNOUNCE);
+
+	x->announcement = *a;
+	push_bytes(c, x, takes);
+	x->announcement.payload = bytes_span(&x->bytes);
+}
+
 void merge_ask(struct core *c, const struct core_project *p)
 {
 	struct core_effect *x = push(c, &c->said, CORE_MERGE);

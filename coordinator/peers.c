@@ -185,6 +185,7 @@ void peer_retire(struct core *c, struct core_peer *peer, const char *why)
 	peer_changed(c, peer);
 	peer_label(peer, label);
 	core_log(c, "peer %s is retired: %s", label, why);
+	announce_revocation(c, &peer->row.key);
 	for (struct core_replica *r = peer->replicas; r != NULL; r = r->peer_after) {
 		if (r->row.state == REPLICA_LEASED)
 			lease_cancel(c, r, VERDICT_EXPIRED, "this identity gives no more work");

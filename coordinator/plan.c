@@ -184,6 +184,7 @@ static void round_begin(struct core *c, struct core_project *p)
 		unit_changed(c, &p->units[i]);
 		unit_touch(c, &p->units[i]);
 	}
+	announce_round(c, p);
 }
 
 /* Tells everybody who still holds a replica of the round that it is over, saves what changed,
@@ -230,6 +231,7 @@ static void project_end(
 					: "failed",
 		p->row.round, p->row.rounds, reason[0] != '\0' ? ": " : "", reason);
 	round_end(c, p, VERDICT_UNKNOWN, "the project has ended");
+	announce_control(c, p);
 	while (*at != p)
 		at = &(*at)->next;
 	*at = p->next;
@@ -306,6 +308,7 @@ void project_pause(struct core *c, struct core_project *p, const char *why)
 		return;
 	snprintf(p->row.reason, sizeof(p->row.reason), "%.255s", why);
 	project_move(c, p, PROJECT_PAUSED);
+	announce_control(c, p);
 	core_log(c, "project %s is paused: %.180s", p->row.name, why);
 }
 
@@ -317,6 +320,7 @@ void project_resume(struct core *c, uint64_t id)
 		return;
 	p->row.reason[0] = '\0';
 	project_move(c, p, PROJECT_RUNNING);
+	announce_control(c, p);
 	c->dispatch = true;
 	for (uint32_t i = 0; i < p->row.units_per_round; i++) {
 		dispute_again(c, &p->units[i]);

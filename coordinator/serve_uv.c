@@ -177,6 +177,13 @@ static void on_log(void *context, const char *line)
 
 /* Effects. */
 
+static void announce(struct serve *s, const struct core_effect *e)
+{
+	if (node_uv_publish(s->node, &e->announcement) != TK_OK)
+		serve_log(s, "an announcement was not made for want of memory; peers hear of it "
+			     "when they ask for work");
+}
+
 static void speak(struct serve *s, const struct core_effect *e)
 {
 	switch (e->type) {
@@ -189,6 +196,9 @@ static void speak(struct serve *s, const struct core_effect *e)
 	case CORE_MERGE:
 	case CORE_REFEREE:
 		serve_start_job(s, e);
+		break;
+	case CORE_ANNOUNCE:
+		announce(s, e);
 		break;
 	case CORE_LOG:
 		if (!s->options->quiet)
@@ -248,8 +258,10 @@ static int start(struct serve *s, struct errmsg *msg)
 	if (rc != TK_OK)
 		return rc;
 	s->node = node_uv_new(&s->loop, &s->serving, &s->handler);
-	rc = s->node != NULL ? listen_for_peers(s, msg)
-			     : errmsg_set(msg, TK_ENOMEM, "not enough memory");
+	if (s->node == NULL || node_uv_gossip(s->node) != TK_OK)
+		rc = errmsg_set(msg, TK_ENOMEM, "not enough memory");
+	else
+		rc = listen_for_peers(s, msg);
 	s->changed = true;
 	return rc;
 }

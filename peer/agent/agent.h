@@ -54,6 +54,7 @@ enum agent_event_type {
 	AGENT_TICK = 20,	    /* every AGENT_TICK_MS */
 	AGENT_WORKER_CHECKPOINT = 21, /* job, bytes: how far its unit has come */
 	AGENT_STOPPING = 22,	      /* this run ends soon */
+	AGENT_ANNOUNCED = 23,	      /* announcement: news of the network's root */
 };
 
 struct agent_event {
@@ -63,6 +64,7 @@ struct agent_event {
 			     * WORKER_DONE, TICK */
 	enum role role;
 	const struct message *message;
+	const struct announcement *announcement;
 	struct digest digest;
 	uint64_t job;
 	uint64_t offset;

@@ -326,6 +326,13 @@ static void step(struct shell *s, struct agent_event *event)
 	write_status(s);
 }
 
+void shell_announced(struct shell *s, const struct announcement *a)
+{
+	struct agent_event event = {.type = AGENT_ANNOUNCED, .announcement = a};
+
+	shell_event(s, &event);
+}
+
 void shell_event(struct shell *s, struct agent_event *event)
 {
 	struct answer *a;

@@ -45,6 +45,8 @@ struct shell {
 
 /* Steps the core with the event, and then with the answers that this brings about. */
 void shell_event(struct shell *s, struct agent_event *event);
+/* News of the network's root. */
+void shell_announced(struct shell *s, const struct announcement *a);
 /* Frees what shell_event made. */
 void shell_close(struct shell *s);
 /* "12:34:56 line" */

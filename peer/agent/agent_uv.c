@@ -7,11 +7,14 @@
 #include <uv.h>
 
 #include "peer/agent/agent_shell.h"
+#include "peer/agent/peer_cache.h"
 #include "tasks/base/mem.h"
 #include "tasks/math/engine.h"
 
-#define SIGNALS 3u
-#define STOP_MS 60u /* for the last checkpoint: with it the worker is gone within 100 ms */
+#define SIGNALS		 3u
+#define BOOTSTRAP_DIALS	 3u /* of cached peers at a time */
+#define PEERS_SAVE_TICKS (120000u / AGENT_TICK_MS)
+#define STOP_MS		 60u /* for the last checkpoint: with it the worker is gone within 100 ms */
 
 struct runner {
 	struct shell shell; /* first: a shell's address is its runner's */
@@ -22,6 +25,7 @@ struct runner {
 	struct node_handler node_handler;
 	struct worker_handler worker_handler;
 	char program[4096];
+	uint64_t ticks;
 };
 
 uint64_t shell_now_ms(const struct shell *s)
@@ -96,6 +100,37 @@ static void on_writable(void *context, conn_id conn)
 	shell_event(s, &event);
 }
 
+/* The overlay */
+
+/* Nobody brings news. The core goes on trying the hosts of the link; who was a neighbour before may know
+ * more. */
+static void on_isolated(void *context)
+{
+	struct record cached[PEER_CACHE_MAX];
+	struct shell *s = context;
+	size_t count = peer_cache_load(s->home->path, &s->home->link.network, cached);
+	uint32_t random;
+	conn_id conn;
+
+	random_bytes(&random, sizeof(random));
+	for (size_t i = 0; i < count && i < BOOTSTRAP_DIALS; i++)
+		(void)!node_uv_connect(s->node, &cached[(random + i) % count], &conn, NULL);
+}
+
+static void on_announced(void *context, const struct announcement *a)
+{
+	shell_announced(context, a);
+}
+
+static void peers_save(struct shell *s)
+{
+	struct span records[PEER_CACHE_MAX];
+	size_t count = node_uv_good_peers(s->node, records, PEER_CACHE_MAX);
+
+	if (count != 0) /* an old cache is better than none */
+		(void)!peer_cache_save(s->home->path, records, count, NULL);
+}
+
 /* What the worker says */
 
 static void worker_result(struct shell *s, const struct worker_message *m)
@@ -156,8 +191,11 @@ static void on_worker_gone(void *context, const char *why)
 static void on_tick(uv_timer_t *timer)
 {
 	struct agent_event event = {.type = AGENT_TICK};
+	struct runner *r = timer->data;
 
-	shell_event(timer->data, &event);
+	if (++r->ticks % PEERS_SAVE_TICKS == 0)
+		peers_save(&r->shell);
+	shell_event(&r->shell, &event);
 }
 
 static void on_grace_over(uv_timer_t *timer)
@@ -199,6 +237,7 @@ void shell_stop(struct shell *s, int code)
 		return;
 	s->stopping = true;
 	s->code = code;
+	peers_save(s);
 	uv_close((uv_handle_t *)&r->timer, NULL);
 	uv_close((uv_handle_t *)&r->grace, NULL);
 	for (size_t i = 0; i < SIGNALS; i++)
@@ -281,7 +320,9 @@ static int prepare(struct runner *r, const struct agent_options *options, struct
 		.dial_failed = on_dial_failed,
 		.log = on_log,
 		.writable = on_writable,
-		.farewell = on_farewell};
+		.farewell = on_farewell,
+		.announced = on_announced,
+		.isolated = on_isolated};
 	r->worker_handler = (struct worker_handler){
 		.context = s, .message = on_worker_message, .gone = on_worker_gone};
 	snprintf(s->status.engine, sizeof(s->status.engine), "%s", engine);
@@ -329,6 +370,8 @@ static int run(struct runner *r, const struct agent_options *options, struct err
 	if (s->node == NULL)
 		return errmsg_set(msg, TK_ENOMEM, "not enough memory to start the agent");
 	rc = start_handles(r, msg);
+	if (rc == TK_OK)
+		rc = node_uv_gossip(s->node);
 	if (rc == TK_OK)
 		rc = listen_for_peers(s, options->listen, msg);
 	if (rc == TK_OK)

@@ -311,16 +311,26 @@ static void accuse(struct node *n, const struct gossip_effect *e, struct node_ef
 		connection_fail(n, c, out, e->why);
 }
 
-/* The root has taken back what it gave this identity. */
-static void revoke(struct node *n, const struct digest *subject, struct node_effects *out)
+static bool is_revoked(const struct revocations *r, const struct public_key *key)
 {
-	struct public_key key;
-	struct connection *next;
+	for (uint32_t i = 0; i < r->count; i++) {
+		if (key_equal(&r->keys[i], key))
+			return true;
+	}
+	return false;
+}
 
-	memcpy(key.b, subject->b, sizeof(key.b));
+/* The root has taken back what it gave these identities. */
+static void revoke(struct node *n, struct span payload, struct node_effects *out)
+{
+	struct connection *next;
+	struct revocations r;
+
+	if (revocations_decode(&r, payload, NULL) != TK_OK)
+		return; /* of a later format */
 	for (struct connection *c = n->table.first; c != NULL; c = next) {
 		next = c->next;
-		if (c->up && key_equal(&c->key, &key) &&
+		if (c->up && is_revoked(&r, &c->key) &&
 			node_effects_reserve(out, EFFECTS_TO_END) == TK_OK)
 			connection_goodbye(n, c, out, GOODBYE_RETIRED,
 				"the network's root has revoked this identity");
@@ -340,7 +350,7 @@ static void deliver(struct node *n, const struct gossip_effect *e, struct node_e
 	if (a.kind == ANNOUNCE_BEACON && e->peer != 0)
 		(void)!overlay_beacon(n, e->peer, a.payload); /* the next beacon says it again */
 	if (a.kind == ANNOUNCE_REVOKE)
-		revoke(n, &a.subject, out);
+		revoke(n, a.payload, out);
 	effect = node_effects_push(out, NODE_ANNOUNCED, 0);
 	if (effect != NULL && bytes_append(&effect->bytes, encoded.data, encoded.len) != TK_OK)
 		node_effects_pop(out);

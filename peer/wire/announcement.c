@@ -3,7 +3,6 @@
 
 #include "tasks/base/mpread.h"
 #include "tasks/base/pack.h"
-#include "tasks/base/require.h"
 
 #define FORMAT 1u
 #define LABEL  "talkoot announcement"
@@ -50,54 +49,6 @@ int announcement_decode(struct announcement *out, struct span in, struct errmsg 
 	rc = mp_end(&r, msg);
 	if (rc != TK_OK)
 		return errmsg_prefix(msg, rc, "an announcement");
-	*out = got;
-	return TK_OK;
-}
-
-int beacon_encode(const struct beacon *b, struct bytes *out)
-{
-	size_t before = out->len;
-	struct packer p;
-	int rc;
-
-	REQUIRE(b->head_count <= BEACON_HEADS_MAX);
-	pack_begin(&p, out);
-	pack_array(&p, 3);
-	pack_u64(&p, FORMAT);
-	pack_digest(&p, &b->ledger);
-	pack_array(&p, b->head_count);
-	for (uint32_t i = 0; i < b->head_count; i++) {
-		pack_array(&p, 3);
-		pack_u64(&p, b->heads[i].kind);
-		pack_digest(&p, &b->heads[i].subject);
-		pack_u64(&p, b->heads[i].sequence);
-	}
-	rc = pack_end(&p);
-	if (rc != TK_OK)
-		out->len = before;
-	return rc;
-}
-
-int beacon_decode(struct beacon *out, struct span in, struct errmsg *msg)
-{
-	struct beacon got = {0};
-	struct mp_reader r;
-	int rc;
-
-	mp_begin(&r, in);
-	mp_array(&r, "beacon", 3, 3);
-	mp_u32(&r, "format", FORMAT, FORMAT);
-	mp_digest(&r, "ledger", &got.ledger);
-	got.head_count = mp_array(&r, "heads", 0, BEACON_HEADS_MAX);
-	for (uint32_t i = 0; i < got.head_count; i++) {
-		mp_array(&r, "head", 3, 3);
-		got.heads[i].kind = mp_u32(&r, "kind", 1, ANNOUNCEMENT_KIND_LAST);
-		mp_digest(&r, "subject", &got.heads[i].subject);
-		got.heads[i].sequence = mp_u64(&r, "sequence", 0, UINT64_MAX);
-	}
-	rc = mp_end(&r, msg);
-	if (rc != TK_OK)
-		return errmsg_prefix(msg, rc, "a beacon");
 	*out = got;
 	return TK_OK;
 }

@@ -48,6 +48,31 @@ int beacon_encode(const struct beacon *b, struct bytes *out) TK_CHECKED;
 /* Errors: TK_EPROTO, TK_ELIMIT. */
 int beacon_decode(struct beacon *out, struct span in, struct errmsg *msg) TK_CHECKED;
 
+/* The payload of a MANIFEST: a project begins, which needs this recipe. */
+#define PROJECT_NOTICE_NAME_MAX 64u
+struct project_notice {
+	char name[PROJECT_NOTICE_NAME_MAX];
+	uint32_t rounds, units_per_round;
+	uint64_t parameters; /* their number */
+};
+int project_notice_encode(const struct project_notice *n, struct bytes *out) TK_CHECKED;
+int project_notice_decode(
+	struct project_notice *out, struct span in, struct errmsg *msg) TK_CHECKED;
+
+/* The payload of a CONTROL. */
+enum control_state { CONTROL_RUNNING = 1, CONTROL_PAUSED = 2, CONTROL_ENDED = 3 };
+int control_encode(enum control_state state, struct bytes *out) TK_CHECKED;
+int control_decode(enum control_state *out, struct span in, struct errmsg *msg) TK_CHECKED;
+
+/* The payload of a REVOKE: the identities that the network takes back, the last ones first. */
+#define REVOCATIONS_MAX 48u
+struct revocations {
+	uint32_t count;
+	struct public_key keys[REVOCATIONS_MAX];
+};
+int revocations_encode(const struct revocations *r, struct bytes *out) TK_CHECKED;
+int revocations_decode(struct revocations *out, struct span in, struct errmsg *msg) TK_CHECKED;
+
 /* Appends [1, kind, subject, sequence, issued, payload]. Errors: TK_ENOMEM, TK_ELIMIT (the payload): an
  * announcement too large is an error here, never silence on the way. */
 int announcement_encode(const struct announcement *a, struct bytes *out) TK_CHECKED;

@@ -109,7 +109,8 @@ int record_decode(struct record *out, struct span in, const struct public_key *n
 	rc = mp_end(&r, msg);
 	if (rc != TK_OK)
 		return errmsg_prefix(msg, rc, "a peer record");
-	if (got.expiry_s + RECORD_SKEW_S < now_s || got.expiry_s > now_s + RECORD_AHEAD_MAX_S)
+	if (now_s != RECORD_ANY_AGE &&
+		(got.expiry_s < now_s - RECORD_SKEW_S || got.expiry_s > now_s + RECORD_AHEAD_MAX_S))
 		return errmsg_set(msg, TK_EINVAL,
 			got.expiry_s > now_s ? "a peer record that expires absurdly late"
 					     : "a peer record that has expired");

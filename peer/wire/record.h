@@ -42,6 +42,8 @@ struct record {
 int record_encode(const struct record *r, const struct key_pair *pair,
 	const struct public_key *network, struct bytes *out) TK_CHECKED;
 
+#define RECORD_ANY_AGE 0u /* as now_s: an expired record may still tell where to try */
+
 /* Reads a record and checks its signature (36 to 55 µs) and its expiry against now_s.
  * Errors: TK_EPROTO and TK_ELIMIT (malformed), TK_EINVAL (expired, or absurdly far ahead), TK_EAUTH (the
  * signature). */

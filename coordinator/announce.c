@@ -1,0 +1,142 @@
+/* What the coordinator tells the whole network: that a project begins, each of its rounds, that it pauses or
+ * ends, whom it has retired, and every half minute a beacon that names the newest of all that. Peers pass
+ * announcements on; nothing here knows how.
+ *
+ * Sequences never fall: a round's follows from its number, the others are times of the wall clock, so
+ * nothing about them has to be remembered over a restart. */
+#include <stdio.h>
+
+#include "coordinator/core_state.h"
+
+#define BEACON_MS 30000u
+
+/* Takes payload. */
+static void announce(struct core *c, enum announcement_kind kind, const struct digest *subject,
+	uint64_t sequence, int rc, struct bytes *payload)
+{
+	const struct announcement a = {.kind = kind,
+		.subject = *subject,
+		.sequence = sequence,
+		.issued_s = c->now_ms / 1000};
+
+	if (rc != TK_OK)
+		c->error = TK_ENOMEM;
+	announce_say(c, &a, payload);
+}
+
+static void announce_manifest(struct core *c, const struct core_project *p)
+{
+	struct project_notice n = {.rounds = p->row.rounds,
+		.units_per_round = p->row.units_per_round,
+		.parameters = p->row.parameter_count};
+	struct bytes payload = {0};
+	int rc;
+
+	snprintf(n.name, sizeof(n.name), "%s", p->row.name);
+	rc = project_notice_encode(&n, &payload);
+	announce(c, ANNOUNCE_MANIFEST, &p->row.recipe, 1, rc, &payload);
+}
+
+static uint64_t round_sequence(const struct core_project *p)
+{
+	return (uint64_t)p->row.round + 1;
+}
+
+void announce_round(struct core *c, struct core_project *p)
+{
+	struct bytes payload = {0};
+	int rc = bytes_append(&payload, p->manifest.data, p->manifest.len);
+
+	if (!p->announced)
+		announce_manifest(c, p);
+	p->announced = true;
+	announce(c, ANNOUNCE_ROUND, &p->row.recipe, round_sequence(p), rc, &payload);
+}
+
+void announce_control(struct core *c, struct core_project *p)
+{
+	enum control_state state = p->row.state == PROJECT_RUNNING  ? CONTROL_RUNNING
+				   : p->row.state == PROJECT_PAUSED ? CONTROL_PAUSED
+								    : CONTROL_ENDED;
+	struct bytes payload = {0};
+	int rc = control_encode(state, &payload);
+
+	p->controlled_ms = c->now_ms > p->controlled_ms ? c->now_ms : p->controlled_ms + 1;
+	announce(c, ANNOUNCE_CONTROL, &p->row.recipe, p->controlled_ms, rc, &payload);
+}
+
+static void announce_revocations(struct core *c)
+{
+	static const struct digest nobody;
+	struct bytes payload = {0};
+	int rc = revocations_encode(&c->revoked, &payload);
+
+	c->revoked_ms = c->now_ms > c->revoked_ms ? c->now_ms : c->revoked_ms + 1;
+	announce(c, ANNOUNCE_REVOKE, &nobody, c->revoked_ms, rc, &payload);
+}
+
+void revocation_load(struct core *c, const struct public_key *key)
+{
+	struct revocations *r = &c->revoked;
+
+	if (r->count < REVOCATIONS_MAX)
+		r->count++;
+	for (uint32_t i = r->count - 1; i > 0; i--)
+		r->keys[i] = r->keys[i - 1];
+	r->keys[0] = *key;
+}
+
+void announce_revocation(struct core *c, const struct public_key *key)
+{
+	revocation_load(c, key);
+	announce_revocations(c);
+}
+
+static void head_add(struct beacon *b, enum announcement_kind kind, const struct digest *subject,
+	uint64_t sequence)
+{
+	if (sequence != 0 && b->head_count < BEACON_HEADS_MAX)
+		b->heads[b->head_count++] = (struct topic_head){kind, *subject, sequence};
+}
+
+/* With more projects than a beacon has room for, the oldest are named: they are what is worked on. */
+static void announce_beacon(struct core *c)
+{
+	static const struct digest nobody;
+	struct beacon b = {0};
+	struct bytes payload = {0};
+	int rc;
+
+	head_add(&b, ANNOUNCE_REVOKE, &nobody, c->revoked_ms);
+	for (const struct core_project *p = c->projects; p != NULL; p = p->next) {
+		if (!p->announced)
+			continue;
+		head_add(&b, ANNOUNCE_MANIFEST, &p->row.recipe, 1);
+		head_add(&b, ANNOUNCE_ROUND, &p->row.recipe, round_sequence(p));
+		head_add(&b, ANNOUNCE_CONTROL, &p->row.recipe, p->controlled_ms);
+	}
+	rc = beacon_encode(&b, &payload);
+	announce(c, ANNOUNCE_BEACON, &nobody, c->now_ms / 1000, rc, &payload);
+	c->beacon_ms = c->now_ms;
+}
+
+void announce_start(struct core *c)
+{
+	for (struct core_project *p = c->projects; p != NULL; p = p->next) {
+		if (p->units == NULL)
+			continue;
+		if (!p->announced)
+			announce_round(c, p);
+		if (p->row.state != PROJECT_RUNNING)
+			announce_control(c, p);
+	}
+	if (c->revoked.count != 0)
+		announce_revocations(c);
+	announce_beacon(c);
+}
+
+void announce_tick(struct core *c)
+{
+	if (c->now_ms >= c->beacon_ms + BEACON_MS || c->now_ms < c->beacon_ms)
+		announce_beacon(c);
+}

@@ -89,6 +89,9 @@ int project_notice_decode(struct project_notice *out, struct span in, struct err
 	got.units_per_round = mp_u32(&r, "units", 1, UINT32_MAX);
 	got.parameters = mp_u64(&r, "parameters", 0, UINT64_MAX);
 	rc = mp_end(&r, msg);
+	for (const char *at = got.name; rc == TK_OK && *at != '\0'; at++)
+		if ((unsigned char)*at < ' ' || *at == 0x7f) /* it will be shown in a terminal */
+			rc = errmsg_set(msg, TK_EPROTO, "control characters in the name");
 	if (rc != TK_OK)
 		return errmsg_prefix(msg, rc, "a project's notice");
 	*out = got;

@@ -10,18 +10,24 @@
 
 #define BEACON_MS 30000u
 
-/* Takes payload. */
+/* rc: whether the payload could be encoded. Frees payload. */
 static void announce(struct core *c, enum announcement_kind kind, const struct digest *subject,
 	uint64_t sequence, int rc, struct bytes *payload)
 {
 	const struct announcement a = {.kind = kind,
 		.subject = *subject,
 		.sequence = sequence,
-		.issued_s = c->now_ms / 1000};
+		.issued_s = c->now_ms / 1000,
+		.payload = bytes_span(payload)};
+	struct bytes encoded = {0};
 
-	if (rc != TK_OK)
-		c->error = TK_ENOMEM;
-	announce_say(c, &a, payload);
+	if (rc == TK_OK)
+		rc = announcement_encode(&a, &encoded);
+	if (rc == TK_OK)
+		announce_say(c, &encoded);
+	else
+		c->error = TK_ENOMEM; /* payloads are small enough by their own limits */
+	bytes_close(payload);
 }
 
 static void announce_manifest(struct core *c, const struct core_project *p)

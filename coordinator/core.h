@@ -81,7 +81,7 @@ enum core_effect_type {
 	CORE_MERGE = 9,	     /* project, round: all its units are settled */
 	CORE_REFEREE = 10, /* project, round, unit: recompute it twice, store its payload, answer */
 	CORE_LOG = 11,	   /* text */
-	CORE_ANNOUNCE = 12, /* announcement, to the whole network; its payload is in bytes */
+	CORE_ANNOUNCE = 12, /* bytes: an announcement; signature: to the whole network */
 };
 
 struct core_effect {
@@ -90,7 +90,7 @@ struct core_effect {
 	struct digest digest;
 	struct bytes bytes;
 	struct message message;
-	struct announcement announcement;
+	struct signature signature;
 	uint32_t reason;
 	uint64_t project_id;
 	uint32_t round_index, unit_index;

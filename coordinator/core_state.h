@@ -134,7 +134,7 @@ struct message *say(
 	struct core *c, struct core_peer *peer, enum message_type type, struct bytes *takes);
 void say_settled(struct core *c, struct core_replica *r, enum verdict verdict, const char *text);
 void say_unknown(struct core *c, struct core_peer *peer, const struct digest *nonce);
-void announce_say(struct core *c, const struct announcement *a, struct bytes *takes);
+void announce_say(struct core *c, struct bytes *takes); /* an encoded announcement; signs it */
 void merge_ask(struct core *c, const struct core_project *p);
 void referee_ask(struct core *c, const struct core_unit *u);
 void core_log(struct core *c, const char *format, ...) TK_PRINTF(2, 3);

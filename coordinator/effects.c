@@ -179,13 +179,12 @@ void drop_say(struct core *c, conn_id conn, uint32_t reason, const char *text)
 	snprintf(x->text, sizeof(x->text), "%s", text);
 }
 
-void announce_say(struct core *c, const struct announcement *a, struct bytes *takes)
+void announce_say(struct core *c, struct bytes *takes)
 {
 	struct core_effect *x = push(c, &c->said, CORE_ANNOUNCE);
 
-	x->announcement = *a;
+	announcement_sign(&x->signature, c->root, bytes_span(takes));
 	push_bytes(c, x, takes);
-	x->announcement.payload = bytes_span(&x->bytes);
 }
 
 void merge_ask(struct core *c, const struct core_project *p)

@@ -179,7 +179,7 @@ static void on_log(void *context, const char *line)
 
 static void announce(struct serve *s, const struct core_effect *e)
 {
-	if (node_uv_publish(s->node, &e->announcement) != TK_OK)
+	if (node_uv_publish(s->node, bytes_span(&e->bytes), &e->signature) != TK_OK)
 		serve_log(s, "an announcement was not made for want of memory; peers hear of it "
 			     "when they ask for work");
 }

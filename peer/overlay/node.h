@@ -34,7 +34,7 @@ enum node_event_type {
 	NODE_WAKE = 10,	    /* node_wake_ms has come */
 	NODE_ADVERTISE =
 		11, /* the application: record says where we are reached; the node signs it */
-	NODE_PUBLISH = 12,   /* the coordinator: announcement, for everybody */
+	NODE_PUBLISH = 12, /* the coordinator: bytes, an announcement with its signature, for all */
 	NODE_UNREACHED = 13, /* answers NODE_DIAL: expect could not be reached */
 };
 
@@ -52,8 +52,8 @@ struct node_event {
 	const struct message *message;
 	uint32_t reason; /* enum goodbye_reason */
 	const char *text;
-	const struct record *record;		 /* ADVERTISE: flags, endpoints and relays count */
-	const struct announcement *announcement; /* PUBLISH */
+	const struct record *record;	   /* ADVERTISE: flags, endpoints and relays count */
+	const struct signature *signature; /* PUBLISH */
 };
 
 enum node_effect_type {

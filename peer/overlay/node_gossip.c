@@ -189,25 +189,15 @@ int gossip_hear(struct node *n, struct connection *c, const struct message *m, s
 
 /* Events of their own */
 
-static int publish(struct node *n, const struct announcement *a)
+static int publish(struct node *n, const struct node_event *event)
 {
-	struct gossip_event event = {.type = GOSSIP_PUBLISH};
-	struct overlay *o = n->overlay;
-	struct bytes encoded = {0};
-	struct signature signature;
-	int rc = announcement_encode(a, &encoded);
+	struct gossip_event publish = {.type = GOSSIP_PUBLISH};
+	int rc = directory_body_take(n->overlay->directory, event->bytes, event->signature,
+		n->now_ms, &publish.body, NULL);
 
-	if (rc == TK_OK && !key_equal(&n->id->key.public, &n->id->network))
-		rc = TK_EAUTH;
-	if (rc == TK_OK) {
-		announcement_sign(&signature, &n->id->key, bytes_span(&encoded));
-		rc = directory_body_take(o->directory, bytes_span(&encoded), &signature, n->now_ms,
-			&event.body, NULL);
-	}
-	if (rc == TK_OK)
-		rc = event.body != 0 ? overlay_step(n, &event) : TK_ELIMIT;
-	bytes_close(&encoded);
-	return rc;
+	if (rc == TK_OK && publish.body == 0)
+		rc = TK_ELIMIT;
+	return rc == TK_OK ? overlay_step(n, &publish) : rc;
 }
 
 static int advertise(struct node *n, const struct record *record)
@@ -245,7 +235,7 @@ int gossip_event(struct node *n, const struct node_event *event)
 		return TK_OK;
 	switch (event->type) {
 	case NODE_PUBLISH:
-		return publish(n, event->announcement);
+		return publish(n, event);
 	case NODE_ADVERTISE:
 		return advertise(n, event->record);
 	case NODE_UNREACHED:

@@ -453,9 +453,9 @@ int node_uv_gossip(struct node_uv *n)
 	return rc;
 }
 
-int node_uv_publish(struct node_uv *n, const struct announcement *a)
+int node_uv_publish(struct node_uv *n, struct span encoded, const struct signature *signature)
 {
-	struct node_event event = {.type = NODE_PUBLISH, .announcement = a};
+	struct node_event event = {.type = NODE_PUBLISH, .bytes = encoded, .signature = signature};
 	int rc = step(n, &event);
 
 	drain_later(n);

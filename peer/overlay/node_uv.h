@@ -31,9 +31,10 @@ struct node_handler {
 /* Takes part in gossip from here on, before the first session. Sessions that gossip needs come and go by
  * themselves: up and down tell of them too. Errors: TK_ENOMEM. */
 int node_uv_gossip(struct node_uv *n) TK_CHECKED;
-/* The coordinator: to everybody, now and when they come later. The payload is copied. Errors: TK_ELIMIT (it
- * is too large), TK_EAUTH (we are not the root), TK_ENOMEM. */
-int node_uv_publish(struct node_uv *n, const struct announcement *a) TK_CHECKED;
+/* The coordinator: an announcement that the root has signed, to everybody, now and when they come later.
+ * Errors: TK_EPROTO, TK_EAUTH (it is none, or the signature is not the root's), TK_ELIMIT, TK_ENOMEM. */
+int node_uv_publish(
+	struct node_uv *n, struct span encoded, const struct signature *signature) TK_CHECKED;
 /* node_good_peers(), node_neighbour_count(). */
 size_t node_uv_good_peers(const struct node_uv *n, struct span *records, size_t max);
 size_t node_uv_neighbours(const struct node_uv *n);

@@ -6,8 +6,9 @@
 
 #include "tasks/base/require.h"
 
-#define START_MS 5000u
-#define START_S	 1800000000u
+#define START_MS      5000u
+#define START_S	      1800000000u
+#define WAKE_SLICE_MS 50u
 
 static uint64_t net_random(struct net *net) /* splitmix64 */
 {
@@ -92,6 +93,23 @@ static void net_write(struct net *net, size_t node, const struct node_effect *e)
 		net_inject(net, other_end(e->conn), e->bytes.data, e->bytes.len);
 }
 
+static conn_id dial(struct net *net, size_t from, size_t to, const struct public_key *expect,
+	const struct endpoint *remote, bool sought);
+
+/* Carries out a NODE_DIAL: whoever has the record's address is there, unless its host is dead. */
+static void net_seek(struct net *net, size_t node, const struct record *record)
+{
+	struct node_event unreached = {.type = NODE_UNREACHED, .expect = &record->key};
+
+	for (size_t i = 0; i < net->node_count; i++) {
+		if (!net->nodes[i].dead && key_equal(&net->nodes[i].id.key.public, &record->key)) {
+			(void)dial(net, node, i, &record->key, NULL, true);
+			return;
+		}
+	}
+	(void)!net_step(net, node, &unreached);
+}
+
 int net_step(struct net *net, size_t node, struct node_event *event)
 {
 	struct net_node *n = &net->nodes[node];
@@ -107,14 +125,17 @@ int net_step(struct net *net, size_t node, struct node_event *event)
 			net_write(net, node, &e);
 		else if (e.type == NODE_CLOSE)
 			end_of(net, e.conn)->closed = true;
+		else if (e.type == NODE_DIAL)
+			net_seek(net, node, &e.record);
 	}
 	return rc;
 }
 
 static void begin_end(struct net *net, conn_id conn, enum node_event_type type,
-	const struct public_key *expect, const struct endpoint *remote)
+	const struct public_key *expect, const struct endpoint *remote, bool sought)
 {
-	struct node_event event = {.type = type, .conn = conn, .expect = expect, .remote = remote};
+	struct node_event event = {
+		.type = type, .conn = conn, .expect = expect, .remote = remote, .sought = sought};
 	struct net_end *e = end_of(net, conn);
 
 	if (e->node == NET_NOBODY)
@@ -130,17 +151,23 @@ conn_id net_dial(struct net *net, size_t from, size_t to, const struct public_ke
 	return net_dial_from(net, from, to, expect, NULL);
 }
 
-conn_id net_dial_from(struct net *net, size_t from, size_t to, const struct public_key *expect,
-	const struct endpoint *remote)
+static conn_id dial(struct net *net, size_t from, size_t to, const struct public_key *expect,
+	const struct endpoint *remote, bool sought)
 {
 	conn_id conn = 2 * net->wire_count + 1;
 
 	net->wires = realloc(net->wires, (net->wire_count + 1) * sizeof(net->wires[0]));
 	REQUIRE(net->wires != NULL);
 	net->wires[net->wire_count++] = (struct net_wire){.ends = {{.node = from}, {.node = to}}};
-	begin_end(net, conn, NODE_CONNECTED, expect, NULL);
-	begin_end(net, conn + 1, NODE_ACCEPTED, NULL, remote);
+	begin_end(net, conn, NODE_CONNECTED, expect, NULL, sought);
+	begin_end(net, conn + 1, NODE_ACCEPTED, NULL, remote, false);
 	return conn;
+}
+
+conn_id net_dial_from(struct net *net, size_t from, size_t to, const struct public_key *expect,
+	const struct endpoint *remote)
+{
+	return dial(net, from, to, expect, remote, false);
 }
 
 int net_send(struct net *net, conn_id conn, const struct message *m)
@@ -215,14 +242,59 @@ void net_run(struct net *net)
 	} while (moved);
 }
 
+void net_gossip(struct net *net, size_t node)
+{
+	struct node_event start = {.type = NODE_START};
+
+	for (size_t i = 0; i < sizeof(start.random); i += 8)
+		store_le64(start.random + i, net_random(net));
+	REQUIRE(net_step(net, node, &start) == TK_OK);
+}
+
+void net_advertise(struct net *net, size_t node)
+{
+	struct record record = {.endpoint_count = 1};
+	struct node_event advertise = {.type = NODE_ADVERTISE, .record = &record};
+
+	/* each in a /24 of its own */
+	record.endpoints[0] =
+		(struct endpoint){.family = 4, .ip = {198, 18, (uint8_t)node, 1}, .port = 7332};
+	REQUIRE(net_step(net, node, &advertise) == TK_OK);
+}
+
+void net_kill(struct net *net, size_t node)
+{
+	net->nodes[node].dead = true;
+	for (size_t i = 0; i < net->wire_count; i++) {
+		struct net_wire *w = &net->wires[i];
+
+		w->dead |= w->ends[0].node == node || w->ends[1].node == node;
+	}
+}
+
+static void wake_all(struct net *net)
+{
+	struct node_event wake = {.type = NODE_WAKE};
+
+	for (size_t i = 0; i < net->node_count; i++) {
+		if (!net->nodes[i].dead && node_wake_ms(net->nodes[i].node) <= net->now_ms)
+			(void)!net_step(net, i, &wake);
+	}
+}
+
 void net_pass(struct net *net, uint64_t ms)
 {
 	struct node_event tick = {.type = NODE_TICK};
 
 	for (uint64_t at = 0; at < ms; at += NODE_TICK_MS) {
-		net->now_ms += NODE_TICK_MS;
+		for (uint64_t slice = 0; slice < NODE_TICK_MS; slice += WAKE_SLICE_MS) {
+			net->now_ms += WAKE_SLICE_MS;
+			wake_all(net);
+			net_run(net);
+		}
 		for (size_t i = 0; i < net->node_count; i++)
-			(void)!net_step(net, i, &tick);
+			if (!net->nodes[i].dead)
+				(void)!net_step(net, i, &tick);
 		net_run(net);
 	}
 }

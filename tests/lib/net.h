@@ -8,7 +8,7 @@
 
 #include "peer/overlay/node.h"
 
-#define NET_NODES_MAX 8u
+#define NET_NODES_MAX 40u
 #define NET_NOBODY    NET_NODES_MAX /* the test itself plays that end */
 
 struct net_end {
@@ -29,6 +29,7 @@ struct net_node {
 	struct node *node;
 	struct node_effects seen;
 	size_t done; /* of seen: carried out */
+	bool dead;
 };
 
 struct net {
@@ -63,7 +64,13 @@ void net_inject(struct net *net, conn_id conn, const void *data, size_t n);
 
 /* Moves everything that can move, until nothing does. */
 void net_run(struct net *net);
-/* Lets time pass, tick by tick. */
+/* Takes part in gossip, from here on. */
+void net_gossip(struct net *net, size_t node);
+/* Says where the node is reached: an address of its own, by which NODE_DIAL finds it. */
+void net_advertise(struct net *net, size_t node);
+/* The node's host loses power: its wires go dead, and dials to it fail. */
+void net_kill(struct net *net, size_t node);
+/* Lets time pass, tick by tick, and wakes who wants to be woken. */
 void net_pass(struct net *net, uint64_t ms);
 
 struct net_wire *net_wire_of(struct net *net, conn_id conn);

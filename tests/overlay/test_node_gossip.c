@@ -1,0 +1,228 @@
+/* Gossip through whole nodes, with real handshakes and signatures, wired together in memory under virtual
+ * time: a coordinator and peers that know nobody but it. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/lib/net.h"
+
+#define PEERS 24u
+#define ROOT  0u
+
+static int bench_open(void **state)
+{
+	struct net *net = calloc(1, sizeof(*net));
+	const struct public_key *network;
+
+	if (net == NULL || crypto_start() != TK_OK)
+		return -1;
+	net_open(net, 7);
+	net_add(net, ROLE_COORDINATOR, NULL);
+	network = &net->nodes[ROOT].id.key.public;
+	for (size_t i = 1; i <= PEERS; i++)
+		net_add(net, ROLE_PEER, network);
+	for (size_t i = 0; i <= PEERS; i++) {
+		net_gossip(net, i);
+		net_advertise(net, i);
+	}
+	for (size_t i = 1; i <= PEERS; i++) {
+		net_dial(net, i, ROOT, network);
+		net_run(net);
+	}
+	net_pass(net, 20000);
+	*state = net;
+	return 0;
+}
+
+static int bench_close(void **state)
+{
+	net_close(*state);
+	free(*state);
+	return 0;
+}
+
+static int publish(struct net *net, size_t node, enum announcement_kind kind, uint64_t sequence,
+	struct span payload)
+{
+	const struct announcement a = {.kind = kind,
+		.sequence = sequence,
+		.issued_s = 1800000000u + net->now_ms / 1000,
+		.payload = payload};
+	struct node_event event = {.type = NODE_PUBLISH};
+	struct signature signature;
+	struct bytes encoded = {0};
+	int rc;
+
+	assert_int_equal(announcement_encode(&a, &encoded), TK_OK);
+	announcement_sign(&signature, &net->nodes[node].id.key, bytes_span(&encoded));
+	event.bytes = bytes_span(&encoded);
+	event.signature = &signature;
+	rc = net_step(net, node, &event);
+	bytes_close(&encoded);
+	net_run(net);
+	return rc;
+}
+
+static size_t heard(const struct net *net, size_t times)
+{
+	size_t count = 0;
+
+	for (size_t i = 1; i <= PEERS; i++)
+		count += !net->nodes[i].dead && net_count(net, i, NODE_ANNOUNCED, 0) == times;
+	return count;
+}
+
+static void peers_that_know_only_the_coordinator_find_each_other(void **state)
+{
+	struct net *net = *state;
+
+	for (size_t i = 1; i <= PEERS; i++) {
+		assert_in_range(node_neighbour_count(net->nodes[i].node), 2, GOSSIP_ACTIVE_MAX);
+		assert_true(net_count(net, i, NODE_UP, 0) >= 2);
+	}
+}
+
+static void announcement_reaches_everybody_once(void **state)
+{
+	struct net *net = *state;
+
+	for (uint64_t sequence = 1; sequence <= 5; sequence++) {
+		assert_int_equal(
+			publish(net, ROOT, ANNOUNCE_ROUND, sequence, span_text("x")), TK_OK);
+		net_pass(net, 2000);
+		assert_int_equal(heard(net, sequence), PEERS);
+	}
+}
+
+static void peer_cannot_announce_anything(void **state)
+{
+	struct net *net = *state;
+
+	assert_int_equal(publish(net, 3, ANNOUNCE_ROUND, 1, span_text("x")), TK_EAUTH);
+	net_pass(net, 2000);
+	assert_int_equal(heard(net, 0), PEERS);
+}
+
+/* A session that a peer has with another, or 0. */
+static conn_id session_between(struct net *net, size_t a, size_t b)
+{
+	for (size_t i = 0; i < net->wire_count; i++) {
+		struct net_wire *w = &net->wires[i];
+
+		for (int end = 0; end < 2; end++)
+			if (w->ends[end].node == a && w->ends[1 - end].node == b &&
+				!w->ends[end].closed)
+				return 2 * i + 1 + (conn_id)end;
+	}
+	return 0;
+}
+
+static void forged_announcement_ends_the_session_at_the_first_honest_node(void **state)
+{
+	struct message m = {.type = MESSAGE_BROADCAST};
+	const struct announcement a = {.kind = ANNOUNCE_ROUND, .sequence = 9};
+	struct net *net = *state;
+	struct bytes encoded = {0};
+	conn_id conn = 0;
+	size_t to = 0;
+
+	for (size_t i = 2; i <= PEERS && conn == 0; i++) {
+		conn = session_between(net, 1, i);
+		to = i;
+	}
+	assert_int_not_equal(conn, 0);
+	assert_int_equal(announcement_encode(&a, &encoded), TK_OK);
+	m.broadcast.body = bytes_span(&encoded);
+	assert_int_equal(net_send(net, conn, &m), TK_OK);
+	net_run(net);
+	assert_int_equal(net_count(net, to, NODE_DOWN, ((conn - 1) ^ 1) + 1), 1);
+	net_pass(net, 2000);
+	assert_int_equal(heard(net, 0), PEERS);
+	bytes_close(&encoded);
+}
+
+static void latecomer_gets_the_newest_of_each_topic(void **state)
+{
+	struct net *net = *state;
+	size_t late = net_add(net, ROLE_PEER, &net->nodes[ROOT].id.key.public);
+
+	assert_int_equal(publish(net, ROOT, ANNOUNCE_ROUND, 1, span_text("x")), TK_OK);
+	assert_int_equal(publish(net, ROOT, ANNOUNCE_ROUND, 2, span_text("x")), TK_OK);
+	assert_int_equal(publish(net, ROOT, ANNOUNCE_MANIFEST, 1, span_text("x")), TK_OK);
+	net_pass(net, 5000);
+	net_gossip(net, late);
+	net_advertise(net, late);
+	net_dial(net, late, ROOT, NULL);
+	net_pass(net, 10000);
+	assert_int_equal(net_count(net, late, NODE_ANNOUNCED, 0), 2);
+}
+
+static void news_goes_on_when_half_of_the_peers_die_and_the_root_is_asked_by_nobody(void **state)
+{
+	struct net *net = *state;
+
+	assert_int_equal(publish(net, ROOT, ANNOUNCE_ROUND, 1, span_text("x")), TK_OK);
+	net_pass(net, 3000);
+	for (size_t i = 1; i <= PEERS; i += 2)
+		net_kill(net, i);
+	net_pass(net, 60000); /* silence is noticed, neighbours are replaced */
+	assert_int_equal(publish(net, ROOT, ANNOUNCE_ROUND, 2, span_text("x")), TK_OK);
+	net_pass(net, 5000);
+	assert_int_equal(heard(net, 2), PEERS / 2);
+}
+
+static void revoked_identity_loses_its_sessions_everywhere(void **state)
+{
+	struct revocations r = {.count = 1};
+	struct net *net = *state;
+	struct bytes payload = {0};
+
+	r.keys[0] = net->nodes[5].id.key.public;
+	assert_int_equal(revocations_encode(&r, &payload), TK_OK);
+	assert_int_equal(publish(net, ROOT, ANNOUNCE_REVOKE, 1, bytes_span(&payload)), TK_OK);
+	net_pass(net, 2000);
+	assert_int_equal(node_session_count(net->nodes[5].node), 0);
+	bytes_close(&payload);
+}
+
+static void silence_of_the_root_is_noticed(void **state)
+{
+	struct net *net = *state;
+	struct beacon b = {0};
+	struct bytes payload = {0};
+
+	assert_int_equal(beacon_encode(&b, &payload), TK_OK);
+	assert_int_equal(publish(net, ROOT, ANNOUNCE_BEACON, 1, bytes_span(&payload)), TK_OK);
+	net_pass(net, 25000);
+	for (size_t i = 1; i <= PEERS; i++)
+		assert_int_equal(net_count(net, i, NODE_ISOLATED, 0), 0);
+	net_kill(net, ROOT);
+	net_pass(net, 150000);
+	for (size_t i = 1; i <= PEERS; i++)
+		assert_true(net_count(net, i, NODE_ISOLATED, 0) >= 1);
+	bytes_close(&payload);
+}
+
+int main(void)
+{
+#define TEST(f) cmocka_unit_test_setup_teardown(f, bench_open, bench_close)
+	const struct CMUnitTest tests[] = {
+		TEST(peers_that_know_only_the_coordinator_find_each_other),
+		TEST(announcement_reaches_everybody_once),
+		TEST(peer_cannot_announce_anything),
+		TEST(forged_announcement_ends_the_session_at_the_first_honest_node),
+		TEST(latecomer_gets_the_newest_of_each_topic),
+		TEST(news_goes_on_when_half_of_the_peers_die_and_the_root_is_asked_by_nobody),
+		TEST(revoked_identity_loses_its_sessions_everywhere),
+		TEST(silence_of_the_root_is_noticed),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

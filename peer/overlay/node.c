@@ -293,6 +293,8 @@ static int connection_open(
 	if (node_effects_reserve(out, 1 + 2 * EFFECTS_TO_END) != TK_OK)
 		return errmsg_set(msg, TK_ENOMEM, "out of memory");
 	c->key = *session_peer(c->session);
+	if (gossip_revoked(n, &c->key))
+		return errmsg_set(msg, TK_EAUTH, "the network's root has revoked its identity");
 	if (!c->dialled) {
 		older = connections_find_key(&n->table, &c->key);
 		if (older != NULL)

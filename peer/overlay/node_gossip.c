@@ -270,18 +270,23 @@ static void say(struct node *n, const struct gossip_effect *e, struct node_effec
 		connection_fail(n, c, out, msg.text);
 }
 
+/* A session that is there already serves as well. */
 static void dial(struct node *n, const struct gossip_effect *e, struct node_effects *out)
 {
 	const struct record *record = directory_record(n->overlay->directory, e->peer);
-	struct gossip_event failed = {.type = GOSSIP_DIAL_FAILED, .peer = e->peer};
+	struct gossip_event answer = {.type = GOSSIP_UP, .peer = e->peer, .flag = true};
 	struct node_effect *effect = NULL;
 
-	if (record != NULL && record->endpoint_count + record->relay_count != 0)
-		effect = node_effects_push(out, NODE_DIAL, 0);
+	if (connection_of(n, e->peer) == NULL) {
+		answer.type = GOSSIP_DIAL_FAILED;
+		if (record != NULL && record->endpoint_count + record->relay_count != 0)
+			effect = node_effects_push(out, NODE_DIAL, 0);
+	}
 	if (effect != NULL)
 		effect->record = *record;
 	else
-		(void)!overlay_step(n, &failed); /* unheard, it counts as one that never comes up */
+		(void)!overlay_step(
+			n, &answer); /* unheard, it counts as a dial without an answer */
 }
 
 /* A session that only gossip wanted ends; one that carried anything else goes on. */
@@ -301,10 +306,12 @@ static void accuse(struct node *n, const struct gossip_effect *e, struct node_ef
 		connection_fail(n, c, out, e->why);
 }
 
-static bool is_revoked(const struct revocations *r, const struct public_key *key)
+bool gossip_revoked(const struct node *n, const struct public_key *key)
 {
-	for (uint32_t i = 0; i < r->count; i++) {
-		if (key_equal(&r->keys[i], key))
+	const struct overlay *o = n->overlay;
+
+	for (uint32_t i = 0; o != NULL && i < o->revoked.count; i++) {
+		if (key_equal(&o->revoked.keys[i], key))
 			return true;
 	}
 	return false;
@@ -314,15 +321,14 @@ static bool is_revoked(const struct revocations *r, const struct public_key *key
 static void revoke(struct node *n, struct span payload, struct node_effects *out)
 {
 	struct connection *next;
-	struct revocations r;
 
-	if (revocations_decode(&r, payload, NULL) != TK_OK)
+	if (revocations_decode(&n->overlay->revoked, payload, NULL) != TK_OK)
 		return; /* of a later format */
 	for (struct connection *c = n->table.first; c != NULL; c = next) {
 		next = c->next;
-		if (c->up && is_revoked(&r, &c->key) &&
+		if (c->up && gossip_revoked(n, &c->key) &&
 			node_effects_reserve(out, EFFECTS_TO_END) == TK_OK)
-			connection_goodbye(n, c, out, GOODBYE_RETIRED,
+			connection_goodbye(n, c, out, GOODBYE_PROTOCOL,
 				"the network's root has revoked this identity");
 	}
 }

@@ -17,6 +17,7 @@ struct overlay {
 	bool owing;
 	peer_ref speaker;     /* whose message the core is hearing; 0: nobody's */
 	struct record record; /* our own */
+	struct revocations revoked;
 };
 
 /* One step of the core. Errors: TK_ENOMEM. */

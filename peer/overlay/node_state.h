@@ -41,6 +41,8 @@ void connection_goodbye(struct node *n, struct connection *c, struct node_effect
 void gossip_stop(struct node *n); /* frees */
 /* NODE_START. Errors: TK_ENOMEM. */
 int gossip_start(struct node *n, const struct node_event *event) TK_CHECKED;
+/* True for an identity that the network's root has revoked. */
+bool gossip_revoked(const struct node *n, const struct public_key *key);
 void gossip_session_up(struct node *n, struct connection *c);
 void gossip_session_down(struct node *n, struct connection *c);
 /* True for messages that are gossip's. */

@@ -1,4 +1,5 @@
-/* What node_uv.c and listener_uv.c share. Its types are libuv's: include <uv.h> first, in these two alone. */
+/* What node_uv.c and listener_uv.c share. Its types are libuv's, whose header these two have before it; nobody else
+ * includes it. */
 #ifndef PEER_OVERLAY_NODE_UV_STATE_H
 #define PEER_OVERLAY_NODE_UV_STATE_H
 

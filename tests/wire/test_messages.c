@@ -12,268 +12,7 @@
 #include "peer/wire/messages.h"
 #include "tasks/base/mem.h"
 #include "tasks/base/pack.h"
-
-static uint8_t filler[BLOB_PART_MAX + 1];
-
-static struct digest digest_of(uint8_t b)
-{
-	struct digest d;
-
-	memset(d.b, b, sizeof(d.b));
-	return d;
-}
-
-static struct signature signature_of(uint8_t b)
-{
-	struct signature s;
-
-	memset(s.b, b, sizeof(s.b));
-	return s;
-}
-
-static void fill_text(char *out, size_t size)
-{
-	memset(out, 'x', size - 1);
-	out[size - 1] = '\0';
-}
-
-static uint32_t fill_records(struct span *records, uint32_t count)
-{
-	for (uint32_t i = 0; i < count; i++)
-		records[i] = span_of(filler, RECORD_BYTES_MAX);
-	return count;
-}
-
-static struct endpoint endpoint_of(bool largest)
-{
-	struct endpoint e = {.family = largest ? 6 : 4, .ip = {1}, .port = largest ? 65535 : 1};
-
-	return e;
-}
-
-static void fill_gossip(struct message *m, bool largest)
-{
-	struct span record = span_of(filler, largest ? RECORD_BYTES_MAX : 0);
-	uint32_t ttl = largest ? GOSSIP_TTL_MAX : 0;
-
-	switch (m->type) {
-	case MESSAGE_JOIN:
-		m->join.record = record;
-		break;
-	case MESSAGE_FORWARD_JOIN:
-		m->forward_join = (struct message_forward_join){record, ttl};
-		break;
-	case MESSAGE_NEIGHBOR:
-		m->neighbor = (struct message_neighbor){record, largest};
-		break;
-	case MESSAGE_NEIGHBOR_REPLY:
-		m->neighbor_reply.accepted = largest;
-		break;
-	case MESSAGE_DISCONNECT:
-		m->disconnect.leaving = largest;
-		break;
-	case MESSAGE_SHUFFLE:
-		m->shuffle.origin = record;
-		m->shuffle.ttl = ttl;
-		m->shuffle.count = fill_records(m->shuffle.records, largest ? SHUFFLE_MAX : 0);
-		break;
-	case MESSAGE_SHUFFLE_REPLY:
-		m->shuffle_reply.count =
-			fill_records(m->shuffle_reply.records, largest ? SHUFFLE_MAX : 0);
-		break;
-	case MESSAGE_BROADCAST:
-		m->broadcast = (struct message_broadcast){largest ? GOSSIP_HOPS_MAX : 0,
-			span_of(filler, largest ? ANNOUNCEMENT_MAX : 0), signature_of(5)};
-		break;
-	case MESSAGE_IHAVE:
-		m->ihave.count = largest ? GOSSIP_IDS_MAX : 1;
-		for (uint32_t i = 0; i < m->ihave.count; i++)
-			m->ihave.hops[i] = largest ? GOSSIP_HOPS_MAX : 0;
-		break;
-	case MESSAGE_GRAFT:
-		m->graft.count = largest ? GOSSIP_IDS_MAX : 0;
-		break;
-	case MESSAGE_HEADS:
-		m->heads.count = largest ? GOSSIP_TOPICS_MAX : 0;
-		for (uint32_t i = 0; i < m->heads.count; i++)
-			m->heads.heads[i] = (struct topic_head){
-				ANNOUNCEMENT_KIND_LAST, digest_of(9), UINT64_MAX};
-		break;
-	case MESSAGE_PULL:
-		m->pull.kind = largest ? ANNOUNCEMENT_KIND_LAST : 1;
-		break;
-	default:
-		break;
-	}
-}
-
-static void fill_reach(struct message *m, bool largest)
-{
-	uint64_t u64 = largest ? UINT64_MAX : 0;
-	uint32_t u32 = largest ? UINT32_MAX : 0;
-	uint32_t status = largest ? RELAY_STATUS_LAST : 1;
-
-	switch (m->type) {
-	case MESSAGE_OBSERVED:
-		m->observed.from = endpoint_of(largest);
-		break;
-	case MESSAGE_DIAL_BACK:
-		m->dial_back = (struct message_dial_back){u64, endpoint_of(largest)};
-		break;
-	case MESSAGE_DIALLED_BACK:
-		m->dialled_back.nonce = u64;
-		m->dialled_back.reachable = largest;
-		if (largest)
-			fill_text(m->dialled_back.text, TEXT_MAX);
-		break;
-	case MESSAGE_RELAY_RESERVE:
-		m->relay_reserve.wanted = largest;
-		break;
-	case MESSAGE_RELAY_RESERVED:
-		m->relay_reserved = (struct message_relay_reserved){status, u32, u64};
-		break;
-	case MESSAGE_RELAY_OPEN:
-		m->relay_open.circuit = u32;
-		break;
-	case MESSAGE_RELAY_OPENED:
-		m->relay_opened = (struct message_relay_opened){u32, status};
-		break;
-	case MESSAGE_RELAY_INCOMING:
-		m->relay_incoming.circuit = u32;
-		break;
-	case MESSAGE_RELAY_DATA:
-		m->relay_data = (struct message_relay_data){
-			u32, span_of(filler, largest ? RELAY_DATA_MAX : 1)};
-		break;
-	case MESSAGE_RELAY_CLOSE:
-		m->relay_close = (struct message_relay_close){u32, status};
-		break;
-	case MESSAGE_PUNCH:
-		m->punch.nonce = u64;
-		m->punch.count = largest ? PUNCH_ADDRESSES_MAX : 1;
-		for (uint32_t i = 0; i < m->punch.count; i++)
-			m->punch.at[i] = endpoint_of(largest);
-		break;
-	case MESSAGE_PUNCH_GO:
-		m->punch_go.nonce = u64;
-		break;
-	default:
-		break;
-	}
-}
-
-/* Fills *m with the smallest (largest = false) or largest contents that its type allows. */
-static void fill_message(struct message *m, enum message_type type, bool largest)
-{
-	struct digest d = digest_of(largest ? 0xff : 0);
-	uint64_t u64 = largest ? UINT64_MAX : 0;
-	uint32_t u32 = largest ? UINT32_MAX : 0;
-
-	*m = (struct message){.type = type};
-	switch (type) {
-	case MESSAGE_PING:
-		m->ping.token = u64;
-		break;
-	case MESSAGE_PONG:
-		m->pong.token = u64;
-		break;
-	case MESSAGE_GOODBYE:
-		m->goodbye.reason = largest ? GOODBYE_REASON_LAST : 1;
-		if (largest)
-			fill_text(m->goodbye.text, TEXT_MAX);
-		break;
-	case MESSAGE_BLOB_GET:
-		m->blob_get = (struct message_blob_get){
-			d, largest ? BLOB_BYTES_MAX : 0, largest ? BLOB_PART_MAX : 1};
-		break;
-	case MESSAGE_BLOB_PART:
-		m->blob_part = (struct message_blob_part){d, largest ? BLOB_BYTES_MAX : 0,
-			largest ? BLOB_BYTES_MAX - BLOB_PART_MAX : 0,
-			span_of(filler, largest ? BLOB_PART_MAX : 0), largest ? BLOB_PATH_MAX : 0,
-			{{{0}}}};
-		break;
-	case MESSAGE_BLOB_BUSY:
-		m->blob_busy = (struct message_blob_busy){d, u32};
-		break;
-	case MESSAGE_BLOB_HAVE:
-		m->blob_have = (struct message_blob_have){d, largest ? BLOB_BYTES_MAX : 0,
-			span_of(filler, largest ? BLOB_PIECES_MAX / 8 : 0)};
-		break;
-	case MESSAGE_BLOB_WHO:
-		m->blob_who = (struct message_blob_who){d, largest ? BLOB_SOURCES_MAX : 1};
-		break;
-	case MESSAGE_BLOB_SOURCES:
-		m->blob_sources.digest = d;
-		m->blob_sources.count =
-			fill_records(m->blob_sources.records, largest ? BLOB_SOURCES_MAX : 0);
-		break;
-	case MESSAGE_BLOB_MISSING:
-		m->blob_missing.digest = d;
-		break;
-	case MESSAGE_WORK_REQUEST:
-		m->work_request.slots = largest ? 16 : 1;
-		if (largest)
-			fill_text(m->work_request.engine, sizeof(m->work_request.engine));
-		break;
-	case MESSAGE_NO_WORK:
-		m->no_work.reason = largest ? NO_WORK_REASON_LAST : 1;
-		m->no_work.retry_ms = u32;
-		if (largest)
-			fill_text(m->no_work.text, TEXT_MAX);
-		break;
-	case MESSAGE_LEASE:
-		m->lease.nonce = d;
-		m->lease.deadline_ms = u32;
-		m->lease.manifest = span_of(filler, largest ? ROUND_BYTES_MAX : 0);
-		m->lease.signature = signature_of(7);
-		m->lease.unit = span_of(filler, largest ? UNIT_BYTES_MAX : 0);
-		m->lease.path_steps = largest ? MERKLE_STEPS_MAX : 0;
-		for (uint32_t i = 0; i < m->lease.path_steps; i++)
-			m->lease.path[i] = digest_of((uint8_t)i);
-		break;
-	case MESSAGE_COMMIT:
-		m->commit = (struct message_commit){d, digest_of(3), signature_of(9)};
-		break;
-	case MESSAGE_COMMITTED:
-		m->committed.nonce = d;
-		break;
-	case MESSAGE_REVEAL_REQUEST:
-		m->reveal_request.nonce = d;
-		break;
-	case MESSAGE_REVEAL:
-		m->reveal = (struct message_reveal){
-			d, digest_of(4), span_of(filler, largest ? CLAIM_BYTES_MAX : 0)};
-		break;
-	case MESSAGE_UPLOAD_REQUEST:
-		m->upload_request =
-			(struct message_upload_request){d, largest ? PAYLOAD_BYTES_MAX : 0};
-		break;
-	case MESSAGE_UPLOAD:
-		m->upload =
-			(struct message_upload){d, largest ? PAYLOAD_BYTES_MAX - BLOB_PART_MAX : 0,
-				span_of(filler, largest ? BLOB_PART_MAX : 1)};
-		break;
-	case MESSAGE_UPLOADED:
-		m->uploaded.nonce = d;
-		break;
-	case MESSAGE_SETTLED:
-		m->settled.nonce = d;
-		m->settled.verdict = largest ? VERDICT_LAST : 1;
-		m->settled.credit_flops = u64;
-		if (largest)
-			fill_text(m->settled.text, TEXT_MAX);
-		break;
-	case MESSAGE_ABANDON:
-		m->abandon.nonce = d;
-		if (largest)
-			fill_text(m->abandon.text, TEXT_MAX);
-		break;
-	default:
-		fill_gossip(m, largest);
-		fill_reach(m, largest);
-		break;
-	}
-}
+#include "tests/lib/message_samples.h"
 
 static const enum message_type types[] = {
 #define X(name, member, number) name,
@@ -413,13 +152,13 @@ static void assert_decode(const void *data, size_t n, int code, const char *why)
 /* The encoders cannot make these: they are packed by hand. */
 static void longer_text_and_paths_are_refused(void **state)
 {
-	struct digest d = digest_of(1);
+	struct digest d = message_digest(1);
 	char text[TEXT_MAX + 1];
 	struct bytes b = {0};
 	struct packer p;
 
 	(void)state;
-	fill_text(text, sizeof(text));
+	message_text(text, sizeof(text));
 	pack_begin(&p, &b);
 	pack_array(&p, 3);
 	pack_u64(&p, MESSAGE_GOODBYE);
@@ -433,7 +172,7 @@ static void longer_text_and_paths_are_refused(void **state)
 	pack_digest(&p, &d);
 	pack_u64(&p, 1);
 	pack_bin(&p, "", 0);
-	pack_bin(&p, filler, SIGNATURE_BYTES);
+	pack_bin(&p, message_filler, SIGNATURE_BYTES);
 	pack_bin(&p, "", 0);
 	pack_array(&p, MERKLE_STEPS_MAX + 1);
 	for (uint32_t i = 0; i <= MERKLE_STEPS_MAX; i++)
@@ -691,8 +430,8 @@ int main(void)
 		cmocka_unit_test(every_type_has_a_name),
 	};
 
-	for (size_t i = 0; i < sizeof(filler); i++)
-		filler[i] = (uint8_t)(i * 7);
+	for (size_t i = 0; i < sizeof(message_filler); i++)
+		message_filler[i] = (uint8_t)(i * 7);
 	if (crypto_start() != TK_OK)
 		return 1;
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -11,7 +11,6 @@
 #include "peer/agent/result_record.h"
 #include "peer/agent/worker_protocol.h"
 #include "peer/wire/link.h"
-#include "peer/wire/session.h"
 #include "tasks/base/require.h"
 #include "tasks/project/project.h"
 #include "tasks/unit/compress.h"
@@ -24,121 +23,6 @@ static void require_same(struct span in, int rc, struct bytes *again)
 {
 	REQUIRE(rc == TK_OK && span_equal(bytes_span(again), in));
 	bytes_close(again);
-}
-
-/* Messages */
-
-static void run_message(struct span in)
-{
-	struct bytes again = {0};
-	struct errmsg msg = {{0}};
-	struct message m;
-
-	if (message_decode(&m, in, &msg) == TK_OK)
-		require_same(in, message_encode(&m, &again), &again);
-	else
-		REQUIRE(msg.text[0] != '\0');
-}
-
-static bool seed_message(unsigned which, struct bytes *out)
-{
-	static const enum message_type types[] = {
-#define X(name, member, number) name,
-		MESSAGES(X)
-#undef X
-	};
-	struct message m = {0};
-
-	if (which >= sizeof(types) / sizeof(types[0]))
-		return false;
-	m.type = types[which];
-	switch (m.type) {
-	case MESSAGE_GOODBYE:
-		m.goodbye.reason = GOODBYE_SHUTDOWN;
-		snprintf(m.goodbye.text, sizeof(m.goodbye.text), "näkemiin");
-		break;
-	case MESSAGE_BLOB_GET:
-		m.blob_get.length = 1;
-		break;
-	case MESSAGE_BLOB_PART:
-		m.blob_part.total = 9;
-		m.blob_part.bytes = span_of("123456789", 9);
-		break;
-	case MESSAGE_WORK_REQUEST:
-		m.work_request.slots = 1;
-		snprintf(m.work_request.engine, sizeof(m.work_request.engine), "avx2");
-		break;
-	case MESSAGE_NO_WORK:
-		m.no_work.reason = NO_WORK_IDLE;
-		break;
-	case MESSAGE_LEASE:
-		m.lease.manifest = m.lease.unit = span_of("1234", 4);
-		m.lease.path_steps = 2;
-		break;
-	case MESSAGE_UPLOAD:
-		m.upload.bytes = span_of("1234", 4);
-		break;
-	case MESSAGE_SETTLED:
-		m.settled.verdict = VERDICT_VALID;
-		break;
-	default:
-		break;
-	}
-	return message_encode(&m, out) == TK_OK;
-}
-
-/* Sessions: the first byte says which side we are and how the rest is cut. */
-
-static void run_session(struct span in)
-{
-	static const uint8_t seed[64];
-	struct public_key network;
-	struct key_pair root;
-	struct identity id;
-	struct session *s;
-	size_t chunk;
-
-	if (in.len == 0)
-		return;
-	key_from_seed(&root, seed);
-	network = root.public;
-	identity_init(&id, seed, seed + 32, ROLE_COORDINATOR, &network);
-	s = session_new(&id, (in.data[0] & 1) != 0, seed, 1800000000, NULL);
-	chunk = 1u + (in.data[0] >> 1);
-	REQUIRE(s != NULL);
-	for (size_t at = 1; at < in.len; at += chunk) {
-		size_t n = in.len - at < chunk ? in.len - at : chunk;
-		struct message m;
-
-		if (session_receive(s, span_of(in.data + at, n), NULL) != TK_OK)
-			break;
-		while (session_next(s, &m, NULL) == TK_OK)
-			;
-	}
-	REQUIRE(session_state(s) != SESSION_OPEN); /* nobody here has a key */
-	session_free(s);
-}
-
-static bool seed_session(unsigned which, struct bytes *out)
-{
-	static const uint8_t seed[64];
-	struct key_pair root;
-	struct identity id;
-	struct session *s;
-	uint8_t first = (uint8_t)(which == 0 ? 0xfe : 0x06);
-	int rc;
-
-	if (which > 1)
-		return false;
-	key_from_seed(&root, seed);
-	identity_init(&id, seed, seed + 32, ROLE_PEER, &root.public);
-	s = session_new(&id, true, seed, 1800000000, NULL);
-	REQUIRE(s != NULL);
-	rc = bytes_append(out, &first, 1);
-	if (rc == TK_OK)
-		rc = bytes_append(out, session_output(s).data, session_output(s).len);
-	session_free(s);
-	return rc == TK_OK;
 }
 
 /* Units, claims, manifests */
@@ -513,8 +397,9 @@ static bool seed_text(unsigned which, struct bytes *out)
 }
 
 const struct fuzz_target fuzz_targets[] = {
-	{"message", run_message, seed_message},
-	{"session", run_session, seed_session},
+	{"message", fuzz_message, fuzz_message_seed},
+	{"session", fuzz_session, fuzz_session_seed},
+	{"identity", fuzz_identity, fuzz_identity_seed},
 	{"unit", run_unit, seed_unit},
 	{"claim", run_claim, seed_claim},
 	{"round", run_round, seed_round},

@@ -16,6 +16,14 @@ struct fuzz_target {
 /* Ended by one whose name is NULL. crypto_start() comes first. */
 extern const struct fuzz_target fuzz_targets[];
 
+/* The targets of fuzz_wire.c. */
+void fuzz_message(struct span in);
+bool fuzz_message_seed(unsigned which, struct bytes *out);
+void fuzz_session(struct span in);
+bool fuzz_session_seed(unsigned which, struct bytes *out);
+void fuzz_identity(struct span in);
+bool fuzz_identity_seed(unsigned which, struct bytes *out);
+
 /* The target of fuzz_safetensors.c. */
 void fuzz_safetensors(struct span in);
 bool fuzz_safetensors_seed(unsigned which, struct bytes *out);

@@ -109,6 +109,11 @@ $(BUILD)/tests/bench/%: $(BUILD)/tests/bench/%.o $(LIB_BLAS) $(LIB_TASKS)
 	$(call tell,LINK,$@)
 	$(CC) $(CFLAGS) $(MODE) $^ -o $@ $(LIBS_TASKS) $(LIBS_BLAS) -pthread
 
+BENCH_NET := $(call obj,$(addprefix tests/bench/,bench_net.c net_raw_sodium.c net_node_uv.c))
+$(BUILD)/tests/bench/bench_net: $(BENCH_NET) $(LIB_PEER) $(LIB_TASKS)
+	$(call tell,LINK,$@)
+	$(CC) $(CFLAGS) $(MODE) $^ -o $@ $(LIBS_ALL)
+
 # Tests of tasks/ alone need no more than that, so that they also build where the other libraries are missing.
 TESTLIB_TASKS := $(addprefix $(BUILD)/tests/lib/,tiny.o model64.o model_bench.o model_cases.o)
 define tasks_alone

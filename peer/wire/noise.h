@@ -72,10 +72,12 @@ void noise_rekey(struct noise_cipher *c);
 void noise_handshake_init(struct noise_handshake *h, bool initiator, struct span prologue,
 	const uint8_t static_secret[NOISE_KEY_BYTES],
 	const uint8_t ephemeral_secret[NOISE_KEY_BYTES]);
-/* The same with a pre-shared key: XXpsk3. psk NULL: XX. */
+/* The same for a static pair whose public key is known, and with a pre-shared key: XXpsk3. psk NULL: XX. */
 void noise_handshake_init_psk(struct noise_handshake *h, bool initiator, struct span prologue,
-	const uint8_t static_secret[NOISE_KEY_BYTES],
-	const uint8_t ephemeral_secret[NOISE_KEY_BYTES], const uint8_t psk[NOISE_PSK_BYTES]);
+	const struct noise_pair *s, const uint8_t ephemeral_secret[NOISE_KEY_BYTES],
+	const uint8_t psk[NOISE_PSK_BYTES]);
+
+void noise_pair_init(struct noise_pair *pair, const uint8_t secret[NOISE_KEY_BYTES]);
 
 /* True when the next message is ours to write; false when it is to be read or nothing is left. */
 bool noise_handshake_writes(const struct noise_handshake *h);

@@ -36,6 +36,12 @@ void noise_public_key(uint8_t out[NOISE_KEY_BYTES], const uint8_t secret[NOISE_K
 	crypto_scalarmult_base(out, secret);
 }
 
+void noise_pair_init(struct noise_pair *pair, const uint8_t secret[NOISE_KEY_BYTES])
+{
+	memcpy(pair->secret, secret, NOISE_KEY_BYTES);
+	noise_public_key(pair->public, secret);
+}
+
 /* A point of low order would make the shared secret a constant that anybody knows: refused. */
 static int dh(uint8_t out[NOISE_KEY_BYTES], const uint8_t secret[NOISE_KEY_BYTES],
 	const uint8_t public[NOISE_KEY_BYTES])
@@ -242,7 +248,11 @@ void noise_handshake_init(struct noise_handshake *h, bool initiator, struct span
 	const uint8_t static_secret[NOISE_KEY_BYTES],
 	const uint8_t ephemeral_secret[NOISE_KEY_BYTES])
 {
-	noise_handshake_init_psk(h, initiator, prologue, static_secret, ephemeral_secret, NULL);
+	struct noise_pair s;
+
+	noise_pair_init(&s, static_secret);
+	noise_handshake_init_psk(h, initiator, prologue, &s, ephemeral_secret, NULL);
+	sodium_memzero(&s, sizeof(s));
 }
 
 static const struct protocol *protocol_of(const struct noise_handshake *h)
@@ -251,18 +261,16 @@ static const struct protocol *protocol_of(const struct noise_handshake *h)
 }
 
 void noise_handshake_init_psk(struct noise_handshake *h, bool initiator, struct span prologue,
-	const uint8_t static_secret[NOISE_KEY_BYTES],
-	const uint8_t ephemeral_secret[NOISE_KEY_BYTES], const uint8_t psk[NOISE_PSK_BYTES])
+	const struct noise_pair *s, const uint8_t ephemeral_secret[NOISE_KEY_BYTES],
+	const uint8_t psk[NOISE_PSK_BYTES])
 {
 	*h = (struct noise_handshake){.initiator = initiator, .has_psk = psk != NULL};
 	if (psk != NULL)
 		memcpy(h->psk, psk, NOISE_PSK_BYTES);
 	symmetric_init(&h->symmetric, protocol_of(h)->name);
 	mix_hash(&h->symmetric, prologue);
-	memcpy(h->s.secret, static_secret, NOISE_KEY_BYTES);
-	noise_public_key(h->s.public, static_secret);
-	memcpy(h->e.secret, ephemeral_secret, NOISE_KEY_BYTES);
-	noise_public_key(h->e.public, ephemeral_secret);
+	h->s = *s;
+	noise_pair_init(&h->e, ephemeral_secret);
 }
 
 bool noise_handshake_done(const struct noise_handshake *h)

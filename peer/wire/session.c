@@ -168,14 +168,18 @@ static int session_start(struct session *s, const uint8_t ephemeral_secret[32])
 {
 	const uint8_t *secret = s->id->has_secret ? s->id->secret : NULL;
 	struct preamble both[2];
+	struct noise_pair pair;
 	int rc;
 
 	memcpy(s->preamble.magic, magic, sizeof(magic));
 	s->preamble.version = WIRE_MAJOR | (secret != NULL ? WIRE_PRIVATE : 0);
 	network_tag(s->preamble.network, &s->id->network, secret);
 	both[0] = both[1] = s->preamble;
-	noise_handshake_init_psk(&s->noise, s->initiator, span_of(both, sizeof(both)),
-		s->id->x25519_secret, ephemeral_secret, secret);
+	memcpy(pair.secret, s->id->x25519_secret, sizeof(pair.secret));
+	memcpy(pair.public, s->id->x25519_public, sizeof(pair.public));
+	noise_handshake_init_psk(&s->noise, s->initiator, span_of(both, sizeof(both)), &pair,
+		ephemeral_secret, secret);
+	secret_wipe(&pair, sizeof(pair));
 	rc = bytes_append(&s->output, &s->preamble, sizeof(s->preamble));
 	if (rc == TK_OK && s->initiator)
 		rc = handshake_write(s, span_of("", 0));

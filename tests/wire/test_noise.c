@@ -22,14 +22,15 @@ struct two {
 
 static void two_init_psk(struct two *t, const uint8_t psk1[32], const uint8_t psk2[32])
 {
+	struct noise_pair s;
 	uint8_t secrets[4][32];
 
 	for (int i = 0; i < 4; i++)
 		memset(secrets[i], 0x11 * (i + 1), 32);
-	noise_handshake_init_psk(
-		&t->initiator, true, span_text("prologue"), secrets[0], secrets[2], psk1);
-	noise_handshake_init_psk(
-		&t->responder, false, span_text("prologue"), secrets[1], secrets[3], psk2);
+	noise_pair_init(&s, secrets[0]);
+	noise_handshake_init_psk(&t->initiator, true, span_text("prologue"), &s, secrets[2], psk1);
+	noise_pair_init(&s, secrets[1]);
+	noise_handshake_init_psk(&t->responder, false, span_text("prologue"), &s, secrets[3], psk2);
 }
 
 static void two_init(struct two *t)

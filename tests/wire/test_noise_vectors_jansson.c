@@ -49,10 +49,12 @@ static void start(struct noise_handshake *h, const json_t *vector, bool initiato
 {
 	uint8_t prologue[BUFFER], s[BUFFER], e[BUFFER], psk[BUFFER];
 	struct span p = field(vector, initiator ? "init_prologue" : "resp_prologue", prologue);
+	struct noise_pair pair;
 
 	assert_int_equal(field(vector, initiator ? "init_static" : "resp_static", s).len, 32);
 	assert_int_equal(field(vector, initiator ? "init_ephemeral" : "resp_ephemeral", e).len, 32);
-	noise_handshake_init_psk(h, initiator, p, s, e, secret(vector, initiator, psk));
+	noise_pair_init(&pair, s);
+	noise_handshake_init_psk(h, initiator, p, &pair, e, secret(vector, initiator, psk));
 }
 
 struct run {

@@ -174,6 +174,7 @@ static void right_preamble_without_the_secret_gets_nobody_in(void **state)
 {
 	uint8_t both[34], e[32] = {77}, wrong[32] = {1}, message[HANDSHAKE_FRAME_MAX], length[2];
 	struct noise_handshake noise;
+	struct noise_pair pair;
 	struct bytes claim = {0};
 	struct errmsg msg;
 	struct span out;
@@ -188,8 +189,8 @@ static void right_preamble_without_the_secret_gets_nobody_in(void **state)
 	memcpy(both, out.data, 17);
 	memcpy(both + 17, out.data, 17);
 	session_consume(p.root.session, 17);
-	noise_handshake_init_psk(
-		&noise, true, span_of(both, 34), p.peer.id.x25519_secret, e, wrong);
+	noise_pair_init(&pair, p.peer.id.x25519_secret);
+	noise_handshake_init_psk(&noise, true, span_of(both, 34), &pair, e, wrong);
 	assert_int_equal(
 		noise_handshake_write(&noise, span_of("", 0), message, sizeof(message), &n), TK_OK);
 	assert_int_equal(n, 48);

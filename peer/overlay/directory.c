@@ -126,18 +126,18 @@ static void peer_remove(struct directory *d, peer_ref peer)
 static peer_ref peer_stalest(
 	const struct directory *d, peer_ref told_by, uint64_t rest_ms, uint64_t now_ms)
 {
-	uint8_t marks[DIRECTORY_PEERS_MAX + 1] = {0};
+	struct directory_marks marks = {0};
 	peer_ref found = 0;
 
 	if (d->mark != NULL)
-		d->mark(d->mark_context, marks);
+		d->mark(d->mark_context, &marks);
 	for (peer_ref i = DIRECTORY_SELF + 1; i <= d->peer_last; i++) {
 		const struct entry *e = &d->peers[i];
 
 		if (!e->taken || (told_by != 0 && e->told_by != told_by) ||
 			e->touched_ms + rest_ms > now_ms ||
 			(found != 0 && e->touched_ms >= d->peers[found].touched_ms) ||
-			d->told[i] != 0 || marks[i] != 0)
+			d->told[i] != 0 || marks.peers[i])
 			continue;
 		found = i;
 	}
@@ -404,11 +404,29 @@ void directory_body_id(const struct directory *d, body_ref body, struct gossip_i
 
 /* Topics */
 
+/* A topic that nobody uses: one that was only spoken of, else one that ended long ago. 0: there is none. */
+static topic_ref topic_unused(const struct directory *d)
+{
+	struct directory_marks marks = {0};
+	topic_ref ended = 0;
+
+	if (d->mark != NULL)
+		d->mark(d->mark_context, &marks);
+	for (topic_ref i = 1; i <= DIRECTORY_TOPICS_MAX; i++) {
+		if (marks.topics[i])
+			continue;
+		if (!d->topics[i].verified)
+			return i;
+		if (ended == 0)
+			ended = i;
+	}
+	return ended;
+}
+
 topic_ref directory_topic(
 	struct directory *d, uint32_t kind, const struct digest *subject, bool verified)
 {
-	topic_ref unused = 0;
-	topic_ref unverified = 0;
+	topic_ref free = 0;
 	uint32_t spoken_of = 0;
 
 	for (topic_ref i = 1; i <= DIRECTORY_TOPICS_MAX; i++) {
@@ -418,20 +436,17 @@ topic_ref directory_topic(
 			t->verified |= verified;
 			return i;
 		}
-		if (t->kind == 0 && unused == 0)
-			unused = i;
-		if (t->kind != 0 && !t->verified) {
-			spoken_of++;
-			unverified = i;
-		}
+		if (t->kind == 0 && free == 0)
+			free = i;
+		spoken_of += t->kind != 0 && !t->verified;
 	}
 	if (!verified && spoken_of >= DIRECTORY_TOPICS_MAX / 2)
 		return 0;
-	if (unused == 0 && verified)
-		unused = unverified;
-	if (unused != 0)
-		d->topics[unused] = (struct topic){kind, *subject, verified};
-	return unused;
+	if (free == 0)
+		free = topic_unused(d);
+	if (free != 0)
+		d->topics[free] = (struct topic){kind, *subject, verified};
+	return free;
 }
 
 bool directory_topic_name(

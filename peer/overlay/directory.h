@@ -14,7 +14,7 @@
 #define DIRECTORY_PEERS_MAX  4096u
 #define DIRECTORY_TOLD_MAX   512u /* peers that one neighbour has told us of and nobody uses */
 #define DIRECTORY_BODIES_MAX 1024u
-#define DIRECTORY_TOPICS_MAX 64u
+#define DIRECTORY_TOPICS_MAX 160u /* more than twice what the core retains */
 #define DIRECTORY_REST_MS    600000u
 
 struct directory;
@@ -28,8 +28,12 @@ const struct gossip_tables *directory_tables(const struct directory *d);
 
 #define DIRECTORY_SELF 1u
 
-/* Sets marks[peer] for each peer that is in use: asked before a number is given to another. */
-typedef void directory_mark(void *context, uint8_t marks[DIRECTORY_PEERS_MAX + 1]);
+/* Sets peers[…] and topics[…] of those that are in use: asked before a number is given to another. */
+struct directory_marks {
+	bool peers[DIRECTORY_PEERS_MAX + 1];
+	bool topics[DIRECTORY_TOPICS_MAX + 1];
+};
+typedef void directory_mark(void *context, struct directory_marks *marks);
 void directory_ask_used(struct directory *d, directory_mark *mark, void *context);
 
 /* The number of a peer, new ones included; 0: the table is full. told_by: who spoke of it, 0: it came
@@ -66,7 +70,7 @@ void directory_body_id(const struct directory *d, body_ref body, struct gossip_i
 void directory_body_forget(struct directory *d, body_ref body);
 
 /* verified: an announcement of the topic was signed. Topics that were only spoken of take half of the
- * table at most. 0: it is full. */
+ * table at most, and leave it first. 0: it is full. */
 topic_ref directory_topic(
 	struct directory *d, uint32_t kind, const struct digest *subject, bool verified);
 bool directory_topic_name(

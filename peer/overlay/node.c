@@ -515,6 +515,7 @@ static int node_dispatch(struct node *n, const struct node_event *event, struct 
 	case NODE_ADVERTISE:
 	case NODE_PUBLISH:
 	case NODE_UNREACHED:
+	case NODE_LEAVE:
 		return gossip_event(n, event);
 	case NODE_CONNECTED:
 	case NODE_ACCEPTED:

@@ -36,6 +36,7 @@ enum node_event_type {
 		11, /* the application: record says where we are reached; the node signs it */
 	NODE_PUBLISH = 12, /* the coordinator: bytes, an announcement with its signature, for all */
 	NODE_UNREACHED = 13, /* answers NODE_DIAL: expect could not be reached */
+	NODE_LEAVE = 14,     /* we go for good: neighbours are told to forget us */
 };
 
 struct node_event {

@@ -24,20 +24,19 @@ int overlay_step(struct node *n, struct gossip_event *event)
 
 /* Life */
 
-static void mark_used(void *context, uint8_t marks[DIRECTORY_PEERS_MAX + 1])
+static void mark_used(void *context, struct directory_marks *marks)
 {
 	const struct overlay *o = context;
-	peer_ref peers[GOSSIP_ACTIVE_MAX > GOSSIP_PASSIVE_MAX ? GOSSIP_ACTIVE_MAX
-							      : GOSSIP_PASSIVE_MAX];
+	peer_ref peers[GOSSIP_ACTIVE_MAX + GOSSIP_PASSIVE_MAX];
 	size_t count = gossip_active(o->core, peers);
 
+	count += gossip_passive(o->core, peers + count);
 	while (count-- > 0)
-		marks[peers[count]] = 1;
-	count = gossip_passive(o->core, peers);
-	while (count-- > 0)
-		marks[peers[count]] = 1;
+		marks->peers[peers[count]] = true;
 	for (peer_ref i = 1; i <= DIRECTORY_PEERS_MAX; i++)
-		marks[i] |= o->sessions[i] != 0 || o->owed[i];
+		marks->peers[i] |= o->sessions[i] != 0 || o->owed[i];
+	for (topic_ref i = 1; i <= DIRECTORY_TOPICS_MAX; i++)
+		marks->topics[i] = gossip_keeps_topic(o->core, i);
 }
 
 static void overlay_free(struct overlay *o)
@@ -200,11 +199,23 @@ static int publish(struct node *n, const struct node_event *event)
 	return rc == TK_OK ? overlay_step(n, &publish) : rc;
 }
 
+/* Public peers look for more neighbours and let more come. */
+static void gossip_configure(struct node *n, bool public)
+{
+	struct gossip_config config;
+
+	gossip_config_default(&config, DIRECTORY_SELF, public);
+	config.root = n->id->role == ROLE_COORDINATOR;
+	gossip_reconfigure(n->overlay->core, &config);
+}
+
 static int advertise(struct node *n, const struct record *record)
 {
 	struct record *own = &n->overlay->record;
 	uint64_t sequence = own->sequence;
 
+	if (n->id->role != ROLE_COORDINATOR && ((own->flags ^ record->flags) & RECORD_PUBLIC) != 0)
+		gossip_configure(n, record->flags & RECORD_PUBLIC);
 	*own = *record;
 	own->sequence = sequence;
 	return record_sign(n);
@@ -231,6 +242,8 @@ static int wake(struct node *n)
 
 int gossip_event(struct node *n, const struct node_event *event)
 {
+	struct gossip_event leave = {.type = GOSSIP_LEAVE};
+
 	if (n->overlay == NULL)
 		return TK_OK;
 	switch (event->type) {
@@ -240,6 +253,8 @@ int gossip_event(struct node *n, const struct node_event *event)
 		return advertise(n, event->record);
 	case NODE_UNREACHED:
 		return unreached(n, event->expect);
+	case NODE_LEAVE:
+		return overlay_step(n, &leave);
 	default:
 		return wake(n);
 	}

@@ -50,7 +50,7 @@ bool gossip_wants(const struct node *n, const struct connection *c, enum message
 /* Errors end the connection: TK_EPROTO, TK_ELIMIT, TK_EAUTH, TK_ENOMEM. */
 int gossip_hear(struct node *n, struct connection *c, const struct message *m,
 	struct errmsg *msg) TK_CHECKED;
-/* WAKE, PUBLISH, ADVERTISE, UNREACHED. Errors: TK_ENOMEM; of PUBLISH also TK_EPROTO, TK_EAUTH and
+/* WAKE, PUBLISH, ADVERTISE, UNREACHED, LEAVE. Errors: TK_ENOMEM; of PUBLISH also TK_EPROTO, TK_EAUTH and
  * TK_ELIMIT. */
 int gossip_event(struct node *n, const struct node_event *event) TK_CHECKED;
 void gossip_flush(struct node *n, struct node_effects *out);

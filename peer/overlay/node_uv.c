@@ -371,12 +371,15 @@ void node_uv_free(struct node_uv *n)
 void node_uv_close(struct node_uv *n, uint32_t reason, const char *text,
 	void (*closed)(void *context), void *context)
 {
+	struct node_event leave = {.type = NODE_LEAVE};
+
 	if (n->closing)
 		return;
 	n->closing = true;
 	n->closed = closed;
 	n->closed_context = context;
 	listeners_close(n);
+	(void)!step(n, &leave); /* unsaid, they notice */
 	for (size_t i = 0; i < CHANNELS_MAX; i++) {
 		if (n->channels[i] != NULL)
 			node_uv_drop(n, n->channels[i]->conn, reason, text);

@@ -28,4 +28,12 @@ bool fuzz_identity_seed(unsigned which, struct bytes *out);
 void fuzz_safetensors(struct span in);
 bool fuzz_safetensors_seed(unsigned which, struct bytes *out);
 
+/* Those of fuzz_overlay.c. */
+void fuzz_announcement(struct span in);
+bool fuzz_announcement_seed(unsigned which, struct bytes *out);
+void fuzz_advert(struct span in);
+bool fuzz_advert_seed(unsigned which, struct bytes *out);
+void fuzz_node(struct span in);
+bool fuzz_node_seed(unsigned which, struct bytes *out);
+
 #endif

@@ -140,10 +140,10 @@ static void neighbour_that_tells_of_very_many_pushes_out_its_own_only(void **sta
 	}
 }
 
-static void mark_all(void *context, uint8_t marks[DIRECTORY_PEERS_MAX + 1])
+static void mark_all(void *context, struct directory_marks *marks)
 {
 	(void)context;
-	memset(marks, 1, DIRECTORY_PEERS_MAX + 1);
+	memset(marks, 1, sizeof(*marks));
 }
 
 static void full_table_gives_up_what_rests_and_nothing_in_use(void **state)
@@ -257,6 +257,22 @@ static void topics_that_were_only_spoken_of_leave_room_for_real_ones(void **stat
 	assert_int_equal(kind, 1);
 }
 
+static void topic_that_ended_makes_room_for_a_new_one_and_none_in_use_does(void **state)
+{
+	struct bench *b = *state;
+	struct digest subject = {{0}};
+
+	for (uint32_t i = 0; i < DIRECTORY_TOPICS_MAX; i++) {
+		store_le32(subject.b, i);
+		assert_int_not_equal(directory_topic(b->d, 3, &subject, true), 0);
+	}
+	store_le32(subject.b, 9999);
+	directory_ask_used(b->d, mark_all, NULL);
+	assert_int_equal(directory_topic(b->d, 3, &subject, true), 0);
+	directory_ask_used(b->d, NULL, NULL);
+	assert_int_not_equal(directory_topic(b->d, 3, &subject, true), 0);
+}
+
 static void every_allocation_may_fail(void **state)
 {
 	struct bench *b = *state;
@@ -292,6 +308,7 @@ int main(void)
 		TEST(unsigned_body_is_refused),
 		TEST(ids_alone_push_out_ids_and_never_bodies),
 		TEST(topics_that_were_only_spoken_of_leave_room_for_real_ones),
+		TEST(topic_that_ended_makes_room_for_a_new_one_and_none_in_use_does),
 		TEST(every_allocation_may_fail),
 	};
 

@@ -76,6 +76,17 @@ static void on_message(void *context, conn_id conn, const struct message *m)
 		shell_event(s, &event);
 }
 
+/* The node has replaced a session that was old: the core hears of an UP while it is up. */
+static void on_renewed(void *context, conn_id old, conn_id conn)
+{
+	struct shell *s = context;
+
+	if (s->conn != old)
+		return;
+	s->conn = conn;
+	s->watching = false;
+}
+
 static void on_farewell(void *context, conn_id conn, uint32_t reason, const char *text)
 {
 	struct message m = {.type = MESSAGE_GOODBYE, .goodbye = {.reason = reason}};
@@ -321,6 +332,7 @@ static int prepare(struct runner *r, const struct agent_options *options, struct
 		.log = on_log,
 		.writable = on_writable,
 		.farewell = on_farewell,
+		.renewed = on_renewed,
 		.announced = on_announced,
 		.isolated = on_isolated};
 	r->worker_handler = (struct worker_handler){

@@ -289,6 +289,30 @@ int channel_dial_endpoints(struct channel **out, struct channel_host *host, conn
 	return TK_OK;
 }
 
+int channel_dial_again(
+	struct channel **out, struct channel_host *host, conn_id conn, const struct channel *c)
+{
+	const struct tcp *old = (const struct tcp *)(const void *)c;
+	struct tcp *t;
+	int rc;
+
+	REQUIRE(c->dialled && c->open && old->next > 0);
+	t = tcp_new(host, conn);
+	if (t == NULL)
+		return TK_ENOMEM;
+	t->head.dialled = true;
+	t->addresses[0] = old->addresses[old->next - 1];
+	t->address_count = 1;
+	memcpy(t->name, old->name, sizeof(t->name));
+	rc = dial_try(t);
+	if (rc != 0) {
+		mem_free(t);
+		return rc == UV_ENOMEM ? TK_ENOMEM : TK_ELIMIT;
+	}
+	*out = &t->head;
+	return TK_OK;
+}
+
 /* Where an accepted connection comes from. An IPv4 address dressed as IPv6 (RFC 4291, section 2.5.5.2),
  * as a socket that listens for both gives it, is undressed. */
 static void remote_read(struct endpoint *out, const uv_tcp_t *handle)

@@ -32,9 +32,10 @@ struct channel_host {
 struct channel {
 	conn_id conn;
 	bool dialled;
-	bool open;   /* the transport came up */
-	bool up;     /* the owner's: the session came up */
-	bool sought; /* the owner's: gossip asked for this dial */
+	bool open;	/* the transport came up */
+	bool up;	/* the owner's: the session came up */
+	bool sought;	/* the owner's: gossip asked for this dial */
+	conn_id renews; /* the owner's: it stands for that one; 0: for none */
 	bool expects;
 	struct public_key expect; /* the owner's: whose identity a dial wants */
 	struct endpoint remote;	  /* accepted: where it comes from; family 0: not known */
@@ -50,6 +51,10 @@ int channel_dial(struct channel **out, struct channel_host *host, conn_id conn,
  * more sockets). */
 int channel_dial_endpoints(struct channel **out, struct channel_host *host, conn_id conn,
 	const struct endpoint *endpoints, size_t count, struct errmsg *msg) TK_CHECKED;
+
+/* Dials where c, an open dial, got through. Errors: TK_ENOMEM, TK_ELIMIT. */
+int channel_dial_again(struct channel **out, struct channel_host *host, conn_id conn,
+	const struct channel *c) TK_CHECKED;
 
 /* Takes the connection that waits at listener and reads from it. NULL: out of memory, it still waits.
  * One that is not `open` broke at once and is being freed. */

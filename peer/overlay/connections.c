@@ -125,7 +125,14 @@ struct connection *connections_find(const struct connections *t, conn_id id)
 
 void connections_set_key(struct connections *t, struct connection *c)
 {
-	REQUIRE(!c->keyed && connections_find_key(t, &c->key) == NULL);
+	struct connection *older = connections_find_key(t, &c->key);
+
+	REQUIRE(!c->keyed);
+	if (older != NULL) {
+		chain_out(t, older);
+		older->keyed = false;
+		chain_in(t, older);
+	}
 	chain_out(t, c);
 	c->keyed = true;
 	chain_in(t, c);

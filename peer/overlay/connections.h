@@ -25,6 +25,8 @@ struct connection {
 	struct endpoint remote; /* where it came from; family 0: not known, or we dialled */
 	uint64_t prefix;	/* admission_prefix of that */
 	bool observed;		/* the other side has said where we come from */
+	uint64_t renew_ms;	/* when one that we dialled is to be replaced */
+	conn_id renews;		/* the one that it replaces */
 	size_t waiting;		/* bytes that the transport has not taken yet */
 
 	struct connection *previous, *next; /* in order of arrival */
@@ -51,7 +53,7 @@ void connections_remove(struct connections *t, struct connection *c);
 /* NULL: there is none. */
 struct connection *connections_find(const struct connections *t, conn_id id);
 
-/* From here on c is found by c->key; no other connection with that key is. */
+/* From here on c is found by c->key, and no other connection with that key is. */
 void connections_set_key(struct connections *t, struct connection *c);
 struct connection *connections_find_key(const struct connections *t, const struct public_key *key);
 

@@ -286,7 +286,7 @@ static int connection_greet(struct node *n, struct connection *c, struct errmsg 
 static int connection_open(
 	struct node *n, struct connection *c, struct node_effects *out, struct errmsg *msg)
 {
-	struct connection *older;
+	struct connection *older = NULL;
 	struct node_effect *up;
 
 	/* for the farewell to the older one, for UP and for the end of c */
@@ -297,18 +297,19 @@ static int connection_open(
 		return errmsg_set(msg, TK_EAUTH, "the network's root has revoked its identity");
 	if (!c->dialled) {
 		older = connections_find_key(&n->table, &c->key);
-		if (older != NULL)
-			connection_goodbye(n, older, out, GOODBYE_REPLACED,
-				"the same identity connected again");
 		connections_set_key(&n->table, c);
 		n->half_open--;
 	}
 	c->up = true;
 	n->up++;
+	gossip_session_up(n, c); /* before the older one goes: its neighbour has never been away */
+	if (older != NULL)
+		connection_goodbye(
+			n, older, out, GOODBYE_REPLACED, "the same identity connected again");
 	up = node_effects_take(out, NODE_UP, c->id);
 	up->key = c->key;
 	up->role = session_peer_role(c->session);
-	gossip_session_up(n, c);
+	up->renews = c->renews;
 	return connection_greet(n, c, msg);
 }
 
@@ -372,6 +373,7 @@ static int step_begin(struct node *n, const struct node_event *event, struct nod
 	c->dialled = dialled;
 	c->sought = dialled && event->sought;
 	c->since_ms = c->heard_ms = c->asked_ms = event->now_ms;
+	renewal_begin(n, c, event);
 	c->prefix = admission_prefix(event->remote);
 	if (event->remote != NULL)
 		c->remote = *event->remote;
@@ -450,6 +452,10 @@ static int tick_connection(struct node *n, struct connection *c, const struct no
 		rc = connection_ping(n, c, &msg);
 	if (rc == TK_OK && c->up)
 		rc = connection_flush(n, c, out, &msg);
+	if (rc == TK_OK && c->up) {
+		renewal_tick(n, c, out);
+		return TK_OK;
+	}
 	if (rc != TK_OK)
 		connection_fail(n, c, out, msg.text);
 	return rc == TK_ENOMEM ? rc : TK_OK;

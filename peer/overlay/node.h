@@ -18,6 +18,12 @@
 #define NODE_OUTPUT_ALL_MAX  (512u << 20) /* for all readers together: node_limit_output */
 #define NODE_OUTPUT_LOW	     (256u << 10) /* below: NODE_WRITABLE, a good time to send more */
 #define NODE_TICK_MS	     1000u
+/* A session that we dialled is replaced by a fresh one after a day ± an hour by chance, so that keys do
+ * not grow old; when that fails, again every ten minutes. One that is two days old ends. */
+#define NODE_RENEW_MS	    (24u * 3600 * 1000)
+#define NODE_RENEW_EARLY_MS (3600u * 1000)
+#define NODE_RENEW_AGAIN_MS (10u * 60 * 1000)
+#define NODE_AGE_MAX_MS	    (48u * 3600 * 1000)
 
 typedef uint64_t conn_id; /* given by the shell, never reused, ≠ 0 */
 
@@ -50,6 +56,7 @@ struct node_event {
 	const struct public_key *expect; /* CONNECTED: whose identity we demand; NULL: any */
 	const struct endpoint *remote;	 /* ACCEPTED: where it comes from; NULL: not known */
 	bool sought;			 /* CONNECTED: this dial was a NODE_DIAL */
+	conn_id renews; /* CONNECTED: this dial was a NODE_RENEW of that one; 0: no */
 	const struct message *message;
 	uint32_t reason; /* enum goodbye_reason */
 	const char *text;
@@ -74,6 +81,9 @@ enum node_effect_type {
 	NODE_ANNOUNCED = 10, /* bytes: an announcement, verified, never seen before */
 	NODE_ISOLATED =
 		11, /* no beacon for too long: dial hosts of the link or peers of the cache */
+	NODE_RENEW =
+		12, /* conn is old: dial its other end anew; CONNECTED (renews) may follow. When that is
+	                  * UP, the other side ends the old one: GOODBYE(replaced) */
 };
 
 struct node_effect {
@@ -83,6 +93,7 @@ struct node_effect {
 	struct public_key key; /* UP, DOWN */
 	enum role role;
 	uint32_t reason;	/* DOWN: enum goodbye_reason of the other side; 0: it said none */
+	conn_id renews;		/* UP: the session that this one stands for from here on; 0: none */
 	struct message message; /* MESSAGE */
 	struct endpoint at;	/* OBSERVED */
 	struct record record;	/* DIAL */

@@ -34,6 +34,13 @@ void connection_fail(
 void connection_goodbye(struct node *n, struct connection *c, struct node_effects *out,
 	uint32_t reason, const char *text);
 
+/* node_renew.c */
+
+/* A connection begins: when is it old, and for which does it stand? */
+void renewal_begin(struct node *n, struct connection *c, const struct node_event *event);
+/* A session that is old asks to be replaced, or ends. EFFECTS_TO_END are in reserve. */
+void renewal_tick(struct node *n, struct connection *c, struct node_effects *out);
+
 /* node_gossip.c. Each step of the gossip core may speak to other connections than the one at hand; what it
  * wants done gathers and is carried out by gossip_flush, at the end of a node's step, when nobody holds a
  * pointer to a connection. */

@@ -63,6 +63,23 @@ static void seek(struct node_uv *n, const struct record *record)
 		unreached(n, &record->key);
 }
 
+/* A session is old; c NULL: it is none that we can dial. When it fails, the core asks again. */
+static void renew(struct node_uv *n, const struct channel *c)
+{
+	struct channel *fresh;
+	conn_id conn;
+
+	if (c == NULL || !c->dialled || !c->up || n->closing || n->handler->renewed == NULL)
+		return;
+	conn = conn_new(n);
+	if (conn == 0 || channel_dial_again(&fresh, &n->host, conn, c) != TK_OK)
+		return;
+	channel_keep(n, fresh);
+	fresh->renews = c->conn;
+	fresh->expects = c->expects;
+	fresh->expect = c->expect;
+}
+
 static void announce(struct node_uv *n, struct span encoded)
 {
 	struct announcement a;
@@ -88,6 +105,8 @@ static void apply(struct node_uv *n, struct node_effect *e)
 	case NODE_UP:
 		if (c != NULL)
 			c->up = true;
+		if (e->renews != 0 && h->renewed != NULL)
+			h->renewed(h->context, e->renews, e->conn);
 		h->up(h->context, e->conn, &e->key, e->role);
 		break;
 	case NODE_DOWN:
@@ -111,6 +130,9 @@ static void apply(struct node_uv *n, struct node_effect *e)
 		break;
 	case NODE_DIAL:
 		seek(n, &e->record);
+		break;
+	case NODE_RENEW:
+		renew(n, c);
 		break;
 	case NODE_ANNOUNCED:
 		announce(n, bytes_span(&e->bytes));
@@ -210,6 +232,8 @@ void channel_begin(struct node_uv *n, struct channel *c, enum node_event_type ty
 	struct node_event event = {.type = type,
 		.conn = c->conn,
 		.expect = c->expects ? &c->expect : NULL,
+		.sought = c->sought,
+		.renews = c->renews,
 		.remote = c->remote.family != 0 ? &c->remote : NULL};
 	int rc;
 
@@ -223,7 +247,12 @@ void channel_begin(struct node_uv *n, struct channel *c, enum node_event_type ty
 
 static void on_connected(void *context, struct channel *c)
 {
-	channel_begin(context, c, NODE_CONNECTED);
+	struct node_uv *n = context;
+
+	if (c->renews != 0 && channel_find(n, c->renews) == NULL)
+		channel_end(c, "what it was to renew is over");
+	else
+		channel_begin(n, c, NODE_CONNECTED);
 }
 
 /* A step that runs out of memory ends its connection by itself, at the next tick at the latest. */
@@ -262,7 +291,7 @@ static void on_freed(void *context, struct channel *c)
 		n->channels[c->conn % CHANNELS_MAX] = NULL;
 	if (c->dialled && !c->up && c->sought)
 		unreached(n, &c->expect);
-	else if (c->dialled && !c->up)
+	else if (c->dialled && !c->up && c->renews == 0)
 		n->handler->dial_failed(n->handler->context, c->conn, c->why);
 	finish(n);
 }
@@ -509,4 +538,9 @@ size_t node_uv_waiting(const struct node_uv *n, conn_id conn)
 uint32_t node_uv_rtt_ms(const struct node_uv *n, conn_id conn)
 {
 	return node_rtt_ms(n->core, conn);
+}
+
+void node_uv_renew(struct node_uv *n, conn_id conn)
+{
+	renew(n, channel_find(n, conn));
 }

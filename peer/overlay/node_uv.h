@@ -22,6 +22,10 @@ struct node_handler {
 	void (*farewell)(void *context, conn_id conn, uint32_t reason, const char *text);
 	/* NODE_OBSERVED: whom we dialled sees us come from there; may be NULL. */
 	void (*observed)(void *context, conn_id conn, const struct endpoint *at);
+	/* Just before up of a session that the node dialled by itself because `old` was a day old: conn stands
+	 * for it, and down of old follows. What was on its way through old may be lost. NULL: sessions are not
+	 * renewed. */
+	void (*renewed)(void *context, conn_id old, conn_id conn);
 	/* An announcement of the network's root that is new to us; may be NULL. */
 	void (*announced)(void *context, const struct announcement *a);
 	/* No beacon came for too long: dial whoever is known. May be NULL. */
@@ -65,6 +69,10 @@ int node_uv_connect(struct node_uv *n, const struct record *record, conn_id *con
 int node_uv_send(struct node_uv *n, conn_id conn, const struct message *m) TK_CHECKED;
 /* Says goodbye and closes; also gives up a dial. down or dial_failed follows. */
 void node_uv_drop(struct node_uv *n, conn_id conn, uint32_t reason, const char *text);
+
+/* Renews a session that we dialled now, as the node does by itself after a day: `renewed` follows, or
+ * nothing when that fails. */
+void node_uv_renew(struct node_uv *n, conn_id conn);
 
 /* Says goodbye to all, closes every handle; `closed` runs when the loop holds nothing of ours, then
  * node_uv_free may be called (from within `closed` too). Again while it closes: nothing happens. */

@@ -280,6 +280,33 @@ static void reconnection_repeats_the_commit_of_every_unsettled_result(void **sta
 		s, "DIAL 1\nSEND COMMIT 1\nSEND COMMIT 2\nSEND COMMIT 3\nSEND WORK_REQUEST 2\n");
 }
 
+/* The node has put a fresh session in place of one that was a day old: an UP while it is up. What was said
+ * on the old one is said again, and what was being computed goes on. */
+static void renewed_session_goes_on_without_a_dial(void **state)
+{
+	struct script *s = *state;
+	struct agent_status status;
+
+	connect(s);
+	for (uint8_t i = 1; i <= 2; i++) {
+		script_lease(s, i, 0, i);
+		script_say(s, &s->lease);
+		script_result(s, 10);
+		script_done(s);
+	}
+	script_lease(s, 3, 0, 3);
+	script_say(s, &s->lease);
+	script_clear(s);
+	script_connect(s);
+	script_expect(s, "SEND COMMIT 1\nSEND COMMIT 2\nSEND WORK_REQUEST 1\n");
+	script_status(s, &status);
+	assert_int_equal(status.state, AGENT_COMPUTING);
+	assert_true(status.connected);
+	/* the lease that stands is repeated, as after any reconnect, and begins nothing anew */
+	script_say(s, &s->lease);
+	assert_null(strstr(s->trace, "COMPUTE"));
+}
+
 static void a_computation_survives_the_loss_of_the_connection(void **state)
 {
 	struct script *s = *state;
@@ -456,6 +483,7 @@ int main(void)
 		TEST(status_says_what_cannot_be_reached_and_when_it_is_tried_again),
 		TEST(a_reason_that_names_the_host_is_not_prefixed_with_it),
 		TEST(reconnection_repeats_the_commit_of_every_unsettled_result),
+		TEST(renewed_session_goes_on_without_a_dial),
 		TEST(a_computation_survives_the_loss_of_the_connection),
 		TEST(a_restart_commits_what_was_saved_and_gives_the_rest_back),
 		TEST(no_work_is_explained_and_asked_for_again_when_told_to),

@@ -93,17 +93,18 @@ static void net_write(struct net *net, size_t node, const struct node_effect *e)
 		net_inject(net, other_end(e->conn), e->bytes.data, e->bytes.len);
 }
 
-static conn_id dial(struct net *net, size_t from, size_t to, const struct public_key *expect,
-	const struct endpoint *remote, bool sought);
+static conn_id dial(struct net *net, size_t from, size_t to, struct node_event connected,
+	const struct endpoint *remote);
 
 /* Carries out a NODE_DIAL: whoever has the record's address is there, unless its host is dead. */
 static void net_seek(struct net *net, size_t node, const struct record *record)
 {
 	struct node_event unreached = {.type = NODE_UNREACHED, .expect = &record->key};
+	struct node_event connected = {.expect = &record->key, .sought = true};
 
 	for (size_t i = 0; i < net->node_count; i++) {
 		if (!net->nodes[i].dead && key_equal(&net->nodes[i].id.key.public, &record->key)) {
-			(void)dial(net, node, i, &record->key, NULL, true);
+			(void)dial(net, node, i, connected, NULL);
 			return;
 		}
 	}
@@ -131,15 +132,13 @@ int net_step(struct net *net, size_t node, struct node_event *event)
 	return rc;
 }
 
-static void begin_end(struct net *net, conn_id conn, enum node_event_type type,
-	const struct public_key *expect, const struct endpoint *remote, bool sought)
+static void begin_end(struct net *net, conn_id conn, struct node_event event)
 {
-	struct node_event event = {
-		.type = type, .conn = conn, .expect = expect, .remote = remote, .sought = sought};
 	struct net_end *e = end_of(net, conn);
 
 	if (e->node == NET_NOBODY)
 		return;
+	event.conn = conn;
 	for (size_t i = 0; i < sizeof(event.random); i += 8)
 		store_le64(event.random + i, net_random(net));
 	if (net_step(net, e->node, &event) != TK_OK)
@@ -151,23 +150,31 @@ conn_id net_dial(struct net *net, size_t from, size_t to, const struct public_ke
 	return net_dial_from(net, from, to, expect, NULL);
 }
 
-static conn_id dial(struct net *net, size_t from, size_t to, const struct public_key *expect,
-	const struct endpoint *remote, bool sought)
+static conn_id dial(struct net *net, size_t from, size_t to, struct node_event connected,
+	const struct endpoint *remote)
 {
 	conn_id conn = 2 * net->wire_count + 1;
 
 	net->wires = realloc(net->wires, (net->wire_count + 1) * sizeof(net->wires[0]));
 	REQUIRE(net->wires != NULL);
 	net->wires[net->wire_count++] = (struct net_wire){.ends = {{.node = from}, {.node = to}}};
-	begin_end(net, conn, NODE_CONNECTED, expect, NULL, sought);
-	begin_end(net, conn + 1, NODE_ACCEPTED, NULL, remote, false);
+	connected.type = NODE_CONNECTED;
+	begin_end(net, conn, connected);
+	begin_end(net, conn + 1, (struct node_event){.type = NODE_ACCEPTED, .remote = remote});
 	return conn;
 }
 
 conn_id net_dial_from(struct net *net, size_t from, size_t to, const struct public_key *expect,
 	const struct endpoint *remote)
 {
-	return dial(net, from, to, expect, remote, false);
+	return dial(net, from, to, (struct node_event){.expect = expect}, remote);
+}
+
+conn_id net_redial(struct net *net, conn_id old)
+{
+	size_t from = end_of(net, old)->node, to = end_of(net, other_end(old))->node;
+
+	return dial(net, from, to, (struct node_event){.renews = old}, NULL);
 }
 
 int net_send(struct net *net, conn_id conn, const struct message *m)

@@ -54,6 +54,9 @@ conn_id net_dial(struct net *net, size_t from, size_t to, const struct public_ke
 conn_id net_dial_from(struct net *net, size_t from, size_t to, const struct public_key *expect,
 	const struct endpoint *remote);
 
+/* Carries out a NODE_RENEW: dials the other end of old, a dialling end, anew. */
+conn_id net_redial(struct net *net, conn_id old);
+
 /* One event to the node that holds conn (or, for TICK, to node number `node`). */
 int net_step(struct net *net, size_t node, struct node_event *event);
 int net_send(struct net *net, conn_id conn, const struct message *m);

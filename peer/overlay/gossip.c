@@ -61,13 +61,13 @@ struct gossip *gossip_new(const struct gossip_config *config, const struct gossi
 	g->tables = tables;
 	g->config.self = config->self;
 	g->fill_ms = g->shuffle_ms = g->rotate_ms = g->pending_ms = g->watch_ms = NEVER;
-	g->fast_ms = g->slow_ms = g->missing_ms = g->wake_ms = NEVER;
+	g->fast_ms = g->slow_ms = g->missing_ms = g->pull_ms = g->wake_ms = NEVER;
 	gossip_reconfigure(g, config);
 	g->fill_ms = NEVER;
 	g->parent = g->grafted = SLOT_NONE;
 	g->passive_capacity = (uint8_t)(g->config.passive_max + CONTACTS_MAX);
 	g->passive = mem_calloc(g->passive_capacity, sizeof(*g->passive));
-	if (g->passive == NULL || views_reserve(g) != TK_OK || broadcast_reserve(g) != TK_OK ||
+	if (g->passive == NULL || views_reserve(g) != TK_OK || bodies_reserve(g) != TK_OK ||
 		topics_reserve(g) != TK_OK) {
 		gossip_free(g);
 		return NULL;
@@ -173,10 +173,7 @@ static void on_start(struct gossip *g, const struct gossip_event *e)
 		g->watch_ms = g->config.root ? NEVER : g->now_ms + 2ull * g->config.beacon_ms;
 		g->dial_tokens = DIAL_BURST;
 		g->token_ms = g->now_ms;
-		g->shuffle_wait_ms = 2000;
-		g->shuffle_ms = g->now_ms + about(g, g->shuffle_wait_ms);
-		g->rotate_wait_ms = 4000;
-		g->rotate_ms = g->now_ms + about(g, g->rotate_wait_ms);
+		views_look_around(g);
 	}
 	views_fill_soon(g, 0);
 }
@@ -253,8 +250,8 @@ static void on_wake(struct gossip *g)
 	if (g->watch_ms <= g->now_ms)
 		topics_watch(g);
 	if (g->shuffle_ms <= g->now_ms) {
-		join_shuffle(g);
-		broadcast_expire(g);
+		shuffle_begin(g);
+		bodies_expire(g);
 	}
 	if (g->rotate_ms <= g->now_ms)
 		views_rotate(g);
@@ -299,8 +296,9 @@ static uint64_t next_wake(const struct gossip *g)
 {
 	uint64_t bodies = earlier(earlier(g->fast_ms, g->slow_ms), g->missing_ms);
 	uint64_t views = earlier(earlier(g->fill_ms, g->shuffle_ms), g->rotate_ms);
+	uint64_t others = earlier(earlier(g->pending_ms, g->watch_ms), g->pull_ms);
 
-	return earlier(earlier(bodies, views), earlier(g->pending_ms, g->watch_ms));
+	return earlier(earlier(bodies, views), others);
 }
 
 int gossip_step(struct gossip *g, const struct gossip_event *event, struct gossip_effects *out)
@@ -310,7 +308,7 @@ int gossip_step(struct gossip *g, const struct gossip_event *event, struct gossi
 	if (rc == TK_OK)
 		rc = views_reserve(g);
 	if (rc == TK_OK)
-		rc = broadcast_reserve(g);
+		rc = bodies_reserve(g);
 	if (rc == TK_OK)
 		rc = topics_reserve(g);
 	if (rc != TK_OK)

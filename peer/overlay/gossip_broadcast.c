@@ -5,163 +5,15 @@
  * link the one that was dialled sends its IHAVE after lazy_ms and the other only after a second, unless it
  * has heard the id from there by then: one id instead of two on most links, and everybody still hears it
  * soon from those whom it chose itself. Whoever hears in an IHAVE that the neighbour is much farther from
- * the root answers with its own. A shorter way is taken at once, as hops can only fall by it.
- *
- * The newest bodies are kept by number in two rings: ids of ring_size, entries of a quarter of it. */
+ * the root answers with its own. A shorter way is taken at once, as hops can only fall by it. */
 #include "peer/overlay/gossip_state.h"
 
-#include <string.h>
-
-#include "tasks/base/mem.h"
-
-#define EXPIRE_AT_ONCE 64u
-#define TREE_MS(g)     (2ull * (g)->config.beacon_ms + 5000u)
-#define SWAP_MS	       10000u
-
-static uint32_t at(const struct gossip *g, uint32_t number)
-{
-	return number & (g->ring_size - 1);
-}
-
-static struct body_entry *entry_of(const struct gossip *g, uint32_t number)
-{
-	return &g->entries[number & (g->ring_size / 4 - 1)];
-}
-
-/* The first number whose entry is still there. */
-static uint32_t entries_first(const struct gossip *g)
-{
-	uint32_t kept = g->ring_size / 4;
-
-	return g->newest - g->oldest > kept ? g->newest - kept : g->oldest;
-}
-
-/* Rings of twice the size, where the oldest would otherwise go too soon. Errors: TK_ENOMEM. */
-static int ring_resize(struct gossip *g, uint32_t size)
-{
-	body_ref *ids = mem_alloc(size * (sizeof(*g->ids) + sizeof(*g->id_ms)));
-	struct body_entry *entries = mem_calloc(size / 4, sizeof(*entries));
-	uint32_t *times;
-
-	if (ids == NULL || entries == NULL) {
-		mem_free(ids);
-		mem_free(entries);
-		return TK_ENOMEM;
-	}
-	times = ids + size;
-	for (uint32_t k = g->oldest; k != g->newest; k++) {
-		ids[k & (size - 1)] = g->ids[at(g, k)];
-		times[k & (size - 1)] = g->id_ms[at(g, k)];
-	}
-	for (uint32_t k = g->ring_size != 0 ? entries_first(g) : g->newest; k != g->newest; k++)
-		entries[k & (size / 4 - 1)] = *entry_of(g, k);
-	mem_free(g->ids);
-	mem_free(g->entries);
-	g->ids = ids;
-	g->id_ms = times;
-	g->entries = entries;
-	g->ring_size = size;
-	return TK_OK;
-}
-
-int broadcast_reserve(struct gossip *g)
-{
-	uint32_t quarter = g->ring_size / 4;
-	uint32_t held = g->newest - g->oldest;
-	bool ids_go, entries_go;
-
-	if (g->ring_size == 0)
-		return ring_resize(g, RING_FIRST);
-	if (g->ring_size == RING_MAX || held < quarter)
-		return TK_OK;
-	ids_go = held == g->ring_size && now32(g) - g->id_ms[at(g, g->oldest)] < IDS_MS;
-	entries_go = now32(g) - g->id_ms[at(g, g->newest - quarter)] < CACHE_MS;
-	return ids_go || entries_go ? ring_resize(g, g->ring_size * 2) : TK_OK;
-}
-
-/* The number of a body that came; newest: it did not, or is forgotten. */
-static uint32_t number_of(const struct gossip *g, body_ref body)
-{
-	for (uint32_t k = g->newest; k != g->oldest; k--) {
-		if (g->ids[at(g, k - 1)] == body)
-			return k - 1;
-	}
-	return g->newest;
-}
-
-bool body_is_known(const struct gossip *g, body_ref body)
-{
-	return number_of(g, body) != g->newest;
-}
-
-/* Its entry, while it has one. */
-static struct body_entry *entry_find(const struct gossip *g, body_ref body)
-{
-	uint32_t k = number_of(g, body);
-
-	return k != g->newest && g->newest - k <= g->ring_size / 4 ? entry_of(g, k) : NULL;
-}
-
-static struct missing *missing_find(const struct gossip *g, body_ref body)
-{
-	for (unsigned i = 0; i < g->missing_count; i++) {
-		if (g->missing[i].body == body)
-			return (struct missing *)&g->missing[i];
-	}
-	return NULL;
-}
-
-bool gossip_keeps(const struct gossip *g, body_ref body)
-{
-	if (body == 0)
-		return false;
-	for (unsigned i = 0; i < g->retained_count; i++) {
-		if (g->retained[i].body == body)
-			return true;
-	}
-	return body_is_known(g, body) || missing_find(g, body) != NULL;
-}
-
-void forget_unless_kept(struct gossip *g, body_ref body)
-{
-	if (!gossip_keeps(g, body))
-		emit(g, GOSSIP_FORGET, 0)->body = body;
-}
-
-static void oldest_forget(struct gossip *g)
-{
-	body_ref body = g->ids[at(g, g->oldest)];
-
-	g->oldest++;
-	forget_unless_kept(g, body);
-}
-
-void broadcast_expire(struct gossip *g)
-{
-	for (unsigned i = 0; i < EXPIRE_AT_ONCE && g->oldest != g->newest; i++) {
-		if (now32(g) - g->id_ms[at(g, g->oldest)] < IDS_MS)
-			return;
-		oldest_forget(g);
-	}
-}
-
-static struct body_entry *entry_add(struct gossip *g, body_ref body, unsigned slot, uint8_t hops)
-{
-	struct body_entry *e;
-
-	broadcast_expire(g);
-	if (g->newest - g->oldest == g->ring_size)
-		oldest_forget(g);
-	g->ids[at(g, g->newest)] = body;
-	g->id_ms[at(g, g->newest)] = now32(g);
-	e = entry_of(g, g->newest++);
-	*e = (struct body_entry){.seen_ms = now32(g), .hops = hops, .parent = (uint8_t)slot};
-	return e;
-}
+#define TREE_MS(g) (2ull * (g)->config.beacon_ms + 5000u)
+#define SWAP_MS	   10000u
 
 /* Links */
 
-static bool in_tree(const struct gossip *g)
+bool in_tree(const struct gossip *g)
 {
 	return g->tree_ms != 0 && g->now_ms - g->tree_ms < TREE_MS(g);
 }
@@ -184,23 +36,7 @@ void broadcast_link_down(struct gossip *g, unsigned slot)
 		g->parent = SLOT_NONE;
 	if (g->grafted == slot)
 		g->grafted = SLOT_NONE;
-	for (uint32_t k = entries_first(g); k != g->newest; k++) {
-		struct body_entry *e = entry_of(g, k);
-
-		e->told &= ~bit(slot);
-		if (e->parent == slot)
-			e->parent = SLOT_NONE;
-	}
-	for (unsigned i = 0; i < g->missing_count; i++) {
-		struct missing *m = &g->missing[i];
-
-		m->announced &= ~bit(slot);
-		m->tried &= ~bit(slot);
-		if (m->best == slot)
-			m->best = SLOT_NONE;
-		if (m->first == slot)
-			m->first = SLOT_NONE;
-	}
+	bodies_unlink(g, slot);
 }
 
 static void prune(struct gossip *g, unsigned slot, body_ref body)
@@ -244,21 +80,6 @@ static void body_push(struct gossip *g, struct body_entry *e, body_ref body)
 		g->slow_ms = g->now_ms + SLOW_MS;
 }
 
-/* What is missing no more: who announced it has it. */
-static uint64_t missing_take(struct gossip *g, body_ref body)
-{
-	struct missing *m = missing_find(g, body);
-	uint64_t announced;
-
-	if (m == NULL)
-		return 0;
-	announced = m->announced;
-	if (m->first != SLOT_NONE)
-		g->neighbours[m->first].missing--;
-	*m = g->missing[--g->missing_count];
-	return announced;
-}
-
 /* Another, newer body of its topic is retained: is this one too old to be passed on, or to be excused? */
 static bool is_late(struct gossip *g, body_ref body, bool *stale)
 {
@@ -274,6 +95,17 @@ static bool is_late(struct gossip *g, body_ref body, bool *stale)
 	*stale = newer->issued_s > (uint64_t)b->issued_s + ANNOUNCEMENT_STALE_S;
 	return newer->issued_s > (uint64_t)b->issued_s + LATE_S ||
 	       now32(g) - r->arrived_ms > LATE_S / 2 * 1000;
+}
+
+/* It came along a link: that link is ours into the tree, and the body goes on. */
+static void body_spread(struct gossip *g, struct body_entry *e, body_ref body, unsigned slot)
+{
+	g->tree_ms = g->now_ms;
+	if (slot != SLOT_NONE) {
+		g->parent = (uint8_t)slot;
+		g->eager |= bit(slot);
+	}
+	body_push(g, e, body);
 }
 
 static void on_new_body(
@@ -292,29 +124,25 @@ static void on_new_body(
 		return;
 	}
 	has |= missing_take(g, body);
-	e = entry_add(g, body, slot, hops);
+	e = body_add(g, body, slot, hops);
 	e->told = has;
 	newest = topics_retain(g, body);
 	emit(g, GOSSIP_DELIVER, peer)->body = body;
 	g->out->items[g->out->count - 1].message.ttl = hops;
 	if (pulled || g->now_ms < g->thaw_ms) {
-		if (newest)
-			topics_spread(g, body, slot);
+		e->held = e->slow = true;
+		if (g->now_ms + HELD_MS < g->slow_ms)
+			g->slow_ms = g->now_ms + HELD_MS;
 		if (newest && body_of(g, body)->beacon && slot == SLOT_NONE)
 			join_adopt(g, slot_of(g, peer));
 		return;
 	}
-	g->tree_ms = g->now_ms;
-	if (slot != SLOT_NONE) {
-		g->parent = (uint8_t)slot;
-		g->eager |= bit(slot);
-	}
-	body_push(g, e, body);
+	body_spread(g, e, body, slot);
 }
 
-static void on_duplicate(struct gossip *g, unsigned slot, body_ref body, bool pulled)
+static void on_duplicate(struct gossip *g, unsigned slot, body_ref body, uint8_t hops, bool pulled)
 {
-	struct body_entry *e = entry_find(g, body);
+	struct body_entry *e = body_entry_find(g, body);
 	bool was_eager;
 
 	g->counts.duplicates++;
@@ -323,6 +151,14 @@ static void on_duplicate(struct gossip *g, unsigned slot, body_ref body, bool pu
 	was_eager = (g->eager & bit(slot)) != 0;
 	if (e != NULL)
 		e->told |= bit(slot);
+	if (e != NULL && e->held) { /* so it was on its way when we pulled it */
+		*e = (struct body_entry){.told = e->told,
+			.seen_ms = e->seen_ms,
+			.hops = hops,
+			.parent = (uint8_t)slot};
+		body_spread(g, e, body, slot);
+		return;
+	}
 	if (e == NULL || e->parent != slot)
 		prune(g, slot, body);
 	if (!was_eager || e == NULL || e->parent == slot)
@@ -341,7 +177,7 @@ static void on_broadcast(
 	if (!linked && !pulled && slot == SLOT_NONE)
 		send_to(g, peer, MESSAGE_DISCONNECT); /* it takes us for a neighbour */
 	if (body_is_known(g, m->about))
-		on_duplicate(g, linked ? slot : SLOT_NONE, m->about, pulled);
+		on_duplicate(g, linked ? slot : SLOT_NONE, m->about, m->ttl, pulled);
 	else
 		on_new_body(g, peer, linked ? slot : SLOT_NONE, m->about,
 			m->ttl == 0 && !pulled ? 1 : m->ttl, pulled);
@@ -353,7 +189,7 @@ void broadcast_publish(struct gossip *g, body_ref body)
 
 	if (body == 0 || body_is_known(g, body))
 		return;
-	e = entry_add(g, body, SLOT_NONE, 0);
+	e = body_add(g, body, SLOT_NONE, 0);
 	topics_retain(g, body);
 	g->tree_ms = g->now_ms;
 	body_push(g, e, body);
@@ -389,7 +225,7 @@ static void ihave_known(
 	bool heard = (e->told & bit(slot)) != 0;
 
 	e->told |= bit(slot);
-	if (now32(g) - e->seen_ms >= SWAP_MS)
+	if (e->held || now32(g) - e->seen_ms >= SWAP_MS)
 		return;
 	if (hops + 1 + SWAP_HOPS < e->hops && e->parent != SLOT_NONE && e->parent != slot)
 		swap(g, e, body, slot, (uint8_t)(hops + 1));
@@ -444,7 +280,7 @@ static void ihave_unknown(struct gossip *g, body_ref body, unsigned slot, uint8_
 static void on_ihave(struct gossip *g, unsigned slot, const struct gossip_message *m)
 {
 	for (unsigned i = 0; i < m->count; i++) {
-		uint32_t k = number_of(g, m->refs[i]);
+		uint32_t k = body_number(g, m->refs[i]);
 
 		if (m->refs[i] == 0)
 			continue;
@@ -459,7 +295,7 @@ static void on_graft(struct gossip *g, unsigned slot, const struct gossip_messag
 {
 	g->eager |= bit(slot);
 	for (unsigned i = 0; i < m->count; i++) {
-		struct body_entry *e = entry_find(g, m->refs[i]);
+		struct body_entry *e = body_entry_find(g, m->refs[i]);
 
 		if (e == NULL || now32(g) - e->seen_ms >= CACHE_MS)
 			continue;
@@ -494,13 +330,13 @@ void broadcast_message(
 static void ihave_send(struct gossip *g, unsigned slot, bool slow)
 {
 	struct gossip_message *m = NULL;
-	uint32_t first = entries_first(g);
+	uint32_t first = bodies_first(g);
 
 	for (uint32_t k = g->flushed - first < g->newest - first ? g->flushed : first;
 		k != g->newest; k++) {
 		struct body_entry *e = entry_of(g, k);
 
-		if (!(slow ? e->slow : e->fast) || (e->told & bit(slot)) != 0)
+		if (e->held || !(slow ? e->slow : e->fast) || (e->told & bit(slot)) != 0)
 			continue;
 		if (m == NULL || m->count == 8)
 			m = send_to(g, g->slot_peer[slot], MESSAGE_IHAVE);
@@ -514,16 +350,20 @@ static void ihave_send(struct gossip *g, unsigned slot, bool slow)
 static void flush(struct gossip *g, bool slow)
 {
 	uint64_t to = g->active & ~g->eager & (slow ? ~UINT64_C(0) : ~g->outbound);
-	uint32_t k = entries_first(g);
+	uint32_t k = bodies_first(g);
 
 	while (to != 0)
 		ihave_send(g, next_slot(&to), slow);
 	if (g->flushed - k < g->newest - k)
 		k = g->flushed;
 	for (; k != g->newest; k++) {
-		entry_of(g, k)->fast = false;
+		struct body_entry *e = entry_of(g, k);
+
+		e->fast = false;
+		if (slow && e->held && e->slow)
+			topics_tell(g, g->ids[at(g, k)], g->active & ~e->told);
 		if (slow)
-			entry_of(g, k)->slow = false;
+			e->slow = false;
 	}
 	if (slow)
 		g->flushed = g->newest;
@@ -586,6 +426,8 @@ void broadcast_wake(struct gossip *g)
 {
 	bool slow = g->slow_ms <= g->now_ms;
 
+	if (g->pull_ms <= g->now_ms)
+		topics_pull_due(g);
 	if (slow || g->fast_ms <= g->now_ms)
 		flush(g, slow);
 	if (g->missing_ms <= g->now_ms)

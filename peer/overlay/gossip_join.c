@@ -1,13 +1,14 @@
-/* Membership messages: JOIN, FORWARD_JOIN, NEIGHBOR, DISCONNECT, SHUFFLE.
+/* Membership messages: JOIN, FORWARD_JOIN, NEIGHBOR, DISCONNECT.
  *
  * Departures from HyParView, and why: a contact that has no room refuses the newcomer, but answers every
  * JOIN and every refused NEIGHBOR with records, so that thousands who come through one contact at once
- * find each other; a newcomer's record walks along three neighbours, not all; a SHUFFLE_REPLY goes back the
- * way its SHUFFLE came, so that it needs no new session and reaches peers behind NATs; it is taken only
- * from the neighbour that was asked. */
+ * find each other; a newcomer's record walks along three neighbours, not all. */
 #include "peer/overlay/gossip_state.h"
 
-#define WALKS_BURST (2 * JOINS_PER_SECOND)
+#define JOIN_AGAIN_MS 5000u
+#define ANCHORS	      3u
+#define ANCHOR_MS     600000u
+#define WALKS_BURST   (2 * JOINS_PER_SECOND)
 
 /* Visitors: peers that speak to us and are no neighbours */
 
@@ -81,11 +82,11 @@ static void reply(struct gossip *g, peer_ref peer, bool accepted)
 	send_to(g, peer, MESSAGE_NEIGHBOR_REPLY)->flag = accepted;
 }
 
-static void send_records(struct gossip *g, peer_ref peer)
+void records_send(struct gossip *g, peer_ref peer)
 {
 	struct gossip_message *m = send_to(g, peer, MESSAGE_SHUFFLE_REPLY);
 
-	m->count = passive_sample(g, m->refs, SHUFFLE_MAX / 2, SHUFFLE_MAX, peer);
+	m->count = passive_sample(g, m->refs, SHUFFLE_MAX / 2, SHUFFLE_MAX, peer, true);
 }
 
 /* Says goodbye to a neighbour and keeps it in mind for later. */
@@ -99,8 +100,30 @@ void join_send_away(struct gossip *g, unsigned slot, bool leaving)
 	v->dropped = true;
 	v->dropped_ms = now32(g);
 	slot_free(g, slot);
-	passive_add(g, peer, FROM_OWN);
+	passive_add(g, peer, FROM_LINK);
 	passive_wait(g, peer, BACKOFF_MS);
+}
+
+/* Without those that have been neighbours the longest: what strangers tell us never displaces all that we
+ * have known for long. */
+static uint64_t without_anchors(const struct gossip *g, uint64_t set)
+{
+	for (unsigned i = 0; i < ANCHORS && set != 0; i++) {
+		uint64_t rest = set;
+		unsigned oldest = next_slot(&rest);
+
+		while (rest != 0) {
+			unsigned slot = next_slot(&rest);
+
+			if (now32(g) - g->neighbours[slot].since_ms >
+				now32(g) - g->neighbours[oldest].since_ms)
+				oldest = slot;
+		}
+		if (now32(g) - g->neighbours[oldest].since_ms < ANCHOR_MS)
+			break;
+		set &= ~bit(oldest);
+	}
+	return set;
 }
 
 /* With one outbound neighbour more than wanted, a lazy one goes, by chance; not the newest. */
@@ -110,9 +133,8 @@ static void trim(struct gossip *g, unsigned newest)
 
 	if (bits(outbound) <= outbound_wanted(g))
 		return;
-	outbound &= ~g->eager & ~bit(newest);
-	if (outbound != 0)
-		join_send_away(g, random_slot(g, outbound), false);
+	outbound = without_anchors(g, outbound) & ~g->eager & ~bit(newest);
+	join_send_away(g, outbound != 0 ? random_slot(g, outbound) : newest, false);
 }
 
 static void link_up(struct gossip *g, unsigned slot)
@@ -127,6 +149,8 @@ static void link_up(struct gossip *g, unsigned slot)
 	passive_remove(g, peer);
 	if (passive_find(g, peer) != NULL)
 		passive_find(g, peer)->fails = 0; /* a contact */
+	if ((g->outbound & bit(slot)) != 0)
+		g->streak = 0;
 	topics_heads(g, peer);
 	broadcast_link_up(g, slot);
 	trim(g, slot);
@@ -189,7 +213,7 @@ void join_down(struct gossip *g, unsigned slot)
 	slot_free(g, slot);
 	if (was_active) {
 		g->counts.neighbours_lost++;
-		passive_add(g, peer, FROM_OWN);
+		passive_add(g, peer, FROM_LINK);
 	}
 	passive_failed(g, peer);
 	views_fill_soon(g, 0);
@@ -204,7 +228,7 @@ void join_failed(struct gossip *g, peer_ref peer)
 	g->counts.dials_failed++;
 	slot_free(g, slot);
 	passive_failed(g, peer);
-	views_fill_soon(g, 0);
+	views_fill_after_failure(g);
 }
 
 static uint32_t pending_limit(const struct neighbour *n)
@@ -264,19 +288,21 @@ static bool evict(struct gossip *g)
 	return true;
 }
 
-/* Makes peer a neighbour if that may be. slot: where we asked the same of it, or SLOT_NONE. */
-static bool accept(struct gossip *g, peer_ref peer, unsigned slot, bool high)
+/* Makes peer a neighbour if that may be. slot: where it stands already, or SLOT_NONE; one that we were
+ * going to ask the same is welcome without more ado. */
+static bool accept(struct gossip *g, peer_ref peer, unsigned slot, bool high, bool join)
 {
+	bool ours = slot != SLOT_NONE && (g->outbound & bit(slot)) != 0;
+
 	if (g->left)
 		return false;
-	if (slot == SLOT_NONE) {
-		if (!visitor_may_knock(g, peer) || !prefix_has_room(g, peer) ||
-			(!inbound_has_room(g) && !(high && evict(g))))
-			return false;
+	if (!ours && (!visitor_may_knock(g, peer) || !prefix_has_room(g, peer) ||
+			     (!inbound_has_room(g, high) && !(high && !join && evict(g)))))
+		return false;
+	if (slot == SLOT_NONE)
 		slot = slot_take(g, peer, NEIGHBOUR_ASKED, FOR_LINK);
-		if (slot == SLOT_NONE)
-			return false;
-	}
+	if (slot == SLOT_NONE)
+		return false;
 	reply(g, peer, true);
 	link_up(g, slot);
 	return true;
@@ -296,12 +322,12 @@ static void on_neighbor(
 		return;
 	}
 	if (join)
-		send_records(g, peer);
-	if (accept(g, peer, slot, m->flag && !join))
+		records_send(g, peer);
+	if (accept(g, peer, slot, m->flag || join, join))
 		return;
 	g->counts.refused++;
 	if (!join)
-		send_records(g, peer);
+		records_send(g, peer);
 	reply(g, peer, false);
 	if (!join)
 		passive_add(g, peer, FROM_WALK);
@@ -355,7 +381,7 @@ static void on_join(struct gossip *g, peer_ref peer, unsigned slot, const struct
 	walk(g, peer, SLOT_NONE, g->config.arwl, FORWARD_WALKS);
 	if (g->passive_count < g->config.passive_max || g->kept < PASSIVE_PER_SECOND) {
 		g->kept++;
-		passive_add(g, peer, FROM_WALK);
+		passive_add(g, peer, FROM_JOIN);
 	}
 }
 
@@ -367,7 +393,7 @@ static void on_forward_join(struct gossip *g, unsigned slot, const struct gossip
 	if (m->about == 0 || m->about == g->config.self)
 		return;
 	if (ends || ttl == g->config.prwl)
-		passive_add(g, m->about, FROM_WALK);
+		passive_from(g, slot, m->about, FROM_WALK);
 	if (!ends)
 		walk(g, m->about, slot, (uint8_t)(ttl - 1), 1);
 }
@@ -376,6 +402,7 @@ static void on_neighbor_reply(
 	struct gossip *g, peer_ref peer, unsigned slot, const struct gossip_message *m)
 {
 	struct neighbour *n = slot != SLOT_NONE ? &g->neighbours[slot] : NULL;
+	bool join;
 
 	if (n == NULL || n->purpose == FOR_PROBE) {
 		if (m->flag)
@@ -389,9 +416,11 @@ static void on_neighbor_reply(
 		return;
 	}
 	emit(g, GOSSIP_RELEASE, peer);
+	join = n->purpose == FOR_JOIN;
 	slot_free(g, slot);
-	passive_wait(g, peer, BACKOFF_MS);
-	views_fill_soon(g, 0);
+	/* A contact is asked again soon by whoever has nobody: it names others each time. */
+	passive_wait(g, peer, join && g->active == 0 ? JOIN_AGAIN_MS : BACKOFF_MS);
+	views_fill_after_failure(g);
 }
 
 static void on_disconnect(
@@ -401,106 +430,12 @@ static void on_disconnect(
 		emit(g, GOSSIP_RELEASE, peer);
 		slot_free(g, slot);
 		if (!m->flag)
-			passive_add(g, peer, FROM_OWN);
+			passive_add(g, peer, FROM_LINK);
 		passive_wait(g, peer, BACKOFF_MS);
 		views_fill_soon(g, 0);
 	}
 	if (m->flag)
 		passive_remove(g, peer);
-}
-
-/* Shuffles */
-
-static bool back_is_free(const struct gossip *g, unsigned slot)
-{
-	const struct neighbour *n = &g->neighbours[slot];
-
-	return n->back == SLOT_NONE || now32(g) - n->back_ms >= SHUFFLE_REPLY_MS;
-}
-
-/* A random neighbour that owes no reply to anybody. */
-static unsigned shuffle_target(struct gossip *g, uint64_t but)
-{
-	uint64_t set = g->active & ~but;
-	unsigned slot;
-
-	while ((slot = random_slot(g, set)) != SLOT_NONE && !back_is_free(g, slot))
-		set &= ~bit(slot);
-	return slot;
-}
-
-static void shuffle_send(struct gossip *g, unsigned slot, unsigned back, struct gossip_message *m)
-{
-	struct neighbour *n = &g->neighbours[slot];
-
-	n->back = (uint8_t)back;
-	n->back_ms = now32(g);
-	emit(g, GOSSIP_SEND, g->slot_peer[slot])->message = *m;
-}
-
-void join_shuffle(struct gossip *g)
-{
-	struct gossip_message m = {.type = MESSAGE_SHUFFLE, .ttl = g->config.shuffle_ttl};
-	unsigned slot = shuffle_target(g, 0);
-	uint8_t most = (uint8_t)(g->config.shuffle_active + g->config.shuffle_passive);
-
-	g->shuffle_wait_ms *= 2;
-	if (g->shuffle_wait_ms > g->config.shuffle_ms)
-		g->shuffle_wait_ms = g->config.shuffle_ms;
-	g->shuffle_ms = g->now_ms + about(g, g->shuffle_wait_ms);
-	if (g->now_ms - g->share_ms >= SHARE_MS) {
-		g->share_ms = g->now_ms;
-		g->replaced = 0;
-	}
-	for (unsigned i = 0; i < g->slots_used; i++)
-		g->neighbours[i].lies /= 2;
-	if (slot == SLOT_NONE)
-		return;
-	m.about = g->config.self;
-	m.count = passive_sample(g, m.refs, g->config.shuffle_active, most, g->slot_peer[slot]);
-	shuffle_send(g, slot, SLOT_SELF, &m);
-}
-
-static void integrate(struct gossip *g, const struct gossip_message *m)
-{
-	for (unsigned i = 0; i < m->count; i++)
-		passive_add(g, m->refs[i], FROM_SHUFFLE);
-}
-
-static void on_shuffle(struct gossip *g, unsigned slot, const struct gossip_message *m)
-{
-	unsigned origin = slot_of(g, m->about);
-	uint64_t but = bit(slot) | (origin != SLOT_NONE ? bit(origin) : 0);
-	unsigned next = m->ttl > 0 ? shuffle_target(g, but) : SLOT_NONE;
-
-	if (m->about == g->config.self)
-		return;
-	if (next != SLOT_NONE) {
-		struct gossip_message on = *m;
-
-		on.ttl = m->ttl < GOSSIP_TTL_MAX ? (uint8_t)(m->ttl - 1) : GOSSIP_TTL_MAX - 1;
-		shuffle_send(g, next, slot, &on);
-		return;
-	}
-	send_records(g, g->slot_peer[slot]);
-	integrate(g, m);
-	passive_add(g, m->about, FROM_SHUFFLE);
-}
-
-static void on_shuffle_reply(struct gossip *g, unsigned slot, const struct gossip_message *m)
-{
-	struct neighbour *n = &g->neighbours[slot];
-	unsigned back = n->back;
-
-	if (back == SLOT_NONE || now32(g) - n->back_ms >= SHUFFLE_REPLY_MS) {
-		g->counts.shed_shuffle++;
-		return;
-	}
-	n->back = SLOT_NONE;
-	if (back == SLOT_SELF)
-		integrate(g, m);
-	else if ((g->active & bit(back)) != 0)
-		emit(g, GOSSIP_SEND, g->slot_peer[back])->message = *m;
 }
 
 void join_leave(struct gossip *g)
@@ -539,7 +474,7 @@ void join_message(struct gossip *g, peer_ref peer, unsigned slot, const struct g
 		return;
 	case MESSAGE_SHUFFLE_REPLY:
 		if (slot != SLOT_NONE)
-			on_shuffle_reply(g, slot, m);
+			shuffle_reply(g, slot, m);
 		return;
 	default:
 		break;
@@ -549,5 +484,5 @@ void join_message(struct gossip *g, peer_ref peer, unsigned slot, const struct g
 	else if (m->type == MESSAGE_FORWARD_JOIN)
 		on_forward_join(g, slot, m);
 	else
-		on_shuffle(g, slot, m);
+		shuffle_message(g, slot, m);
 }

@@ -36,7 +36,9 @@
 #define DIAL_BURST	   8u	  /* dials at once; then one a second */
 #define EVICT_MS	   10000u /* between two evictions */
 #define ROTATE_MS	   300000u
-#define SHARE_MS	   60000u /* in which shuffles replace a quarter of the passive view */
+#define SHARE_MS	   60000u /* in which shuffles replace a quarter of the passive view … */
+#define SHARE_EACH	   8u	  /* … and each of them no more than so many */
+#define ENOUGH		   3u	  /* outbound neighbours, not to be in a hurry for more */
 #define SUSPECT_FAILS_MAX  8u
 #define NEIGHBOUR_RATE	   256u /* control messages of one neighbour in a second */
 #define NEIGHBOUR_FLOOD	   2048u
@@ -49,6 +51,8 @@
 #define FORWARD_WALKS	   3u
 #define PULLS_MAX	   8u
 #define PULL_AGAIN_MS	   2000u
+#define PULL_WAIT_MS	   1000u /* for one that probably is on its way */
+#define HELD_MS		   1500u
 #define PULL_MS		   10000u /* an answer is expected for so long */
 #define LIES_MAX	   32u	  /* ids announced and never sent, duplicates after PRUNE */
 #define SWAP_HOPS	   2u	  /* a way shorter by more than so much is worth a swap */
@@ -67,7 +71,8 @@ struct neighbour {
 	uint32_t back_ms;
 	uint32_t budget_s;
 	uint16_t spent; /* of this second */
-	uint16_t missing;
+	uint8_t missing;
+	uint8_t gave; /* passive entries, in this SHARE_MS */
 };
 
 struct candidate { /* of the passive view, and contacts */
@@ -75,6 +80,7 @@ struct candidate { /* of the passive view, and contacts */
 	uint32_t retry_ms; /* not before; meaningful while waiting */
 	uint8_t fails;	   /* > 0: a suspect */
 	bool contact;
+	bool tried; /* it was a neighbour */
 	bool waiting;
 };
 
@@ -92,6 +98,7 @@ struct body_entry {    /* one of the newest bodies */
 	uint8_t hops;
 	uint8_t parent;	 /* slot, SLOT_NONE */
 	bool fast, slow; /* IHAVE still to be sent */
+	bool held;	 /* pulled, perhaps old: not pushed, told by HEADS when slow is due */
 };
 
 struct missing { /* a body of which only the id came */
@@ -108,9 +115,11 @@ struct retained {
 	uint32_t arrived_ms;
 };
 
-struct pull { /* what we asked for lately */
+struct pull { /* what we asked for lately, or will unless it comes by itself */
 	topic_ref topic;
-	uint32_t asked_ms;
+	peer_ref peer; /* 0: asked at ms */
+	uint32_t ms;   /* otherwise to be asked then */
+	uint64_t sequence;
 };
 
 struct gossip {
@@ -148,6 +157,7 @@ struct gossip {
 	uint8_t retained_count, retained_capacity;
 	struct pull pulls[PULLS_MAX];
 	uint8_t pulls_next;
+	uint64_t pull_ms;
 	uint64_t beacon_ms, watch_ms, isolated_ms;
 	uint32_t isolated_wait_ms;
 
@@ -155,12 +165,14 @@ struct gossip {
 	struct candidate *passive;
 	uint8_t passive_count, passive_capacity;
 	uint8_t dial_tokens;
-	uint8_t rejoin;	     /* contacts still to be joined through though we have neighbours */
-	uint8_t replaced;    /* in the passive view, in this SHARE_MS */
-	uint8_t walks, kept; /* joiners passed on, and kept, in this second */
+	uint8_t streak; /* dials that failed or were refused since the last that did not */
+	uint8_t rejoin; /* contacts still to be joined through though we have neighbours */
+	uint8_t replaced, walked; /* by shuffles and walks in the passive view, in this SHARE_MS */
+	uint8_t walks, kept;	  /* joiners passed on, and kept, in this second */
 	bool left;
 	uint32_t joins_s;
 	uint64_t share_ms, token_ms, evicted_ms;
+	uint64_t patient_ms; /* until then no more dials for what is not urgent */
 	uint64_t fill_ms, shuffle_ms, rotate_ms, pending_ms;
 	uint32_t shuffle_wait_ms, rotate_wait_ms;
 	uint64_t wake_ms;
@@ -202,6 +214,16 @@ static inline const struct body_info *body_of(const struct gossip *g, body_ref b
 	return &g->tables->bodies[body];
 }
 
+static inline uint32_t at(const struct gossip *g, uint32_t number)
+{
+	return number & (g->ring_size - 1);
+}
+
+static inline struct body_entry *entry_of(const struct gossip *g, uint32_t number)
+{
+	return &g->entries[number & (g->ring_size / 4 - 1)];
+}
+
 /* gossip.c */
 uint64_t dice(struct gossip *g);
 uint32_t dice_below(struct gossip *g, uint32_t n); /* n ≥ 1 */
@@ -217,22 +239,32 @@ unsigned slot_of(const struct gossip *g, peer_ref peer); /* SLOT_NONE */
 unsigned slot_take(struct gossip *g, peer_ref peer, enum neighbour_state state,
 	enum neighbour_purpose purpose); /* SLOT_NONE: all are taken */
 void slot_free(struct gossip *g, unsigned slot);
-unsigned random_slot(struct gossip *g, uint64_t set); /* SLOT_NONE: it is empty */
+unsigned random_slot(struct gossip *g, uint64_t set);	/* SLOT_NONE: it is empty */
+bool is_expired(const struct gossip *g, peer_ref peer); /* its record */
 bool prefix_has_room(const struct gossip *g, peer_ref peer);
-bool inbound_has_room(const struct gossip *g);
+bool inbound_has_room(const struct gossip *g, bool high);
 unsigned outbound_wanted(const struct gossip *g);
 struct candidate *passive_find(struct gossip *g, peer_ref peer);
-enum passive_source { FROM_OWN = 0, FROM_WALK = 1, FROM_SHUFFLE = 2 };
-void passive_add(struct gossip *g, peer_ref peer, enum passive_source source);
+/* FROM_LINK: it was a neighbour, or the node's owner knows it. FROM_JOIN: it came to us. The others are what
+ * neighbours say, and may displace no more than their share. */
+enum passive_source { FROM_LINK = 0, FROM_JOIN = 1, FROM_WALK = 2, FROM_SHUFFLE = 3 };
+bool passive_add(struct gossip *g, peer_ref peer, enum passive_source source); /* it is new */
+void passive_from(struct gossip *g, unsigned slot, peer_ref peer, enum passive_source source);
+void passive_forgive(struct gossip *g);
 void passive_remove(struct gossip *g, peer_ref peer);
 void passive_wait(struct gossip *g, peer_ref peer, uint32_t ms); /* not to be asked for so long */
 void passive_failed(struct gossip *g, peer_ref peer);
-uint8_t passive_sample(struct gossip *g, peer_ref *out, uint8_t active, uint8_t most, peer_ref but);
+uint8_t passive_sample(struct gossip *g, peer_ref *out, uint8_t active, uint8_t most, peer_ref but,
+	bool mostly_public);
 void contact_add(struct gossip *g, peer_ref peer);
+
+/* gossip_dial.c */
 void views_fill(struct gossip *g);
 void views_fill_soon(struct gossip *g, uint32_t ms);
+void views_fill_after_failure(struct gossip *g);
 void views_rotate(struct gossip *g);
 bool views_probe(struct gossip *g);
+void views_look_around(struct gossip *g);
 
 /* gossip_join.c */
 struct visitor *visitor_of(struct gossip *g, peer_ref peer);
@@ -242,22 +274,37 @@ void join_down(struct gossip *g, unsigned slot);
 void join_failed(struct gossip *g, peer_ref peer);
 void join_adopt(struct gossip *g, unsigned slot);
 void join_expire(struct gossip *g);
-void join_shuffle(struct gossip *g);
+void records_send(struct gossip *g, peer_ref peer);
 void join_leave(struct gossip *g);
 void join_send_away(struct gossip *g, unsigned slot, bool leaving);
 void join_message(struct gossip *g, peer_ref peer, unsigned slot, const struct gossip_message *m);
 
-/* gossip_broadcast.c */
-int broadcast_reserve(struct gossip *g) TK_CHECKED;
+/* gossip_shuffle.c */
+void shuffle_begin(struct gossip *g);
+void shuffle_message(struct gossip *g, unsigned slot, const struct gossip_message *m);
+void shuffle_reply(struct gossip *g, unsigned slot, const struct gossip_message *m);
+
+/* gossip_bodies.c */
+int bodies_reserve(struct gossip *g) TK_CHECKED;
+uint32_t bodies_first(const struct gossip *g);		     /* whose entry is still there */
+uint32_t body_number(const struct gossip *g, body_ref body); /* newest: unknown */
 bool body_is_known(const struct gossip *g, body_ref body);
+struct body_entry *body_entry_find(const struct gossip *g, body_ref body);
+struct body_entry *body_add(struct gossip *g, body_ref body, unsigned slot, uint8_t hops);
+struct missing *missing_find(const struct gossip *g, body_ref body);
+uint64_t missing_take(struct gossip *g, body_ref body);
+void bodies_unlink(struct gossip *g, unsigned slot);
+void bodies_expire(struct gossip *g);
+void forget_unless_kept(struct gossip *g, body_ref body);
+
+/* gossip_broadcast.c */
+bool in_tree(const struct gossip *g); /* bodies have come along links lately */
 void broadcast_link_up(struct gossip *g, unsigned slot);
 void broadcast_link_down(struct gossip *g, unsigned slot);
 void broadcast_publish(struct gossip *g, body_ref body);
 void broadcast_message(
 	struct gossip *g, peer_ref peer, unsigned slot, const struct gossip_message *m);
 void broadcast_wake(struct gossip *g);
-void broadcast_expire(struct gossip *g);
-void forget_unless_kept(struct gossip *g, body_ref body);
 
 /* gossip_topics.c */
 int topics_reserve(struct gossip *g) TK_CHECKED;
@@ -267,6 +314,7 @@ void topics_heads(struct gossip *g, peer_ref peer);
 void topics_message(struct gossip *g, peer_ref peer, unsigned slot, const struct gossip_message *m);
 void topics_watch(struct gossip *g);
 bool topic_was_asked(const struct gossip *g, topic_ref topic);
-void topics_spread(struct gossip *g, body_ref body, unsigned but);
+void topics_tell(struct gossip *g, body_ref body, uint64_t to);
+void topics_pull_due(struct gossip *g);
 
 #endif

@@ -42,11 +42,6 @@ body_ref gossip_retained(const struct gossip *g, topic_ref topic)
 	return r != NULL ? r->body : 0;
 }
 
-bool gossip_keeps_topic(const struct gossip *g, topic_ref topic)
-{
-	return topic != 0 && (topic_find(g, topic) != NULL || topic_was_asked(g, topic));
-}
-
 /* Room for one more topic: the one that was spoken of the longest ago goes, never the beacon. NULL: the
  * new one is the oldest itself. */
 static struct retained *topic_room(struct gossip *g, body_ref body)
@@ -72,8 +67,12 @@ static struct retained *topic_room(struct gossip *g, body_ref body)
 	return oldest;
 }
 
+/* After a long silence we look around as in the beginning: who was cut off should have more than the one
+ * link that ended it. */
 static void beacon_came(struct gossip *g)
 {
+	if (g->now_ms - g->beacon_ms > 2ull * g->config.beacon_ms + g->config.beacon_ms / 2)
+		views_look_around(g);
 	g->beacon_ms = g->now_ms;
 	g->watch_ms = g->config.root ? NEVER : g->now_ms + 2ull * g->config.beacon_ms;
 	g->isolated_ms = 0;
@@ -119,22 +118,24 @@ void topics_heads(struct gossip *g, peer_ref peer)
 		heads_add(g, peer, &m, &g->retained[i]);
 }
 
-void topics_spread(struct gossip *g, body_ref body, unsigned but)
+/* A body that was pulled, to neighbours who may miss it as we did; nothing if it was replaced since. */
+void topics_tell(struct gossip *g, body_ref body, uint64_t to)
 {
 	const struct retained *r = topic_find(g, body_of(g, body)->topic);
-	uint64_t to = g->active & ~(but != SLOT_NONE ? bit(but) : 0);
 
-	while (to != 0) {
+	while (r != NULL && r->body == body && to != 0) {
 		struct gossip_message *m = NULL;
 
 		heads_add(g, g->slot_peer[next_slot(&to)], &m, r);
 	}
 }
 
-static struct pull *pull_find(const struct gossip *g, topic_ref topic, uint32_t ms)
+/* Pulls */
+
+static struct pull *pull_find(const struct gossip *g, topic_ref topic)
 {
 	for (unsigned i = 0; i < PULLS_MAX; i++) {
-		if (g->pulls[i].topic == topic && now32(g) - g->pulls[i].asked_ms < ms)
+		if (g->pulls[i].topic == topic)
 			return (struct pull *)&g->pulls[i];
 	}
 	return NULL;
@@ -142,16 +143,62 @@ static struct pull *pull_find(const struct gossip *g, topic_ref topic, uint32_t 
 
 bool topic_was_asked(const struct gossip *g, topic_ref topic)
 {
-	return topic != 0 && pull_find(g, topic, PULL_MS) != NULL;
+	const struct pull *p = topic != 0 ? pull_find(g, topic) : NULL;
+
+	return p != NULL && p->peer == 0 && now32(g) - p->ms < PULL_MS;
 }
 
-static void pull(struct gossip *g, peer_ref peer, topic_ref topic)
+bool gossip_keeps_topic(const struct gossip *g, topic_ref topic)
 {
-	if (pull_find(g, topic, PULL_AGAIN_MS) != NULL)
-		return;
-	g->pulls[g->pulls_next++ % PULLS_MAX] = (struct pull){topic, now32(g)};
+	return topic != 0 && (topic_find(g, topic) != NULL || pull_find(g, topic) != NULL);
+}
+
+static void pull_send(struct gossip *g, struct pull *p, peer_ref peer)
+{
+	p->peer = 0;
+	p->ms = now32(g);
 	g->counts.pulls++;
-	send_to(g, peer, MESSAGE_PULL)->about = topic;
+	send_to(g, peer, MESSAGE_PULL)->about = p->topic;
+}
+
+/* peer has a newer one. While bodies come along the tree it is probably on its way, so we wait a while. */
+static void pull_want(struct gossip *g, peer_ref peer, topic_ref topic, uint64_t sequence)
+{
+	bool wait = in_tree(g) && topic_find(g, topic) != NULL;
+	struct pull *p = pull_find(g, topic);
+
+	if (p != NULL && (p->peer != 0 || now32(g) - p->ms < PULL_AGAIN_MS))
+		return;
+	if (p == NULL)
+		p = &g->pulls[g->pulls_next++ % PULLS_MAX];
+	*p = (struct pull){topic, peer, now32(g) + PULL_WAIT_MS, sequence};
+	if (!wait)
+		pull_send(g, p, peer);
+	else if (g->now_ms + PULL_WAIT_MS < g->pull_ms)
+		g->pull_ms = g->now_ms + PULL_WAIT_MS;
+}
+
+/* Those that did not come by themselves. */
+void topics_pull_due(struct gossip *g)
+{
+	g->pull_ms = NEVER;
+	for (unsigned i = 0; i < PULLS_MAX; i++) {
+		struct pull *p = &g->pulls[i];
+		const struct retained *r = topic_find(g, p->topic);
+		int32_t left = (int32_t)(p->ms - now32(g));
+
+		if (p->topic == 0 || p->peer == 0)
+			continue;
+		if (left > 0) {
+			if (g->now_ms + (uint32_t)left < g->pull_ms)
+				g->pull_ms = g->now_ms + (uint32_t)left;
+		} else if ((r != NULL && body_of(g, r->body)->sequence >= p->sequence) ||
+			   slot_of(g, p->peer) == SLOT_NONE) {
+			*p = (struct pull){0};
+		} else {
+			pull_send(g, p, p->peer);
+		}
+	}
 }
 
 static void on_heads(struct gossip *g, peer_ref peer, const struct gossip_message *m)
@@ -169,7 +216,7 @@ static void on_heads(struct gossip *g, peer_ref peer, const struct gossip_messag
 		if (r != NULL && ours > m->sequences[i])
 			heads_add(g, peer, &answer, r);
 		else if (r == NULL ? g->retained_count < RETAINED_MAX : ours < m->sequences[i])
-			pull(g, peer, m->refs[i]);
+			pull_want(g, peer, m->refs[i], m->sequences[i]);
 	}
 }
 

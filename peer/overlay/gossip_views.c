@@ -17,10 +17,8 @@
 #define RETRY_MAX_MS	     600000u
 #define RETRY_CONTACT_MS     1000u
 #define RETRY_CONTACT_MAX_MS 60000u
-#define JOINS_AT_ONCE	     2u
-#define PROBES_AT_ONCE	     2u
-#define LOST_MS		     3000u
 #define NATED_MORE	     2u /* neighbours of any kind that a NATed peer looks for besides public ones */
+#define FORGIVE_MS	     30000u
 
 /* Slots */
 
@@ -115,11 +113,12 @@ bool prefix_has_room(const struct gossip *g, peer_ref peer)
 	return same < g->config.prefix_max;
 }
 
-bool inbound_has_room(const struct gossip *g)
+/* The last few slots are kept for those who have nobody. */
+bool inbound_has_room(const struct gossip *g, bool high)
 {
 	unsigned most = g->config.active_max - g->config.active_out;
 
-	return bits(g->active & ~g->outbound) < most;
+	return bits(g->active & ~g->outbound) + (high ? 0 : most / 8) < most;
 }
 
 unsigned outbound_wanted(const struct gossip *g)
@@ -142,7 +141,7 @@ struct candidate *passive_find(struct gossip *g, peer_ref peer)
 	return NULL;
 }
 
-static bool is_expired(const struct gossip *g, peer_ref peer)
+bool is_expired(const struct gossip *g, peer_ref peer)
 {
 	uint32_t expiry = peer_of(g, peer)->expiry_s;
 
@@ -161,24 +160,33 @@ static bool passive_prefix_has_room(const struct gossip *g, peer_ref peer)
 	return same < 2u * g->config.prefix_max;
 }
 
+/* Contacts never make room, nor do those that were neighbours, up to a quarter of the view: they are what
+ * no stranger can take from us. */
+static bool is_safe(const struct candidate *c, bool tried_too)
+{
+	return c->contact || (c->tried && !tried_too);
+}
+
 /* Who makes room: by chance, a suspect rather than one that is not, and a NATed one where those are more
- * than half, because they are of little use to most. Contacts never. */
+ * than half, because they are of little use to most. */
 static struct candidate *passive_victim(struct gossip *g, bool public)
 {
 	struct candidate *victim = NULL;
-	unsigned nated = 0;
-	unsigned seen = 0;
-	bool only_nated;
+	unsigned half = g->config.passive_max / 2u;
+	unsigned nated = 0, tried = 0, seen = 0;
+	bool only_nated, tried_too;
 
-	for (unsigned i = 0; i < g->passive_count; i++)
+	for (unsigned i = 0; i < g->passive_count; i++) {
 		nated += !g->passive[i].contact && !peer_of(g, g->passive[i].peer)->public;
-	only_nated = nated > g->config.passive_max / 2u ||
-		     (!public && nated == g->config.passive_max / 2u);
+		tried += g->passive[i].tried;
+	}
+	only_nated = nated > half || (!public && nated == half);
+	tried_too = tried > half / 2;
 	for (unsigned i = 0; i < g->passive_count; i++) {
 		struct candidate *c = &g->passive[i];
 		unsigned weight = c->fails >= 2 ? 2 : 1;
 
-		if (c->contact || (only_nated && peer_of(g, c->peer)->public))
+		if (is_safe(c, tried_too) || (only_nated && peer_of(g, c->peer)->public))
 			continue;
 		seen += weight;
 		if (dice_below(g, seen) < weight)
@@ -205,29 +213,76 @@ static void passive_sweep(struct gossip *g)
 	}
 }
 
-void passive_add(struct gossip *g, peer_ref peer, enum passive_source source)
+/* While we have hardly anybody, one that refused us or cannot be reached is worth less than any other. */
+static struct candidate *useless_one(struct gossip *g)
+{
+	if (bits(g->outbound & g->active) >= ENOUGH)
+		return NULL;
+	for (unsigned i = 0; i < g->passive_count; i++) {
+		struct candidate *c = &g->passive[i];
+
+		if (c->waiting && !c->contact && !c->tried && (int32_t)(c->retry_ms - now32(g)) > 0)
+			return c;
+	}
+	return NULL;
+}
+
+bool passive_add(struct gossip *g, peer_ref peer, enum passive_source source)
 {
 	struct candidate *c;
 
 	if (peer == 0 || peer == g->config.self || is_expired(g, peer) ||
 		slot_of(g, peer) != SLOT_NONE || passive_find(g, peer) != NULL ||
 		!passive_prefix_has_room(g, peer))
-		return;
+		return false;
 	if (g->passive_count - contacts(g) >= g->config.passive_max)
 		passive_sweep(g);
 	if (g->passive_count - contacts(g) < g->config.passive_max) {
 		c = &g->passive[g->passive_count++];
-	} else {
-		if (source == FROM_SHUFFLE && g->replaced >= g->config.passive_max / 4u)
-			return;
+	} else if ((c = useless_one(g)) == NULL) {
+		if ((source == FROM_SHUFFLE && g->replaced >= g->config.passive_max / 4u) ||
+			(source == FROM_WALK && g->walked >= g->config.passive_max))
+			return false;
 		g->replaced = (uint8_t)(g->replaced + (source == FROM_SHUFFLE));
+		g->walked = (uint8_t)(g->walked + (source == FROM_WALK));
 		c = passive_victim(g, peer_of(g, peer)->public);
 		if (c == NULL)
-			return;
+			return false;
 	}
-	*c = (struct candidate){.peer = peer};
+	*c = (struct candidate){.peer = peer, .tried = source == FROM_LINK};
 	if (bits(g->outbound) < outbound_wanted(g))
 		views_fill_soon(g, 0);
+	return true;
+}
+
+/* What a neighbour says that exists. Once the view is full, each has its share. */
+void passive_from(struct gossip *g, unsigned slot, peer_ref peer, enum passive_source source)
+{
+	struct neighbour *n = &g->neighbours[slot];
+	bool full = g->passive_count >= g->config.passive_max &&
+		    bits(g->outbound & g->active) >= ENOUGH;
+
+	if (g->now_ms - g->share_ms >= SHARE_MS) {
+		g->share_ms = g->now_ms;
+		g->replaced = g->walked = 0;
+		for (unsigned i = 0; i < g->slots_used; i++)
+			g->neighbours[i].gave = 0;
+	}
+	if ((!full || n->gave < SHARE_EACH) && passive_add(g, peer, source) && full)
+		n->gave++;
+}
+
+/* The network is back: who could not be reached before may be now. */
+void passive_forgive(struct gossip *g)
+{
+	for (unsigned i = 0; i < g->passive_count; i++) {
+		struct candidate *c = &g->passive[i];
+
+		if (c->fails == 0)
+			continue;
+		c->fails = 0;
+		passive_wait(g, c->peer, dice_below(g, FORGIVE_MS));
+	}
 }
 
 void passive_remove(struct gossip *g, peer_ref peer)
@@ -278,30 +333,39 @@ void contact_add(struct gossip *g, peer_ref peer)
 		*c = (struct candidate){.peer = peer};
 	}
 	if (c == NULL) {
-		passive_add(g, peer, FROM_OWN);
+		(void)passive_add(g, peer, FROM_LINK);
 	} else if (contacts(g) < CONTACTS_MAX) {
 		c->contact = true;
 		c->waiting = false;
 	}
 }
 
+/* A NATed peer is named less often to those who need somebody to dial. */
+static bool is_passed_over(struct gossip *g, peer_ref peer, bool mostly_public)
+{
+	return mostly_public && !peer_of(g, peer)->public && dice_below(g, 4) != 0;
+}
+
 static uint8_t sample_active(
-	struct gossip *g, peer_ref *out, uint8_t count, uint8_t most, peer_ref but)
+	struct gossip *g, peer_ref *out, uint8_t most, peer_ref but, bool mostly_public)
 {
 	uint64_t set = g->active;
+	uint8_t count = 0;
 	unsigned slot;
 
 	while (count < most && (slot = random_slot(g, set)) != SLOT_NONE) {
 		set &= ~bit(slot);
-		if (g->slot_peer[slot] != but)
+		if (g->slot_peer[slot] != but &&
+			!is_passed_over(g, g->slot_peer[slot], mostly_public))
 			out[count++] = g->slot_peer[slot];
 	}
 	return count;
 }
 
-uint8_t passive_sample(struct gossip *g, peer_ref *out, uint8_t active, uint8_t most, peer_ref but)
+uint8_t passive_sample(struct gossip *g, peer_ref *out, uint8_t active, uint8_t most, peer_ref but,
+	bool mostly_public)
 {
-	uint8_t count = sample_active(g, out, 0, active, but);
+	uint8_t count = sample_active(g, out, active, but, mostly_public);
 	uint8_t order[GOSSIP_PASSIVE_MAX + CONTACTS_MAX];
 	unsigned left = g->passive_count;
 
@@ -312,202 +376,11 @@ uint8_t passive_sample(struct gossip *g, peer_ref *out, uint8_t active, uint8_t 
 		const struct candidate *c = &g->passive[order[at]];
 
 		order[at] = order[--left];
-		if (c->fails == 0 && c->peer != but && !is_expired(g, c->peer) &&
-			slot_of(g, c->peer) == SLOT_NONE)
+		if (c->fails == 0 && c->peer != but && !is_passed_over(g, c->peer, mostly_public) &&
+			!is_expired(g, c->peer) && slot_of(g, c->peer) == SLOT_NONE)
 			out[count++] = c->peer;
 	}
 	return count;
-}
-
-/* Whom to dial */
-
-void views_fill_soon(struct gossip *g, uint32_t ms)
-{
-	if (g->now_ms + ms < g->fill_ms)
-		g->fill_ms = g->now_ms + ms;
-}
-
-static bool may_be_dialled(const struct gossip *g, const struct candidate *c)
-{
-	return (!c->waiting || (int32_t)(now32(g) - c->retry_ms) >= 0) &&
-	       slot_of(g, c->peer) == SLOT_NONE && (c->contact || !is_expired(g, c->peer)) &&
-	       prefix_has_room(g, c->peer);
-}
-
-enum pick { PICK_PUBLIC = 1, PICK_ANY = 2, PICK_CONTACT = 3 };
-
-static bool is_wanted(const struct gossip *g, const struct candidate *c, enum pick how)
-{
-	switch (how) {
-	case PICK_PUBLIC:
-		return !c->contact && peer_of(g, c->peer)->public;
-	case PICK_ANY:
-		return !c->contact;
-	default:
-		return c->contact;
-	}
-}
-
-/* One by chance, of those that never failed if there are any. */
-static struct candidate *pick_one(struct gossip *g, enum pick how)
-{
-	struct candidate *best = NULL;
-	unsigned seen = 0;
-
-	for (unsigned i = 0; i < g->passive_count; i++) {
-		struct candidate *c = &g->passive[i];
-
-		if (!is_wanted(g, c, how) || !may_be_dialled(g, c))
-			continue;
-		if (best != NULL && (best->fails == 0) != (c->fails == 0)) {
-			if (c->fails != 0)
-				continue;
-			seen = 0;
-		}
-		if (dice_below(g, ++seen) == 0)
-			best = c;
-	}
-	return best;
-}
-
-static bool dial(struct gossip *g, struct candidate *c, enum neighbour_purpose purpose)
-{
-	unsigned slot = slot_take(g, c->peer, NEIGHBOUR_DIALING, purpose);
-
-	if (slot == SLOT_NONE)
-		return false;
-	if (purpose != FOR_PROBE)
-		g->outbound |= bit(slot);
-	c->waiting = false;
-	g->dial_tokens--;
-	g->counts.dials++;
-	if (g->now_ms + DIAL_MS < g->pending_ms)
-		g->pending_ms = g->now_ms + DIAL_MS;
-	emit(g, GOSSIP_DIAL, c->peer);
-	return true;
-}
-
-static void tokens_refill(struct gossip *g)
-{
-	uint64_t seconds = (g->now_ms - g->token_ms) / 1000;
-	uint64_t tokens = g->dial_tokens + seconds;
-
-	g->token_ms += seconds * 1000;
-	g->dial_tokens = (uint8_t)(tokens < DIAL_BURST ? tokens : DIAL_BURST);
-}
-
-static unsigned pending_for(const struct gossip *g, enum neighbour_purpose purpose)
-{
-	uint64_t set = g->pending;
-	unsigned n = 0;
-
-	while (set != 0)
-		n += g->neighbours[next_slot(&set)].purpose == purpose;
-	return n;
-}
-
-static unsigned public_neighbours(const struct gossip *g)
-{
-	uint64_t set = g->active | (g->pending & g->outbound);
-	unsigned n = 0;
-
-	while (set != 0)
-		n += peer_of(g, g->slot_peer[next_slot(&set)])->public;
-	return n;
-}
-
-/* The next to be dialled, and why; NULL: nobody can be now. */
-static struct candidate *next_candidate(struct gossip *g, enum neighbour_purpose *purpose)
-{
-	bool alone = g->active == 0;
-	struct candidate *c = NULL;
-
-	*purpose = FOR_JOIN;
-	if ((alone || g->rejoin > 0) && pending_for(g, FOR_JOIN) < JOINS_AT_ONCE)
-		c = pick_one(g, PICK_CONTACT);
-	if (c != NULL || bits(g->outbound) >= outbound_wanted(g) ||
-		bits(g->active | (g->pending & g->outbound)) >= g->config.active_max)
-		return c;
-	*purpose = FOR_LINK;
-	c = pick_one(g, PICK_PUBLIC);
-	if (!g->config.public && public_neighbours(g) >= g->config.active_out)
-		c = pick_one(g, PICK_ANY);
-	else if (c == NULL && (!g->config.public || alone))
-		c = pick_one(g, PICK_ANY);
-	return c != NULL || alone ? c : pick_one(g, PICK_CONTACT);
-}
-
-/* When somebody who waits may be tried. */
-static uint64_t next_retry(const struct gossip *g)
-{
-	uint32_t soonest = UINT32_MAX;
-
-	for (unsigned i = 0; i < g->passive_count; i++) {
-		const struct candidate *c = &g->passive[i];
-		int32_t left = (int32_t)(c->retry_ms - now32(g));
-
-		if (c->waiting && left > 0 && (uint32_t)left < soonest)
-			soonest = (uint32_t)left;
-	}
-	return soonest == UINT32_MAX ? NEVER : g->now_ms + soonest;
-}
-
-void views_fill(struct gossip *g)
-{
-	struct candidate *c = NULL;
-	enum neighbour_purpose purpose;
-
-	g->fill_ms = NEVER;
-	if (g->left)
-		return;
-	tokens_refill(g);
-	while (bits(g->pending) < PENDING_MAX && g->dial_tokens > 0) {
-		c = next_candidate(g, &purpose);
-		if (c == NULL || !dial(g, c, purpose))
-			break;
-		if (purpose == FOR_JOIN && g->rejoin > 0)
-			g->rejoin--;
-	}
-	if (bits(g->outbound) >= outbound_wanted(g) && g->rejoin == 0)
-		return;
-	if (g->dial_tokens == 0)
-		g->fill_ms = g->token_ms + 1000;
-	else if (c == NULL)
-		g->fill_ms = next_retry(g);
-}
-
-/* A neighbour for a look, not for good: has it heard more than we have? */
-bool views_probe(struct gossip *g)
-{
-	struct candidate *c = NULL;
-
-	tokens_refill(g);
-	if (g->dial_tokens == 0 || bits(g->pending) >= PENDING_MAX ||
-		pending_for(g, FOR_PROBE) >= PROBES_AT_ONCE)
-		return false;
-	c = pick_one(g, PICK_PUBLIC);
-	if (c == NULL)
-		c = pick_one(g, PICK_ANY);
-	return c != NULL && dial(g, c, FOR_PROBE);
-}
-
-/* Looks for one more outbound neighbour, in exchange for a lazy one; join.c drops that when the new one
- * has agreed. */
-void views_rotate(struct gossip *g)
-{
-	struct candidate *c;
-
-	g->rotate_wait_ms *= 2;
-	if (g->rotate_wait_ms > ROTATE_MS)
-		g->rotate_wait_ms = ROTATE_MS;
-	g->rotate_ms = g->now_ms + about(g, g->rotate_wait_ms);
-	tokens_refill(g);
-	if (bits(g->outbound & g->active) < outbound_wanted(g) || g->dial_tokens == 0 ||
-		bits(g->pending) >= PENDING_MAX || (g->outbound & g->active & ~g->eager) == 0)
-		return;
-	c = pick_one(g, PICK_PUBLIC);
-	if (c != NULL && c->fails == 0)
-		dial(g, c, FOR_ROTATION);
 }
 
 /* For status and tests */

@@ -41,7 +41,8 @@ struct mesh {
 	struct mesh_queue *queue;
 	struct mesh_sessions *sessions;
 	uint32_t latency_min_ms, latency_spread_ms;
-	uint32_t silent_ms; /* how long the death of a session stays unseen */
+	uint32_t punch_percent; /* of pairs with a NATed peer that can be dialled all the same */
+	uint32_t silent_ms;	/* how long the death of a session stays unseen */
 	uint64_t steps, sends[256], accused, dials;
 	size_t memory_most;
 	/* Called for each effect before it is carried out, if not NULL. */

@@ -73,7 +73,9 @@
 	X(MESSAGE_RELAY_DATA, relay_data, 79)                                                      \
 	X(MESSAGE_RELAY_CLOSE, relay_close, 80)                                                    \
 	X(MESSAGE_PUNCH, punch, 81)                                                                \
-	X(MESSAGE_PUNCH_GO, punch_go, 82)
+	X(MESSAGE_PUNCH_GO, punch_go, 82)                                                          \
+	X(MESSAGE_RELAY_CREDIT, relay_credit, 83)                                                  \
+	X(MESSAGE_MOVED, moved, 84)
 
 enum message_type {
 #define X(name, member, number) name = number,
@@ -322,7 +324,8 @@ struct message_relay_reserved {
 	uint64_t bytes; /* that a circuit may carry */
 };
 /* Circuits are numbered by whoever names them first on a session: OPEN's sender takes even numbers,
- * INCOMING's odd ones. What travels inside is a session of its own, end to end. */
+ * INCOMING's odd ones; bit 1 is clear in the numbers of who dialled the session, set in the other's. What
+ * travels inside is a session of its own, end to end. */
 struct message_relay_open {
 	uint32_t circuit;
 	struct public_key target;
@@ -343,6 +346,14 @@ struct message_relay_close {
 	uint32_t circuit;
 	uint32_t status;
 };
+/* Relay → an end: so many more bytes of RELAY_DATA are welcome on this circuit. Each end begins with
+ * RELAY_WINDOW; the relay gives back what the other end's transport has taken, so a slow end holds up its
+ * own circuit and nothing else. */
+#define RELAY_WINDOW (256u << 10)
+struct message_relay_credit {
+	uint32_t circuit;
+	uint32_t bytes; /* 1 … RELAY_WINDOW */
+};
 /* Inside a relayed session: let us both dial at once. The one who opened the circuit sends PUNCH with
  * its addresses, the other answers with its own; the first measures the round trip, sends PUNCH_GO and
  * dials half a round trip later; the other dials when PUNCH_GO arrives (libp2p's DCUtR). */
@@ -354,6 +365,18 @@ struct message_punch {
 };
 struct message_punch_go {
 	uint64_t nonce;
+};
+/* The direct session that a punch opened replaces the relayed one, and no message is lost: each side says
+ * END on the relayed one, after its last message there, and holds back what comes after it until the
+ * other has said READ on the direct one. */
+enum moved_step {
+	MOVED_HERE = 1, /* direct, its first message, from who opened the circuit: this one is it */
+	MOVED_END = 2,	/* relayed: my last message here */
+	MOVED_READ = 3, /* direct: I have read your END */
+	MOVED_STEP_LAST = MOVED_READ,
+};
+struct message_moved {
+	uint32_t step;
 };
 
 struct message {

@@ -162,3 +162,29 @@ void decode_punch_go(struct mp_reader *r, uint32_t have, struct message_punch_go
 	message_want_fields(r, have, 1);
 	m->nonce = mp_u64(r, "nonce", 0, UINT64_MAX);
 }
+
+void encode_relay_credit(struct packer *p, const struct message_relay_credit *m)
+{
+	message_begin(p, MESSAGE_RELAY_CREDIT, 2);
+	pack_u64(p, m->circuit);
+	pack_u64(p, m->bytes);
+}
+
+void decode_relay_credit(struct mp_reader *r, uint32_t have, struct message_relay_credit *m)
+{
+	message_want_fields(r, have, 2);
+	m->circuit = mp_u32(r, "circuit", 0, UINT32_MAX);
+	m->bytes = mp_u32(r, "bytes", 1, RELAY_WINDOW);
+}
+
+void encode_moved(struct packer *p, const struct message_moved *m)
+{
+	message_begin(p, MESSAGE_MOVED, 1);
+	pack_u64(p, m->step);
+}
+
+void decode_moved(struct mp_reader *r, uint32_t have, struct message_moved *m)
+{
+	message_want_fields(r, have, 1);
+	m->step = mp_u32(r, "step", 1, MOVED_STEP_LAST);
+}

@@ -147,6 +147,12 @@ static void fill_reach(struct message *m, bool largest)
 	case MESSAGE_PUNCH_GO:
 		m->punch_go.nonce = u64;
 		break;
+	case MESSAGE_RELAY_CREDIT:
+		m->relay_credit = (struct message_relay_credit){u32, largest ? RELAY_WINDOW : 1};
+		break;
+	case MESSAGE_MOVED:
+		m->moved.step = largest ? MOVED_STEP_LAST : 1;
+		break;
 	default:
 		break;
 	}

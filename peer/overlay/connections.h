@@ -22,7 +22,9 @@ struct connection {
 	uint64_t heard_ms;	 /* the last sign of life */
 	uint64_t asked_ms;	 /* our last ping */
 	struct pulse pulse;
-	struct endpoint remote; /* where it came from; family 0: not known, or we dialled */
+	struct endpoint remote; /* the other end; family 0: not known */
+	bool own;		/* the event's */
+	bool from_port;		/* we dialled from the port on which we listen */
 	uint64_t prefix;	/* admission_prefix of that */
 	bool observed;		/* the other side has said where we come from */
 	uint64_t renew_ms;	/* when one that we dialled is to be replaced */

@@ -67,6 +67,15 @@ uint32_t node_rtt_ms(const struct node *n, conn_id conn)
 	return c != NULL ? pulse_rtt_ms(&c->pulse) : 0;
 }
 
+bool node_transport(const struct node *n, conn_id conn, struct node_transport *out)
+{
+	const struct connection *c = connections_find(&n->table, conn);
+
+	if (c != NULL)
+		*out = (struct node_transport){c->remote, c->dialled, c->from_port};
+	return c != NULL;
+}
+
 static uint64_t elapsed(uint64_t now_ms, uint64_t then_ms)
 {
 	return now_ms > then_ms ? now_ms - then_ms : 0;
@@ -118,6 +127,7 @@ static void connection_forget(
 		down->key = c->key;
 		down->role = session_peer_role(c->session);
 		down->reason = c->farewell;
+		down->own = c->own;
 		n->up--;
 	} else if (!c->dialled) {
 		n->half_open--;
@@ -205,6 +215,7 @@ static int message_deliver(const struct connection *c, const struct message *m,
 
 	if (e == NULL)
 		return errmsg_set(msg, TK_ENOMEM, "out of memory");
+	e->own = c->own;
 	rc = message_encode(m, &e->bytes);
 	if (rc != TK_OK)
 		errmsg_set(msg, rc, "out of memory");
@@ -226,6 +237,7 @@ static int message_observed(struct connection *c, const struct message_observed 
 	if (e == NULL)
 		return errmsg_set(msg, TK_ENOMEM, "out of memory");
 	e->at = m->from;
+	e->own = c->own;
 	c->observed = true;
 	return TK_OK;
 }
@@ -310,6 +322,7 @@ static int connection_open(
 	up->key = c->key;
 	up->role = session_peer_role(c->session);
 	up->renews = c->renews;
+	up->own = c->own;
 	return connection_greet(n, c, msg);
 }
 
@@ -374,10 +387,13 @@ static int step_begin(struct node *n, const struct node_event *event, struct nod
 	c->sought = dialled && event->sought;
 	c->since_ms = c->heard_ms = c->asked_ms = event->now_ms;
 	renewal_begin(n, c, event);
+	c->from_port = event->from_port;
+	c->own = event->own;
 	c->prefix = admission_prefix(event->remote);
 	if (event->remote != NULL)
 		c->remote = *event->remote;
-	c->session = session_new(n->id, dialled, event->random, event->now_s, event->expect);
+	c->session = session_new(
+		n->id, dialled && !event->respond, event->random, event->now_s, event->expect);
 	if (c->session == NULL || connection_flush(n, c, out, NULL) != TK_OK) {
 		connections_remove(&n->table, c);
 		return TK_ENOMEM;
@@ -413,7 +429,7 @@ static void step_written(struct node *n, struct connection *c, const struct node
 	if (c->waiting > NODE_OUTPUT_LOW)
 		c->heard_ms = event->now_ms;
 	else if (before > NODE_OUTPUT_LOW && c->up)
-		node_effects_take(out, NODE_WRITABLE, c->id);
+		node_effects_take(out, NODE_WRITABLE, c->id)->own = c->own;
 }
 
 static int step_send(struct node *n, struct connection *c, const struct node_event *event,

@@ -43,6 +43,9 @@ enum node_event_type {
 	NODE_PUBLISH = 12, /* the coordinator: bytes, an announcement with its signature, for all */
 	NODE_UNREACHED = 13, /* answers NODE_DIAL: expect could not be reached */
 	NODE_LEAVE = 14,     /* we go for good: neighbours are told to forget us */
+	/* Of ways_step (ways.h) only: */
+	NODE_TRY_FAILED = 15, /* answers NODE_TRY, when no transport came up; text may say why */
+	NODE_PROBED = 16, /* answers NODE_PROBE; text: why not, NULL when our network answered */
 };
 
 struct node_event {
@@ -54,9 +57,13 @@ struct node_event {
 	size_t count;
 	uint8_t random[32];
 	const struct public_key *expect; /* CONNECTED: whose identity we demand; NULL: any */
-	const struct endpoint *remote;	 /* ACCEPTED: where it comes from; NULL: not known */
+	const struct endpoint *remote;	 /* ACCEPTED, CONNECTED: the other end; NULL: not known */
 	bool sought;			 /* CONNECTED: this dial was a NODE_DIAL */
 	conn_id renews; /* CONNECTED: this dial was a NODE_RENEW of that one; 0: no */
+	bool respond;	/* CONNECTED: the other side begins the handshake (both dialled at once) */
+	bool from_port; /* CONNECTED: we dialled from the port on which we listen */
+	bool own;	/* CONNECTED, ACCEPTED: UP, DOWN … say so again (ways.h) */
+	uint64_t token; /* CONNECTED, TRY_FAILED, PROBED: the effect's; 0: none */
 	const struct message *message;
 	uint32_t reason; /* enum goodbye_reason */
 	const char *text;
@@ -84,6 +91,11 @@ enum node_effect_type {
 	NODE_RENEW =
 		12, /* conn is old: dial its other end anew; CONNECTED (renews) may follow. When that is
 	                  * UP, the other side ends the old one: GOODBYE(replaced) */
+	/* Of ways_step only: */
+	NODE_TRY = 13,	  /* dial `at`, from our port: CONNECTED or TRY_FAILED with this token */
+	NODE_CANCEL = 14, /* give up the dial of this token; TRY_FAILED may follow */
+	NODE_PROBE = 15,  /* see whether our network answers at `at`: PROBED with this token */
+	NODE_UNREACHABLE = 16, /* answers ways_connect: no way led to conn's peer; text */
 };
 
 struct node_effect {
@@ -95,8 +107,10 @@ struct node_effect {
 	uint32_t reason;	/* DOWN: enum goodbye_reason of the other side; 0: it said none */
 	conn_id renews;		/* UP: the session that this one stands for from here on; 0: none */
 	struct message message; /* MESSAGE */
-	struct endpoint at;	/* OBSERVED */
-	struct record record;	/* DIAL */
+	struct endpoint at;	/* OBSERVED, TRY, PROBE */
+	uint64_t token;		/* TRY, CANCEL, PROBE */
+	bool own; /* UP, DOWN, MESSAGE, WRITABLE, OBSERVED: the event's, of the connection */
+	struct record record; /* DIAL */
 	char text[TEXT_MAX];
 };
 
@@ -139,6 +153,13 @@ size_t node_neighbour_count(const struct node *n);
 /* Bytes that wait to be written to conn; 0 for one that is not open. Senders of much stop above
  * NODE_OUTPUT_LOW and go on when NODE_WRITABLE comes; at NODE_OUTPUT_MAX the session is closed. */
 size_t node_waiting(const struct node *n, conn_id conn);
+
+/* How conn's transport came about; false: it is not open. */
+struct node_transport {
+	struct endpoint remote; /* family 0: not known */
+	bool dialled, from_port;
+};
+bool node_transport(const struct node *n, conn_id conn, struct node_transport *out);
 
 /* The session's round trip as last measured, at least 1; 0: not measured yet, or no session. */
 uint32_t node_rtt_ms(const struct node *n, conn_id conn);

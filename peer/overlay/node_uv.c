@@ -141,6 +141,11 @@ static void apply(struct node_uv *n, struct node_effect *e)
 		if (h->isolated != NULL)
 			h->isolated(h->context);
 		break;
+	case NODE_TRY: /* of ways_step only */
+	case NODE_CANCEL:
+	case NODE_PROBE:
+	case NODE_UNREACHABLE:
+		break;
 	}
 }
 

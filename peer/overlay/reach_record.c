@@ -1,0 +1,172 @@
+/* reach.h: what we know about ourselves, and what we say of it. */
+#include <string.h>
+
+#include "peer/overlay/reach_state.h"
+#include "tasks/base/require.h"
+
+const char *reach_nat_text(enum reach_nat nat)
+{
+	static const char *const texts[] = {
+		[NAT_UNKNOWN] = "not known yet",
+		[NAT_NONE] = "none: this computer has the address that others see",
+		[NAT_INDEPENDENT] = "one that keeps one port for all destinations",
+		[NAT_DEPENDENT] = "one that takes another port for each destination (symmetric)",
+	};
+
+	return texts[nat];
+}
+
+bool reach_is_public(const struct reach *r)
+{
+	return (r->record.flags & RECORD_PUBLIC) != 0;
+}
+
+const struct record *reach_record(const struct reach *r)
+{
+	return &r->record;
+}
+
+static bool is_local(const struct reach *r, const struct endpoint *at)
+{
+	for (size_t i = 0; i < r->local_count; i++) {
+		if (endpoint_equal(&r->locals[i], at))
+			return true;
+	}
+	return false;
+}
+
+/* Two who see one host of ours at two ports: each destination has its own mapping. */
+enum reach_nat reach_nat(const struct reach *r)
+{
+	enum reach_nat nat = NAT_UNKNOWN;
+
+	for (const struct reach_session *a = r->sessions; a != NULL; a = a->next) {
+		if (!a->from_port || a->seen.family == 0)
+			continue;
+		if (is_local(r, &a->seen))
+			return NAT_NONE;
+		for (const struct reach_session *b = a->next; b != NULL; b = b->next) {
+			if (!b->from_port || !reach_same_host(&a->seen, &b->seen) ||
+				endpoint_equal(&a->remote, &b->remote))
+				continue;
+			if (a->seen.port != b->seen.port)
+				return NAT_DEPENDENT;
+			nat = NAT_INDEPENDENT;
+		}
+	}
+	return nat;
+}
+
+static bool has(const struct endpoint *list, size_t count, const struct endpoint *at)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (endpoint_equal(&list[i], at))
+			return true;
+	}
+	return false;
+}
+
+static void put(struct endpoint *list, size_t *count, size_t max, const struct endpoint *at)
+{
+	if (*count < max && !has(list, *count, at))
+		list[(*count)++] = *at;
+}
+
+/* What stands, then a private address of ours for neighbours behind the same router. A loopback address is
+ * public only where nobody comes from farther away. */
+static void write_endpoints(const struct reach *r, struct record *out)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < r->candidate_count; i++) {
+		const struct candidate *c = &r->candidates[i];
+
+		if (!c->stands || endpoint_scope(&c->at) < r->widest)
+			continue;
+		out->flags |= RECORD_PUBLIC | (r->config.relay ? RECORD_RELAY : 0);
+		put(out->endpoints, &count, RECORD_ENDPOINTS_MAX - 1, &c->at);
+	}
+	for (size_t i = 0; i < r->local_count; i++) {
+		if (endpoint_scope(&r->locals[i]) == SCOPE_PRIVATE)
+			put(out->endpoints, &count, RECORD_ENDPOINTS_MAX, &r->locals[i]);
+	}
+	out->endpoint_count = (uint32_t)count;
+}
+
+static void write_relays(const struct reach *r, struct record *out)
+{
+	for (const struct reach_session *s = r->sessions;
+		s != NULL && out->relay_count < RECORD_RELAYS_MAX; s = s->next) {
+		if (s->place == PLACE_HELD)
+			out->relays[out->relay_count++] = (struct record_relay){s->key, s->remote};
+	}
+}
+
+static bool same(const struct record *a, const struct record *b)
+{
+	if (a->flags != b->flags || a->endpoint_count != b->endpoint_count ||
+		a->relay_count != b->relay_count)
+		return false;
+	for (uint32_t i = 0; i < a->endpoint_count; i++) {
+		if (!endpoint_equal(&a->endpoints[i], &b->endpoints[i]))
+			return false;
+	}
+	for (uint32_t i = 0; i < a->relay_count; i++) {
+		if (!key_equal(&a->relays[i].key, &b->relays[i].key) ||
+			!endpoint_equal(&a->relays[i].at, &b->relays[i].at))
+			return false;
+	}
+	return true;
+}
+
+void reach_record_tick(struct reach *r)
+{
+	struct record fresh = {.key = r->config.id->key.public};
+
+	write_endpoints(r, &fresh);
+	if ((fresh.flags & RECORD_PUBLIC) == 0)
+		write_relays(r, &fresh);
+	if (r->said && same(&fresh, &r->record))
+		return;
+	r->said = true;
+	r->record = fresh;
+	r->port->record(r->port->context, &r->record);
+}
+
+size_t reach_punch_addresses(const struct reach *r, struct endpoint out[REACH_PUNCH_ADDRESSES])
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < r->candidate_count; i++) {
+		if (r->candidates[i].stands)
+			put(out, &count, REACH_PUNCH_ADDRESSES, &r->candidates[i].at);
+	}
+	for (const struct reach_session *s = r->sessions; s != NULL; s = s->next) {
+		if (s->from_port && s->seen.family != 0)
+			put(out, &count, REACH_PUNCH_ADDRESSES - 1, &s->seen);
+	}
+	for (size_t i = 0; i < r->candidate_count; i++) {
+		if ((r->candidates[i].sources & (SOURCE_MAPPED | SOURCE_SEEN)) != 0)
+			put(out, &count, REACH_PUNCH_ADDRESSES - 1, &r->candidates[i].at);
+	}
+	for (size_t i = 0; i < r->local_count; i++) {
+		if (endpoint_scope(&r->locals[i]) == SCOPE_PRIVATE)
+			put(out, &count, REACH_PUNCH_ADDRESSES, &r->locals[i]);
+	}
+	return count;
+}
+
+bool reach_may_dial(const struct reach *r, const struct endpoint *at)
+{
+	enum endpoint_scope scope = endpoint_scope(at);
+
+	if (scope == SCOPE_GLOBAL)
+		return true;
+	if (scope == SCOPE_LOOPBACK)
+		return r->widest <= SCOPE_LOOPBACK;
+	for (size_t i = 0; i < r->local_count; i++) {
+		if (endpoint_prefix(&r->locals[i]) == endpoint_prefix(at))
+			return true;
+	}
+	return scope == SCOPE_PRIVATE && r->widest == SCOPE_PRIVATE;
+}

@@ -1,0 +1,305 @@
+/* What nodes know of their own reachability and say about themselves; see tests/lib/internet.h. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tasks/base/mem.h"
+#include "tests/lib/internet.h"
+
+enum { COORDINATOR, RELAY, PEER, OTHER };
+
+/* The coordinator, a public peer and one behind what the test says, all in session. */
+static void world_open(struct internet *net, enum nat_kind nat)
+{
+	const struct public_key *network;
+
+	internet_open(net, 1);
+	internet_add(net, ROLE_COORDINATOR, NULL, NAT_KIND_NONE, false);
+	network = internet_key(net, COORDINATOR);
+	internet_add(net, ROLE_PEER, network, NAT_KIND_NONE, false);
+	internet_add(net, ROLE_PEER, network, nat, false);
+	internet_dial(net, RELAY, COORDINATOR);
+	internet_dial(net, PEER, COORDINATOR);
+	internet_pass(net, 3000);
+	internet_dial(net, PEER, RELAY);
+	internet_pass(net, 30000);
+}
+
+static enum reach_nat nat_of(const struct internet *net, size_t host)
+{
+	return reach_nat(ways_reach(net->hosts[host].ways));
+}
+
+static void whoever_can_be_dialled_says_so_and_where(void **state)
+{
+	static const enum nat_kind kinds[] = {NAT_KIND_NONE, NAT_KIND_FULL_CONE};
+
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		struct internet net;
+		struct record r;
+		bool found = false;
+
+		world_open(&net, kinds[i]);
+		r = *internet_record(&net, PEER);
+		assert_int_equal(r.flags, RECORD_PUBLIC | RECORD_RELAY);
+		assert_int_equal(r.relay_count, 0);
+		for (uint32_t k = 0; k < r.endpoint_count; k++)
+			found = found ||
+				memcmp(r.endpoints[k].ip, net.hosts[PEER].outside.ip, 16) == 0;
+		assert_true(found);
+		internet_close(&net);
+	}
+}
+
+static void whoever_cannot_be_dialled_names_its_relay_instead(void **state)
+{
+	static const enum nat_kind kinds[] = {
+		NAT_KIND_PORT_RESTRICTED, NAT_KIND_SYMMETRIC, NAT_KIND_CLOSED};
+
+	(void)state;
+	for (size_t i = 0; i < 3; i++) {
+		struct internet net;
+		struct record r;
+
+		world_open(&net, kinds[i]);
+		r = *internet_record(&net, PEER);
+		assert_int_equal(r.flags, 0);
+		assert_int_equal(r.relay_count, 1);
+		assert_true(key_equal(&r.relays[0].key, internet_key(&net, RELAY)));
+		assert_int_equal(r.relays[0].at.port, HOST_PORT);
+		internet_close(&net);
+	}
+}
+
+static void two_observers_tell_what_kind_of_router_it_is(void **state)
+{
+	static const enum reach_nat expected[NAT_KINDS] = {
+		NAT_NONE, NAT_INDEPENDENT, NAT_INDEPENDENT, NAT_DEPENDENT, NAT_NONE};
+
+	(void)state;
+	for (enum nat_kind k = 0; k < NAT_KINDS; k++) {
+		struct internet net;
+
+		world_open(&net, k);
+		assert_int_equal(nat_of(&net, PEER), expected[k]);
+		internet_close(&net);
+	}
+}
+
+/* The only relay there is goes away. */
+static void the_coordinator_relays_when_nobody_else_does(void **state)
+{
+	struct internet net;
+	struct record r;
+
+	(void)state;
+	world_open(&net, NAT_KIND_PORT_RESTRICTED);
+	net.hosts[RELAY].dead = true;
+	internet_pass(&net, 240000);
+	r = *internet_record(&net, PEER);
+	assert_int_equal(r.relay_count, 1);
+	assert_true(key_equal(&r.relays[0].key, internet_key(&net, COORDINATOR)));
+	internet_close(&net);
+}
+
+/* What others hold of a host: its record, signed and alive. */
+static struct record heard_of(const struct internet *net, size_t by, size_t about)
+{
+	struct span records[16];
+	size_t count = node_good_peers(net->hosts[by].node, records, 16);
+	struct record r = {.flags = 0};
+
+	while (count-- > 0) {
+		assert_int_equal(record_decode(&r, records[count], internet_key(net, COORDINATOR),
+					 1800000000u + net->now_ms / 1000, NULL),
+			TK_OK);
+		if (key_equal(&r.key, internet_key(net, about)))
+			return r;
+	}
+	return (struct record){.flags = 0};
+}
+
+static void others_hear_what_it_says_and_hear_it_again_before_it_expires(void **state)
+{
+	struct internet net;
+	struct record first, second;
+
+	(void)state;
+	internet_open(&net, 1);
+	net.gossip = true;
+	internet_add(&net, ROLE_COORDINATOR, NULL, NAT_KIND_NONE, false);
+	internet_add(&net, ROLE_PEER, internet_key(&net, COORDINATOR), NAT_KIND_NONE, false);
+	internet_add(
+		&net, ROLE_PEER, internet_key(&net, COORDINATOR), NAT_KIND_PORT_RESTRICTED, false);
+	internet_dial(&net, RELAY, COORDINATOR);
+	internet_dial(&net, PEER, COORDINATOR);
+	internet_pass(&net, 240000);
+	first = heard_of(&net, COORDINATOR, RELAY);
+	assert_int_equal(first.flags, RECORD_PUBLIC | RECORD_RELAY);
+	assert_int_equal(first.endpoint_count, 1);
+	internet_pass(&net, RECORD_LIFETIME_S * 1000ull);
+	second = heard_of(&net, COORDINATOR, RELAY);
+	assert_true(second.sequence > first.sequence && second.expiry_s > first.expiry_s);
+	assert_int_equal(second.flags, first.flags);
+	internet_close(&net);
+}
+
+/* Dial-backs: a puppet asks the public peer. */
+static const struct message_dialled_back *ask_dial_back(
+	struct internet *net, conn_id conn, const struct endpoint *at)
+{
+	static uint64_t nonce;
+	struct message m = {.type = MESSAGE_DIAL_BACK, .dial_back = {.nonce = ++nonce, .at = *at}};
+	const struct node_effect *e;
+
+	assert_int_equal(internet_send(net, OTHER, conn, &m), TK_OK);
+	internet_pass(net, 12000);
+	e = internet_last(net, OTHER, NODE_MESSAGE, conn);
+	if (e == NULL || e->message.type != MESSAGE_DIALLED_BACK ||
+		e->message.dialled_back.nonce != nonce)
+		return NULL;
+	return &e->message.dialled_back;
+}
+
+static void nobody_but_the_asker_is_ever_dialled_back(void **state)
+{
+	struct internet net;
+	const struct message_dialled_back *m;
+	struct endpoint at;
+	conn_id conn;
+
+	(void)state;
+	world_open(&net, NAT_KIND_NONE);
+	internet_add(&net, ROLE_PEER, internet_key(&net, COORDINATOR), NAT_KIND_NONE, true);
+	conn = internet_dial(&net, OTHER, RELAY);
+	internet_pass(&net, 1000);
+	at = net.hosts[OTHER].outside;
+	at.port = HOST_PORT;
+	m = ask_dial_back(&net, conn, &at);
+	assert_non_null(m);
+	assert_true(m->reachable);
+	at = net.hosts[PEER].outside; /* a third party */
+	at.port = HOST_PORT;
+	m = ask_dial_back(&net, conn, &at);
+	assert_non_null(m);
+	assert_false(m->reachable);
+	at = net.hosts[OTHER].outside;
+	at.port = 22;
+	m = ask_dial_back(&net, conn, &at);
+	assert_non_null(m);
+	assert_false(m->reachable);
+	assert_int_equal(internet_count(&net, RELAY, NODE_PROBE, 0), 1);
+	internet_close(&net);
+}
+
+static void dial_backs_are_rare_however_often_they_are_asked_for(void **state)
+{
+	struct internet net;
+	struct message m = {.type = MESSAGE_DIAL_BACK};
+	conn_id conn;
+
+	(void)state;
+	world_open(&net, NAT_KIND_NONE);
+	internet_add(&net, ROLE_PEER, internet_key(&net, COORDINATOR), NAT_KIND_NONE, true);
+	conn = internet_dial(&net, OTHER, RELAY);
+	internet_pass(&net, 1000);
+	m.dial_back.at = net.hosts[OTHER].outside;
+	m.dial_back.at.port = HOST_PORT;
+	for (m.dial_back.nonce = 1; m.dial_back.nonce <= 300; m.dial_back.nonce++) {
+		assert_int_equal(internet_send(&net, OTHER, conn, &m), TK_OK);
+		internet_pass(&net, 200);
+	}
+	assert_true(internet_count(&net, RELAY, NODE_PROBE, 0) <=
+		    REACH_PROBE_BURST + 60000 / REACH_PROBE_ASK_MS + 1);
+	assert_true(internet_count(&net, OTHER, NODE_MESSAGE, conn) >= 300); /* each is answered */
+	internet_close(&net);
+}
+
+/* A liar says that we come from a host of its choice, and that it reaches us there. */
+static void one_liar_does_not_make_us_say_a_wrong_address(void **state)
+{
+	struct internet net;
+	struct endpoint wrong = {.family = 4, .ip = {203, 0, 113, 9}, .port = 4444};
+	struct message m = {.type = MESSAGE_DIALLED_BACK, .dialled_back = {.reachable = true}};
+	struct record r;
+
+	(void)state;
+	world_open(&net, NAT_KIND_PORT_RESTRICTED);
+	internet_add(&net, ROLE_PEER, internet_key(&net, COORDINATOR), NAT_KIND_NONE, true);
+	net.hosts[OTHER].lie = &wrong;
+	internet_dial(&net, PEER, OTHER);
+	internet_pass(&net, 5000);
+	for (size_t i = 0; i < net.hosts[OTHER].seen.count; i++) {
+		const struct node_effect *e = &net.hosts[OTHER].seen.items[i];
+
+		if (e->type != NODE_MESSAGE || e->message.type != MESSAGE_DIAL_BACK)
+			continue;
+		m.dialled_back.nonce = e->message.dial_back.nonce;
+		(void)!internet_send(&net, OTHER, e->conn, &m);
+	}
+	internet_pass(&net, 60000);
+	r = *internet_record(&net, PEER);
+	assert_int_equal(r.flags, 0);
+	for (uint32_t i = 0; i < r.endpoint_count; i++)
+		assert_false(endpoint_equal(&r.endpoints[i], &wrong));
+	internet_close(&net);
+}
+
+/* A new address: whoever was public is so again, at the new one, and soon. */
+static void a_change_of_address_is_noticed(void **state)
+{
+	struct internet net;
+	struct record r;
+
+	(void)state;
+	world_open(&net, NAT_KIND_NONE);
+	net.hosts[PEER].outside.ip[1] = 99;
+	net.hosts[PEER].inside = net.hosts[PEER].outside;
+	net.hosts[PEER].inside.port = HOST_PORT;
+	ways_listen(net.hosts[PEER].ways, HOST_PORT, &net.hosts[PEER].inside, 1);
+	for (size_t i = 0; i < net.link_count; i++) {
+		struct node_event lost = {.type = NODE_LOST, .text = "moved"};
+
+		if (net.links[i].ends[0].host != PEER || net.links[i].ends[0].closed)
+			continue;
+		lost.conn = 2 * i + 1;
+		net.links[i].ends[0].closed = true;
+		(void)!internet_step(&net, PEER, &lost);
+	}
+	internet_dial(&net, PEER, COORDINATOR);
+	internet_pass(&net, 30000);
+	r = *internet_record(&net, PEER);
+	assert_int_equal(r.flags & RECORD_PUBLIC, RECORD_PUBLIC);
+	for (uint32_t i = 0; i < r.endpoint_count; i++)
+		assert_int_equal(r.endpoints[i].ip[1], 99);
+	internet_close(&net);
+}
+
+#define CLAIM(name) cmocka_unit_test(name)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		CLAIM(whoever_can_be_dialled_says_so_and_where),
+		CLAIM(whoever_cannot_be_dialled_names_its_relay_instead),
+		CLAIM(two_observers_tell_what_kind_of_router_it_is),
+		CLAIM(the_coordinator_relays_when_nobody_else_does),
+		CLAIM(others_hear_what_it_says_and_hear_it_again_before_it_expires),
+		CLAIM(nobody_but_the_asker_is_ever_dialled_back),
+		CLAIM(dial_backs_are_rare_however_often_they_are_asked_for),
+		CLAIM(one_liar_does_not_make_us_say_a_wrong_address),
+		CLAIM(a_change_of_address_is_noticed),
+	};
+
+	if (crypto_start() != TK_OK)
+		return 1;
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,6 +1,7 @@
 # Builds Talkoot. Everything lands under build/ (or build/asan, build/tsan …); see README.md.
 #   make            the two programs: build/talkoot and build/talkoot-peer
 #   make check      builds and runs every test program
+#   make lab        a grid behind NATs, on slow links and through outages (after `scripts/setup lab`)
 #   make asan tsan  the tests under AddressSanitizer + UBSan, ThreadSanitizer
 #   make sim        the overlay under virtual time: SIM_PEERS peers, figures and curves in build/sim
 #   make bench      the programs that measure: build/tests/bench/bench_*
@@ -137,7 +138,15 @@ $(BUILD)/tests/torch/dump: $(BUILD)/tests/torch/dump.o $(LIB_TASKS)
 	$(call tell,LINK,$@)
 	$(CC) $(CFLAGS) $(MODE) $^ -o $@ $(LIBS_TASKS) -pthread
 
-tests: $(TESTS) $(BUILD)/tests/tree/train_only $(BUILD)/tests/torch/dump $(BUILD)/tests/sim/sim
+# The lab's own programs: a slow link, and a probe that says what a network really does.
+LAB := $(BUILD)/tests/lab/tun_link $(BUILD)/tests/lab/probe
+$(BUILD)/tests/lab/tun_link: $(BUILD)/tests/lab/tun_link.o
+$(BUILD)/tests/lab/probe: $(call obj,$(addprefix tests/lab/,probe.c probe_serve.c sockets.c))
+$(LAB):
+	$(call tell,LINK,$@)
+	$(CC) $(CFLAGS) $(MODE) $^ -o $@
+
+tests: $(LAB) $(TESTS) $(BUILD)/tests/tree/train_only $(BUILD)/tests/torch/dump $(BUILD)/tests/sim/sim
 
 # Programs that measure, and print CSV; nothing runs them but a person or scripts/bench.
 BENCHES := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/bench/bench_*.c))
@@ -159,6 +168,10 @@ $(BUILD)/tests/tree/train_only: $(TRAIN_ONLY) $(LIB_BLAS) $(LIB_TASKS)
 
 check: all tests
 	scripts/run-tests $(BUILD)
+
+# Twenty peers behind NATs, in namespaces of this machine; skips where they are not permitted.
+lab: all $(LAB)
+	TALKOOT_BUILD="$(abspath $(BUILD))" tests/lab/run
 
 # The same tests where memory errors, undefined behaviour and data races do not go unseen.
 ASAN := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
@@ -228,5 +241,5 @@ clean:
 	rm -rf $(BUILD)
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
-.PHONY: all tests bench sim check asan tsan fuzz golden aarch64 build-asan build-tsan build-fuzz tidy $(TIDY) format install clean
+.PHONY: all tests bench sim lab check asan tsan fuzz golden aarch64 build-asan build-tsan build-fuzz tidy $(TIDY) format install clean
 .SECONDARY:

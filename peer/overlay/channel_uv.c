@@ -9,6 +9,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <uv.h>
 
 #include "tasks/base/mem.h"
@@ -29,6 +30,7 @@ struct tcp {
 	enum channel_state state;
 	uint64_t since_ms; /* when the state began */
 	bool wrote;
+	bool plain; /* this address is to be dialled from any port */
 	uv_tcp_t handle;
 	uv_getaddrinfo_t resolve;
 	uv_connect_t connect;
@@ -139,6 +141,30 @@ static int tcp_open(struct tcp *t)
 	return rc;
 }
 
+/* The other end. An IPv4 address dressed as IPv6 (RFC 4291, section 2.5.5.2),
+ * as a socket that listens for both gives it, is undressed. */
+static void remote_read(struct endpoint *out, const uv_tcp_t *handle)
+{
+	static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
+	struct sockaddr_storage name = {0};
+	const struct sockaddr_in *v4 = (const void *)&name;
+	const struct sockaddr_in6 *v6 = (const void *)&name;
+	int size = sizeof(name);
+
+	if (uv_tcp_getpeername(handle, (struct sockaddr *)&name, &size) != 0)
+		return;
+	if (name.ss_family == AF_INET) {
+		*out = (struct endpoint){.family = 4, .port = ntohs(v4->sin_port)};
+		memcpy(out->ip, &v4->sin_addr, 4);
+	} else if (name.ss_family == AF_INET6) {
+		bool dressed = memcmp(&v6->sin6_addr, mapped, sizeof(mapped)) == 0;
+
+		*out = (struct endpoint){.family = dressed ? 4 : 6, .port = ntohs(v6->sin6_port)};
+		memcpy(out->ip, (const uint8_t *)&v6->sin6_addr + (dressed ? 12 : 0),
+			dressed ? 4 : 16);
+	}
+}
+
 /* Dialling */
 
 static void on_connect(uv_connect_t *request, int status);
@@ -153,17 +179,39 @@ static void dial_next(struct tcp *t, int error, const char *text)
 	uv_close((uv_handle_t *)&t->handle, on_between);
 }
 
+/* Dials from the port on which we listen: so a router's mapping of it is the one that others see, and may be
+ * met by their dials. False: another port serves as well, but for that. */
+static bool dial_from_port(struct tcp *t, const struct sockaddr *to)
+{
+	struct sockaddr_in6 six = {.sin6_family = AF_INET6, .sin6_port = htons(t->host->port)};
+	struct sockaddr_in four = {.sin_family = AF_INET, .sin_port = htons(t->host->port)};
+	bool is_six = to->sa_family == AF_INET6;
+	const int on = 1;
+	uv_os_fd_t fd;
+
+	if (t->host->port == 0 || t->plain || uv_fileno((uv_handle_t *)&t->handle, &fd) != 0)
+		return false;
+	return setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == 0 &&
+	       setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) == 0 &&
+	       bind(fd, is_six ? (const struct sockaddr *)&six : (const struct sockaddr *)&four,
+		       is_six ? sizeof(six) : sizeof(four)) == 0;
+}
+
 /* Tries the next address. 0, or libuv's error: there is no handle. */
 static int dial_try(struct tcp *t)
 {
 	const struct sockaddr *address = (const struct sockaddr *)&t->addresses[t->next];
-	int rc = uv_tcp_init(t->host->loop, &t->handle);
+	int rc = uv_tcp_init_ex(t->host->loop, &t->handle, address->sa_family);
 
 	if (rc != 0)
 		return rc;
-	t->next++;
+	t->head.from_port = dial_from_port(t, address);
 	tcp_move(t, CHANNEL_CONNECTING);
 	rc = uv_tcp_connect(&t->connect, &t->handle, address, on_connect);
+	t->plain = rc == UV_EADDRNOTAVAIL && t->head.from_port; /* a connection between the two
+								 * ports exists, or did lately */
+	if (!t->plain)
+		t->next++;
 	if (rc != 0)
 		dial_next(t, rc, NULL);
 	return 0;
@@ -203,6 +251,7 @@ static void on_connect(uv_connect_t *request, int status)
 		return;
 	}
 	t->head.why[0] = '\0'; /* what other addresses did is past */
+	remote_read(&t->head.remote, &t->handle);
 	t->host->connected(t->host->context, &t->head);
 }
 
@@ -248,7 +297,7 @@ int channel_dial(struct channel **out, struct channel_host *host, conn_id conn,
 	return TK_OK;
 }
 
-static void endpoint_sockaddr(struct sockaddr_storage *out, const struct endpoint *e)
+void endpoint_sockaddr(struct sockaddr_storage *out, const struct endpoint *e)
 {
 	struct sockaddr_in6 *six = (struct sockaddr_in6 *)out;
 	struct sockaddr_in *four = (struct sockaddr_in *)out;
@@ -311,30 +360,6 @@ int channel_dial_again(
 	}
 	*out = &t->head;
 	return TK_OK;
-}
-
-/* Where an accepted connection comes from. An IPv4 address dressed as IPv6 (RFC 4291, section 2.5.5.2),
- * as a socket that listens for both gives it, is undressed. */
-static void remote_read(struct endpoint *out, const uv_tcp_t *handle)
-{
-	static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
-	struct sockaddr_storage name = {0};
-	const struct sockaddr_in *v4 = (const void *)&name;
-	const struct sockaddr_in6 *v6 = (const void *)&name;
-	int size = sizeof(name);
-
-	if (uv_tcp_getpeername(handle, (struct sockaddr *)&name, &size) != 0)
-		return;
-	if (name.ss_family == AF_INET) {
-		*out = (struct endpoint){.family = 4, .port = ntohs(v4->sin_port)};
-		memcpy(out->ip, &v4->sin_addr, 4);
-	} else if (name.ss_family == AF_INET6) {
-		bool dressed = memcmp(&v6->sin6_addr, mapped, sizeof(mapped)) == 0;
-
-		*out = (struct endpoint){.family = dressed ? 4 : 6, .port = ntohs(v6->sin6_port)};
-		memcpy(out->ip, (const uint8_t *)&v6->sin6_addr + (dressed ? 12 : 0),
-			dressed ? 4 : 16);
-	}
 }
 
 struct channel *channel_accept(

@@ -19,6 +19,7 @@ struct channel;
 struct channel_host {
 	struct uv_loop_s *loop;
 	void *context;
+	uint16_t port; /* on which we listen, and from which we dial; 0: none */
 	void (*connected)(void *context, struct channel *c); /* a dial got through */
 	void (*bytes)(void *context, struct channel *c, struct span bytes);
 	void (*written)(void *context, struct channel *c, size_t count);
@@ -34,11 +35,12 @@ struct channel {
 	bool dialled;
 	bool open;	/* the transport came up */
 	bool up;	/* the owner's: the session came up */
-	bool sought;	/* the owner's: gossip asked for this dial */
 	conn_id renews; /* the owner's: it stands for that one; 0: for none */
 	bool expects;
 	struct public_key expect; /* the owner's: whose identity a dial wants */
-	struct endpoint remote;	  /* accepted: where it comes from; family 0: not known */
+	struct endpoint remote;	  /* once open: the other end; family 0: not known */
+	bool from_port;		  /* dialled from the host's port */
+	uint64_t token;		  /* the owner's: of NODE_TRY; 0: none */
 	char why[TEXT_MAX];	  /* why it ended */
 };
 
@@ -60,6 +62,10 @@ int channel_dial_again(struct channel **out, struct channel_host *host, conn_id 
  * One that is not `open` broke at once and is being freed. */
 struct channel *channel_accept(
 	struct channel_host *host, conn_id conn, struct uv_stream_s *listener);
+
+/* For the system's calls. */
+struct sockaddr_storage;
+void endpoint_sockaddr(struct sockaddr_storage *out, const struct endpoint *e);
 
 /* Writes; takes the bytes. Not open any more: they are dropped. */
 void channel_write(struct channel *c, struct bytes *bytes);

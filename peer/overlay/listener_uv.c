@@ -1,6 +1,8 @@
 /* The node's listening sockets; see node_uv.h. */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <uv.h>
 
 #include "peer/overlay/address.h"
@@ -59,6 +61,18 @@ static int listen_failed(struct errmsg *msg, const char *address, int error)
 		address, uv_strerror(error));
 }
 
+/* Lets dials go out from this port, too. Only now: before, another program's listening would go unseen. */
+static int share_port(const uv_tcp_t *handle)
+{
+	const int on = 1;
+	uv_os_fd_t fd;
+	int rc = uv_fileno((const uv_handle_t *)handle, &fd);
+
+	if (rc == 0 && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) != 0)
+		rc = uv_translate_sys_error(errno);
+	return rc;
+}
+
 /* Looks the address up, then binds and listens; *port gets the real one. 0 or libuv's error. */
 static int listener_start(struct listener *l, const struct address *a, uint16_t *port)
 {
@@ -77,6 +91,8 @@ static int listener_start(struct listener *l, const struct address *a, uint16_t 
 	uv_freeaddrinfo(lookup.addrinfo);
 	if (rc == 0)
 		rc = uv_listen((uv_stream_t *)&l->handle, LISTEN_BACKLOG, on_incoming);
+	if (rc == 0)
+		rc = share_port(&l->handle);
 	if (rc == 0)
 		rc = uv_tcp_getsockname(&l->handle, (struct sockaddr *)&name, &size);
 	if (rc == 0 && name.ss_family == AF_INET6)
@@ -109,8 +125,10 @@ int node_uv_listen(struct node_uv *n, const char *address, uint16_t *port, struc
 	l->next = n->listeners;
 	n->listeners = l;
 	rc = listener_start(l, &a, port);
-	if (rc == 0)
+	if (rc == 0) {
+		ways_uv_listening(n, &a, *port);
 		return TK_OK;
+	}
 	uv_close((uv_handle_t *)&l->handle, on_listener_closed);
 	return listen_failed(msg, address, rc);
 }

@@ -1,6 +1,6 @@
 /* The node's shell on libuv; see node_uv.h. Carries events into the core and effects out of it.
  *
- * Effects are queued and carried out in order by drain(), never from within a step and never from
+ * Effects are queued and carried out in order by node_uv_drain(), never from within a step and never from
  * within a call of the application: what a call causes runs in the loop's next turn, what a callback
  * of the loop causes runs before that callback returns. So a handler may call anything here.
  * A connection's number also says where its channel is found: channels[conn % CHANNELS_MAX]. */
@@ -38,29 +38,11 @@ conn_id conn_new(struct node_uv *n)
 
 /* Steps and effects */
 
-static int step(struct node_uv *n, struct node_event *event)
+int node_uv_step(struct node_uv *n, struct node_event *event)
 {
 	event->now_ms = uv_now(n->loop);
 	event->now_s = (uint64_t)time(NULL);
-	return node_step(n->core, event, &n->queue);
-}
-
-static void unreached(struct node_uv *n, const struct public_key *key)
-{
-	struct node_event event = {.type = NODE_UNREACHED, .expect = key};
-
-	(void)!step(n, &event); /* unheard, it counts as a dial that never comes up */
-}
-
-/* A dial that gossip asks for. */
-static void seek(struct node_uv *n, const struct record *record)
-{
-	conn_id conn;
-
-	if (node_uv_connect(n, record, &conn, NULL) == TK_OK)
-		channel_find(n, conn)->sought = true;
-	else
-		unreached(n, &record->key);
+	return ways_step(n->ways, event, &n->queue);
 }
 
 /* A session is old; c NULL: it is none that we can dial. When it fails, the core asks again. */
@@ -128,9 +110,6 @@ static void apply(struct node_uv *n, struct node_effect *e)
 		if (h->observed != NULL)
 			h->observed(h->context, e->conn, &e->at);
 		break;
-	case NODE_DIAL:
-		seek(n, &e->record);
-		break;
 	case NODE_RENEW:
 		renew(n, c);
 		break;
@@ -141,10 +120,19 @@ static void apply(struct node_uv *n, struct node_effect *e)
 		if (h->isolated != NULL)
 			h->isolated(h->context);
 		break;
-	case NODE_TRY: /* of ways_step only */
+	case NODE_TRY:
+		ways_uv_try(n, e);
+		break;
 	case NODE_CANCEL:
+		ways_uv_cancel(n, e->token);
+		break;
 	case NODE_PROBE:
+		ways_uv_probe(n, e);
+		break;
 	case NODE_UNREACHABLE:
+		h->dial_failed(h->context, e->conn, e->text);
+		break;
+	case NODE_DIAL: /* the ways see to it */
 		break;
 	}
 }
@@ -159,8 +147,8 @@ static void on_handle_closed(uv_handle_t *handle)
 
 void finish(struct node_uv *n)
 {
-	if (!n->closing || n->alive != 0 || n->listeners != NULL || n->queue.count != 0 ||
-		uv_is_closing((uv_handle_t *)&n->tick))
+	if (!n->closing || n->alive != 0 || n->listeners != NULL || n->probes != NULL ||
+		n->queue.count != 0 || uv_is_closing((uv_handle_t *)&n->tick))
 		return;
 	uv_close((uv_handle_t *)&n->tick, on_handle_closed);
 	uv_close((uv_handle_t *)&n->wake, on_handle_closed);
@@ -172,7 +160,7 @@ static void on_alarm(uv_timer_t *alarm);
 /* Wakes the core when it wants to be woken. */
 static void alarm_set(struct node_uv *n)
 {
-	uint64_t due_ms = node_wake_ms(n->core);
+	uint64_t due_ms = ways_wake_ms(n->ways);
 	uint64_t now_ms = uv_now(n->loop);
 
 	if (due_ms == n->alarm_ms || uv_is_closing((uv_handle_t *)&n->alarm))
@@ -185,7 +173,7 @@ static void alarm_set(struct node_uv *n)
 }
 
 /* Carries out all effects, also those that appear meanwhile. */
-static void drain(struct node_uv *n)
+void node_uv_drain(struct node_uv *n)
 {
 	struct node_effects batch;
 
@@ -210,8 +198,8 @@ static void on_alarm(uv_timer_t *alarm)
 	struct node_event event = {.type = NODE_WAKE};
 
 	n->alarm_ms = UINT64_MAX;
-	(void)!step(n, &event); /* for want of memory: the next tick sets the alarm again */
-	drain(n);
+	(void)!node_uv_step(n, &event); /* for want of memory: the next tick sets the alarm again */
+	node_uv_drain(n);
 }
 
 static void on_wake(uv_idle_t *wake)
@@ -219,7 +207,7 @@ static void on_wake(uv_idle_t *wake)
 	struct node_uv *n = wake->data;
 
 	uv_idle_stop(wake);
-	drain(n);
+	node_uv_drain(n);
 	finish(n);
 }
 
@@ -237,17 +225,18 @@ void channel_begin(struct node_uv *n, struct channel *c, enum node_event_type ty
 	struct node_event event = {.type = type,
 		.conn = c->conn,
 		.expect = c->expects ? &c->expect : NULL,
-		.sought = c->sought,
+		.token = c->token,
+		.from_port = c->from_port,
 		.renews = c->renews,
 		.remote = c->remote.family != 0 ? &c->remote : NULL};
 	int rc;
 
 	random_bytes(event.random, sizeof(event.random));
-	rc = step(n, &event);
+	rc = node_uv_step(n, &event);
 	secret_wipe(event.random, sizeof(event.random));
 	if (rc != TK_OK)
 		channel_end(c, error_text(rc));
-	drain(n);
+	node_uv_drain(n);
 }
 
 static void on_connected(void *context, struct channel *c)
@@ -265,39 +254,41 @@ static void on_bytes(void *context, struct channel *c, struct span bytes)
 {
 	struct node_event event = {.type = NODE_BYTES, .conn = c->conn, .bytes = bytes};
 
-	(void)!step(context, &event);
-	drain(context);
+	(void)!node_uv_step(context, &event);
+	node_uv_drain(context);
 }
 
 static void on_written(void *context, struct channel *c, size_t count)
 {
 	struct node_event event = {.type = NODE_WRITTEN, .conn = c->conn, .count = count};
 
-	(void)!step(context, &event);
-	drain(context);
+	(void)!node_uv_step(context, &event);
+	node_uv_drain(context);
 }
 
 static void on_lost(void *context, struct channel *c, const char *why)
 {
 	struct node_event event = {.type = NODE_LOST, .conn = c->conn, .text = why};
 
-	(void)!step(context, &event);
-	drain(context);
+	(void)!node_uv_step(context, &event);
+	node_uv_drain(context);
 }
 
 /* The last of a channel. A dial that never came up has failed, however far it got. */
 static void on_freed(void *context, struct channel *c)
 {
 	struct node_uv *n = context;
+	struct node_event failed = {.type = NODE_TRY_FAILED, .token = c->token, .text = c->why};
 
-	drain(n);
+	node_uv_drain(n);
 	n->alive--;
 	if (c->conn != 0)
 		n->channels[c->conn % CHANNELS_MAX] = NULL;
-	if (c->dialled && !c->up && c->sought)
-		unreached(n, &c->expect);
-	else if (c->dialled && !c->up && c->renews == 0)
+	if (c->token != 0 && !c->open)
+		(void)!node_uv_step(n, &failed);
+	else if (c->dialled && !c->up && c->renews == 0 && c->token == 0)
 		n->handler->dial_failed(n->handler->context, c->conn, c->why);
+	node_uv_drain(n);
 	finish(n);
 }
 
@@ -316,8 +307,9 @@ static void on_tick(uv_timer_t *timer)
 	struct node_event event = {.type = NODE_TICK};
 	char line[TEXT_MAX];
 
-	(void)!step(n, &event); /* what it could not do for want of memory, the next tick does */
-	drain(n);
+	(void)!node_uv_step(
+		n, &event); /* what it could not do for want of memory, the next tick does */
+	node_uv_drain(n);
 	for (size_t i = 0; i < CHANNELS_MAX; i++) {
 		if (n->channels[i] != NULL)
 			channel_tick(n->channels[i]);
@@ -329,6 +321,7 @@ static void on_tick(uv_timer_t *timer)
 		n->handler->log(n->handler->context, line);
 	}
 	listeners_retry(n);
+	ways_uv_tick(n);
 }
 
 /* Life */
@@ -359,11 +352,16 @@ struct node_uv *node_uv_new(
 	struct uv_loop_s *loop, const struct identity *id, const struct node_handler *handler)
 {
 	struct node_uv *n = mem_calloc(1, sizeof(*n));
+	struct ways_config config;
+	uint8_t seed[32];
 
 	if (n == NULL)
 		return NULL;
-	n->core = node_new(id);
-	if (n->core == NULL) {
+	random_bytes(seed, sizeof(seed));
+	ways_config_default(&config, id, seed);
+	n->ways = ways_new(&config);
+	secret_wipe(&config, sizeof(config));
+	if (n->ways == NULL) {
 		mem_free(n);
 		return NULL;
 	}
@@ -371,6 +369,7 @@ struct node_uv *node_uv_new(
 	signal(SIGPIPE, SIG_IGN);
 	n->alive_max = channels_allowed();
 	n->loop = loop;
+	n->id = id;
 	n->handler = handler;
 	n->host.loop = loop;
 	n->host.context = n;
@@ -398,7 +397,7 @@ void node_uv_free(struct node_uv *n)
 	REQUIRE(n->handles == 0); /* node_uv_close is done */
 	node_effects_close(&n->queue);
 	node_effects_close(&n->batch);
-	node_free(n->core);
+	ways_free(n->ways);
 	mem_free(n);
 }
 
@@ -413,7 +412,8 @@ void node_uv_close(struct node_uv *n, uint32_t reason, const char *text,
 	n->closed = closed;
 	n->closed_context = context;
 	listeners_close(n);
-	(void)!step(n, &leave); /* unsaid, they notice */
+	ways_uv_close(n);
+	(void)!node_uv_step(n, &leave); /* unsaid, they notice */
 	for (size_t i = 0; i < CHANNELS_MAX; i++) {
 		if (n->channels[i] != NULL)
 			node_uv_drop(n, n->channels[i]->conn, reason, text);
@@ -459,24 +459,15 @@ int node_uv_dial(struct node_uv *n, const char *address, const struct public_key
 int node_uv_connect(
 	struct node_uv *n, const struct record *record, conn_id *conn, struct errmsg *msg)
 {
-	struct channel *c;
-	conn_id id;
-	int rc = TK_OK;
+	int rc;
 
-	if (record->endpoint_count == 0)
-		rc = errmsg_set(msg, TK_ENOENT, "the peer's record names no address");
-	if (rc == TK_OK)
-		rc = dial_begin(n, &id, msg);
-	if (rc == TK_OK)
-		rc = channel_dial_endpoints(
-			&c, &n->host, id, record->endpoints, record->endpoint_count, msg);
-	if (rc != TK_OK)
-		return rc;
-	channel_keep(n, c);
-	c->expects = true;
-	c->expect = record->key;
-	*conn = id;
-	return TK_OK;
+	if (record->endpoint_count + record->relay_count == 0)
+		return errmsg_set(msg, TK_ENOENT, "the peer's record names no address");
+	if (n->closing)
+		return errmsg_set(msg, TK_ECANCELED, "the node is closing");
+	rc = ways_connect(n->ways, uv_now(n->loop), record, conn, &n->queue);
+	drain_later(n);
+	return rc == TK_OK ? rc : errmsg_set(msg, rc, "cannot dial: %s", error_text(rc));
 }
 
 int node_uv_gossip(struct node_uv *n)
@@ -485,7 +476,7 @@ int node_uv_gossip(struct node_uv *n)
 	int rc;
 
 	random_bytes(event.random, sizeof(event.random));
-	rc = step(n, &event);
+	rc = node_uv_step(n, &event);
 	drain_later(n);
 	return rc;
 }
@@ -493,7 +484,7 @@ int node_uv_gossip(struct node_uv *n)
 int node_uv_publish(struct node_uv *n, struct span encoded, const struct signature *signature)
 {
 	struct node_event event = {.type = NODE_PUBLISH, .bytes = encoded, .signature = signature};
-	int rc = step(n, &event);
+	int rc = node_uv_step(n, &event);
 
 	drain_later(n);
 	return rc;
@@ -501,18 +492,18 @@ int node_uv_publish(struct node_uv *n, struct span encoded, const struct signatu
 
 size_t node_uv_good_peers(const struct node_uv *n, struct span *records, size_t max)
 {
-	return node_good_peers(n->core, records, max);
+	return node_good_peers(ways_node(n->ways), records, max);
 }
 
 size_t node_uv_neighbours(const struct node_uv *n)
 {
-	return node_neighbour_count(n->core);
+	return node_neighbour_count(ways_node(n->ways));
 }
 
 int node_uv_send(struct node_uv *n, conn_id conn, const struct message *m)
 {
 	struct node_event event = {.type = NODE_SEND, .conn = conn, .message = m};
-	int rc = step(n, &event);
+	int rc = node_uv_step(n, &event);
 
 	drain_later(n);
 	return rc;
@@ -526,23 +517,23 @@ void node_uv_drop(struct node_uv *n, conn_id conn, uint32_t reason, const char *
 	if (c != NULL && !c->open)
 		channel_end(c, text); /* still dialling: the core does not know it */
 	else
-		(void)!step(n, &event); /* over already, or ends with the next tick */
+		(void)!node_uv_step(n, &event); /* over already, or ends with the next tick */
 	drain_later(n);
 }
 
 size_t node_uv_sessions(const struct node_uv *n)
 {
-	return node_session_count(n->core);
+	return node_session_count(ways_node(n->ways));
 }
 
 size_t node_uv_waiting(const struct node_uv *n, conn_id conn)
 {
-	return node_waiting(n->core, conn);
+	return ways_waiting(n->ways, conn);
 }
 
 uint32_t node_uv_rtt_ms(const struct node_uv *n, conn_id conn)
 {
-	return node_rtt_ms(n->core, conn);
+	return ways_rtt_ms(n->ways, conn);
 }
 
 void node_uv_renew(struct node_uv *n, conn_id conn)

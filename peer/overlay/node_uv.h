@@ -6,6 +6,8 @@
 
 struct uv_loop_s;
 struct node_uv;
+struct reach;
+struct ways_stats;
 
 /* What the application hears. All run on the loop's thread, in the order in which things happened,
  * and never from within a call of a node_uv function: each may call any of them but node_uv_free.
@@ -63,6 +65,13 @@ int node_uv_dial(struct node_uv *n, const char *address, const struct public_key
  * dial is. Errors with a sentence: TK_ENOENT (the record names no address), and node_uv_dial's. */
 int node_uv_connect(struct node_uv *n, const struct record *record, conn_id *conn,
 	struct errmsg *msg) TK_CHECKED;
+
+/* Does a relay carry this session now? What the node knows of its reachability, and of its ways. */
+bool node_uv_is_relayed(const struct node_uv *n, conn_id conn);
+const struct reach *node_uv_reach(const struct node_uv *n);
+void node_uv_ways(const struct node_uv *n, struct ways_stats *out);
+/* A router maps `at` to our port; NULL: none does. */
+void node_uv_mapped(struct node_uv *n, const struct endpoint *at);
 
 /* Queues a message. TK_ENOENT when the session is over (harmless); TK_EINVAL, TK_ELIMIT: the message
  * breaks a limit; TK_ENOMEM: the session ends. */

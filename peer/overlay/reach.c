@@ -184,7 +184,7 @@ void reach_listen(struct reach *r, uint16_t port, const struct endpoint *locals,
 	for (size_t i = 0; i < r->local_count; i++) {
 		r->locals[i] = locals[i];
 		r->locals[i].port = port;
-		if (endpoint_scope(&locals[i]) == SCOPE_GLOBAL)
+		if (port != 0 && endpoint_scope(&locals[i]) == SCOPE_GLOBAL)
 			reach_candidate(r, &r->locals[i], SOURCE_LOCAL);
 	}
 }

@@ -87,7 +87,7 @@ static void write_endpoints(const struct reach *r, struct record *out)
 		put(out->endpoints, &count, RECORD_ENDPOINTS_MAX - 1, &c->at);
 	}
 	for (size_t i = 0; i < r->local_count; i++) {
-		if (endpoint_scope(&r->locals[i]) == SCOPE_PRIVATE)
+		if (r->listening != 0 && endpoint_scope(&r->locals[i]) == SCOPE_PRIVATE)
 			put(out->endpoints, &count, RECORD_ENDPOINTS_MAX, &r->locals[i]);
 	}
 	out->endpoint_count = (uint32_t)count;
@@ -150,8 +150,13 @@ size_t reach_punch_addresses(const struct reach *r, struct endpoint out[REACH_PU
 			put(out, &count, REACH_PUNCH_ADDRESSES - 1, &r->candidates[i].at);
 	}
 	for (size_t i = 0; i < r->local_count; i++) {
-		if (endpoint_scope(&r->locals[i]) == SCOPE_PRIVATE)
+		if (r->listening != 0 && endpoint_scope(&r->locals[i]) == SCOPE_PRIVATE)
 			put(out, &count, REACH_PUNCH_ADDRESSES, &r->locals[i]);
+	}
+	/* Without a port of ours the other side can only meet our dial, and knows it by its host. */
+	for (const struct reach_session *o = r->sessions; o != NULL && count == 0; o = o->next) {
+		if (o->seen.family != 0)
+			put(out, &count, REACH_PUNCH_ADDRESSES, &o->seen);
 	}
 	return count;
 }

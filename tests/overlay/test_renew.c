@@ -215,12 +215,43 @@ static void renewal_that_comes_too_late_is_a_dial_like_any_other(void **state)
 	assert_int_equal(net_last(&b->net, 1, NODE_UP, fresh)->renews, 0);
 }
 
+/* To gossip both ends are neighbours all the time: nobody is told that one went away, or looked for again. */
+static void neighbour_of_gossip_has_never_been_away(void **state)
+{
+	struct bench *b = *state;
+	size_t joins;
+
+	for (size_t i = 0; i <= 1; i++) {
+		net_gossip(&b->net, i);
+		net_advertise(&b->net, i);
+	}
+	dial(b, 1);
+	pass(b, HOUR_MS);
+	assert_int_equal(node_neighbour_count(b->net.nodes[0].node), 1);
+	assert_int_equal(node_neighbour_count(b->net.nodes[1].node), 1);
+	joins = net_count(&b->net, 1, NODE_DIAL, 0);
+	for (int i = 0; i < 3; i++) {
+		b->conns[1] = net_redial(&b->net, b->conns[1]);
+		for (size_t node = 0; node <= 1; node++)
+			assert_int_equal(node_neighbour_count(b->net.nodes[node].node), 1);
+		net_run(&b->net);
+		for (size_t node = 0; node <= 1; node++) {
+			assert_int_equal(node_neighbour_count(b->net.nodes[node].node), 1);
+			assert_int_equal(node_session_count(b->net.nodes[node].node), 1);
+		}
+		pass(b, HOUR_MS);
+		assert_int_equal(node_neighbour_count(b->net.nodes[0].node), 1);
+	}
+	assert_int_equal(net_count(&b->net, 1, NODE_DIAL, 0), joins);
+}
+
 int main(void)
 {
 #define CLAIM(f) cmocka_unit_test_setup_teardown(f, bench_open, bench_close)
 	const struct CMUnitTest tests[] = {
 		CLAIM(session_of_a_day_is_replaced_and_nothing_is_lost),
 		CLAIM(what_was_under_way_arrives_before_the_old_session_ends),
+		CLAIM(neighbour_of_gossip_has_never_been_away),
 		CLAIM(renewals_are_spread_over_two_hours),
 		CLAIM(renewal_that_fails_is_tried_again_and_the_session_goes_on),
 		CLAIM(session_of_two_days_ends),

@@ -103,6 +103,11 @@ static int make_serving(
 	return rc;
 }
 
+static bool is_fresh(const struct serving_certificate *c, uint64_t now_s)
+{
+	return c->expiry_s > now_s + SERVING_LIFETIME_S / 2;
+}
+
 int home_serving_identity(const struct home *h, const struct identity *root, uint64_t now_s,
 	struct identity *id, struct errmsg *msg)
 {
@@ -123,7 +128,7 @@ int home_serving_identity(const struct home *h, const struct identity *root, uin
 	serving_init(id, file, root, now_s);
 	certificate.expiry_s = load_le64(file + KEY_FILE_BYTES);
 	memcpy(certificate.signature.b, file + KEY_FILE_BYTES + 8, SIGNATURE_BYTES);
-	if (certificate.expiry_s > now_s + SERVING_LIFETIME_S / 2 &&
+	if (is_fresh(&certificate, now_s) &&
 		serving_check(&certificate, &root->network, &id->key.public, now_s, NULL) == TK_OK)
 		identity_set_certificate(id, &certificate);
 	else
@@ -131,6 +136,22 @@ int home_serving_identity(const struct home *h, const struct identity *root, uin
 	if (rc != TK_OK)
 		identity_wipe(id);
 	secret_wipe(file, sizeof(file));
+	return rc;
+}
+
+int home_serving_renew(const struct home *h, const struct identity *root, uint64_t now_s,
+	struct identity *id, struct errmsg *msg)
+{
+	struct identity fresh;
+	int rc;
+
+	if (!id->has_certificate || is_fresh(&id->certificate, now_s))
+		return TK_OK;
+	rc = home_serving_identity(h, root, now_s, &fresh, msg);
+	if (rc == TK_OK && fresh.has_certificate && key_equal(&fresh.key.public, &id->key.public))
+		id->certificate = fresh.certificate;
+	if (rc == TK_OK)
+		identity_wipe(&fresh);
 	return rc;
 }
 

@@ -34,6 +34,10 @@ int home_identity(const struct home *h, struct identity *id, struct errmsg *msg)
 int home_serving_identity(const struct home *h, const struct identity *root, uint64_t now_s,
 	struct identity *id, struct errmsg *msg) TK_CHECKED;
 
+/* The same while it serves: renews the certificate of id when its time has come, which costs nothing before. */
+int home_serving_renew(const struct home *h, const struct identity *root, uint64_t now_s,
+	struct identity *id, struct errmsg *msg) TK_CHECKED;
+
 /* Takes the home for serving; the lock lasts as long as *fd is open. Errors: TK_EBUSY. */
 int home_lock(const struct home *h, int *fd, struct errmsg *msg) TK_CHECKED;
 

@@ -462,6 +462,10 @@ static void on_timer(uv_timer_t *timer)
 			TK_OK)
 			serve_log(s, msg.text); /* the page is not worth stopping for */
 	}
+	if (s->ticks % HEARTBEAT_EVERY == 0 &&
+		home_serving_renew(
+			&s->home, &s->identity, (uint64_t)time(NULL), &s->serving, &msg) != TK_OK)
+		serve_log(s, msg.text);
 }
 
 static void on_before_sleep(uv_prepare_t *handle)

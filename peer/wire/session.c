@@ -438,6 +438,16 @@ static int frames_write(struct session *s, struct span message)
 	return rc;
 }
 
+/* The feature that a message belongs to; 0: everybody knows it. */
+static uint64_t feature_of(enum message_type type)
+{
+	if (type == MESSAGE_OBSERVED || type >= MESSAGE_DIAL_BACK)
+		return FEATURE_RELAY;
+	if (type >= MESSAGE_JOIN)
+		return FEATURE_GOSSIP;
+	return type >= MESSAGE_BLOB_BUSY && type <= MESSAGE_BLOB_SOURCES ? FEATURE_SWARM : 0;
+}
+
 int session_send(struct session *s, const struct message *m, struct errmsg *msg)
 {
 	struct bytes encoded = {0};
@@ -448,6 +458,9 @@ int session_send(struct session *s, const struct message *m, struct errmsg *msg)
 		return errmsg_set(msg, TK_EINVAL, "the session is closed: %s", s->reason.text);
 	if (s->state != SESSION_OPEN)
 		return errmsg_set(msg, TK_EINVAL, "the session is not open yet");
+	if ((feature_of(m->type) & ~session_features(s)) != 0)
+		return errmsg_set(msg, TK_EINVAL, "not sent: the other side does not know %s",
+			message_name(m->type));
 	rc = message_encode(m, &encoded);
 	if (rc != TK_OK) {
 		errmsg_set(msg, rc, "%s", error_text(rc));

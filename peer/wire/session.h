@@ -84,7 +84,8 @@ int session_receive(struct session *s, struct span in, struct errmsg *msg) TK_CH
 int session_next(struct session *s, struct message *out, struct errmsg *msg) TK_CHECKED;
 
 /* Encrypts a message onto the output. Only when open. A message that the other side would refuse is
- * refused here, and the session goes on. Errors: TK_EINVAL, TK_ELIMIT, TK_ENOMEM. */
+ * refused here, and the session goes on: one that breaks a limit, or belongs to a feature that the two do
+ * not share. Errors: TK_EINVAL, TK_ELIMIT, TK_ENOMEM. */
 int session_send(struct session *s, const struct message *m, struct errmsg *msg) TK_CHECKED;
 
 /* What waits to be written to the transport, after a close too; consume what was taken. */

@@ -106,6 +106,32 @@ static void certificate_is_renewed_in_its_second_half_and_the_key_stays(void **s
 	home_close(&h);
 }
 
+static void certificate_is_renewed_while_it_serves(void **state)
+{
+	struct identity root, serving, again;
+	struct home h;
+
+	home_make(state, &h, false, NOW_S);
+	assert_int_equal(home_identity(&h, &root, NULL), TK_OK);
+	assert_int_equal(home_serving_identity(&h, &root, NOW_S, &serving, NULL), TK_OK);
+	again = serving;
+	for (uint64_t day = 0; day <= 400; day++) {
+		uint64_t now_s = NOW_S + day * DAY_S;
+
+		assert_int_equal(home_serving_renew(&h, &root, now_s, &serving, NULL), TK_OK);
+		assert_int_equal(serving_check(&serving.certificate, &root.network,
+					 &serving.key.public, now_s, NULL),
+			TK_OK);
+		assert_true(serving.certificate.expiry_s >= now_s + SERVING_LIFETIME_S / 2);
+	}
+	assert_memory_equal(&serving.key, &again.key, sizeof(serving.key));
+	/* the root's own identity needs none */
+	again = root;
+	assert_int_equal(home_serving_renew(&h, &root, NOW_S, &again, NULL), TK_OK);
+	assert_false(again.has_certificate);
+	home_close(&h);
+}
+
 static void home_of_before_serves_with_its_root_key(void **state)
 {
 	struct identity root, serving;
@@ -182,6 +208,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		CLAIM(new_home_serves_with_a_key_that_its_root_has_signed),
 		CLAIM(certificate_is_renewed_in_its_second_half_and_the_key_stays),
+		CLAIM(certificate_is_renewed_while_it_serves),
 		CLAIM(home_of_before_serves_with_its_root_key),
 		CLAIM(private_home_has_a_secret_of_its_own),
 		CLAIM(spoiled_files_are_mended_or_said),

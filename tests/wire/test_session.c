@@ -52,6 +52,47 @@ static void both_sides_open_and_know_each_other(void **state)
 	pair_close(&p);
 }
 
+static void messages_of_features_that_are_not_shared_are_not_sent(void **state)
+{
+	static const struct {
+		struct message m;
+		uint64_t feature;
+	} table[] = {
+		{{.type = MESSAGE_PING}, 0},
+		{{.type = MESSAGE_BLOB_MISSING}, 0},
+		{{.type = MESSAGE_UPLOADED}, 0},
+		{{.type = MESSAGE_BLOB_BUSY}, FEATURE_SWARM},
+		{{.type = MESSAGE_BLOB_WHO, .blob_who.want = 1}, FEATURE_SWARM},
+		{{.type = MESSAGE_NEIGHBOR_REPLY}, FEATURE_GOSSIP},
+		{{.type = MESSAGE_PULL, .pull.kind = ANNOUNCE_BEACON}, FEATURE_GOSSIP},
+		{{.type = MESSAGE_OBSERVED, .observed.from = {4, {192, 0, 2, 1}, 7}},
+			FEATURE_RELAY},
+		{{.type = MESSAGE_RELAY_RESERVE}, FEATURE_RELAY},
+		{{.type = MESSAGE_PUNCH_GO}, FEATURE_RELAY},
+	};
+
+	(void)state;
+	for (uint64_t ours = 0; ours < 16; ours++) {
+		uint64_t theirs = ours * 5 % 16;
+		struct pair p;
+
+		pair_identities(&p);
+		p.peer.id.features = ours;
+		p.root.id.features = theirs;
+		side_start(&p.peer, true, NULL);
+		side_start(&p.root, false, NULL);
+		assert_int_equal(settle(&p, NULL, NULL, NULL), TK_OK);
+		assert_int_equal(session_features(p.peer.session), ours & theirs & WIRE_FEATURES);
+		assert_int_equal(session_features(p.root.session), ours & theirs & WIRE_FEATURES);
+		for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++)
+			assert_int_equal(say(&p.peer, &table[i].m, NULL),
+				(table[i].feature & ~(ours & theirs)) == 0 ? TK_OK : TK_EINVAL);
+		assert_int_equal(settle(&p, NULL, NULL, NULL), TK_OK);
+		assert_true(complete(&p.peer, &p.root) && is_open(&p.root));
+		pair_close(&p);
+	}
+}
+
 static void handshake_equals_the_second_implementation(void **state)
 {
 	char up[2048], down[2048];
@@ -317,6 +358,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(both_sides_open_and_know_each_other),
+		cmocka_unit_test(messages_of_features_that_are_not_shared_are_not_sent),
 		cmocka_unit_test(handshake_equals_the_second_implementation),
 		cmocka_unit_test(frames_and_rekeying_equal_the_second_implementation),
 		cmocka_unit_test(a_talk_survives_any_cutting_of_the_stream),

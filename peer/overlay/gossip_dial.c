@@ -23,7 +23,7 @@ static bool may_be_dialled(const struct gossip *g, const struct candidate *c)
 {
 	return (!c->waiting || (int32_t)(now32(g) - c->retry_ms) >= 0) &&
 	       slot_of(g, c->peer) == SLOT_NONE && (c->contact || !is_expired(g, c->peer)) &&
-	       prefix_has_room(g, c->peer);
+	       prefix_may_be_chosen(g, c->peer);
 }
 
 enum pick { PICK_PUBLIC = 1, PICK_NATED = 2, PICK_ANY = 3, PICK_TRIED = 4, PICK_CONTACT = 5 };

@@ -126,15 +126,19 @@ static uint64_t without_anchors(const struct gossip *g, uint64_t set)
 	return set;
 }
 
-/* With one outbound neighbour more than wanted, a lazy one goes, by chance; not the newest. */
+/* With one outbound neighbour more than wanted, a lazy one goes, by chance; if there is none, the newest was
+ * tried in vain, unless it knew more than all the others. */
 static void trim(struct gossip *g, unsigned newest)
 {
 	uint64_t outbound = g->outbound & g->active;
+	uint64_t others = outbound & ~bit(newest);
+	uint64_t lazy = without_anchors(g, outbound) & others & ~g->eager;
 
 	if (bits(outbound) <= outbound_wanted(g))
 		return;
-	outbound = without_anchors(g, outbound) & ~g->eager & ~bit(newest);
-	join_send_away(g, outbound != 0 ? random_slot(g, outbound) : newest, false);
+	if (lazy == 0 && g->neighbours[newest].purpose != FOR_ROTATION)
+		lazy = others;
+	join_send_away(g, lazy != 0 ? random_slot(g, lazy) : newest, false);
 }
 
 static void link_up(struct gossip *g, unsigned slot)
@@ -288,6 +292,23 @@ static bool evict(struct gossip *g)
 	return true;
 }
 
+/* Is there a slot for somebody who asks? If need be, somebody else makes room. */
+static bool make_room(struct gossip *g, peer_ref peer, bool high, bool join)
+{
+	unsigned guest;
+
+	if (!prefix_has_room(g, peer))
+		return guest_has_room(g);
+	if (inbound_has_room(g, high))
+		return true;
+	guest = guest_slot(g);
+	if (guest != SLOT_NONE) {
+		join_send_away(g, guest, false);
+		return true;
+	}
+	return high && !join && evict(g);
+}
+
 /* Makes peer a neighbour if that may be. slot: where it stands already, or SLOT_NONE; one that we were
  * going to ask the same is welcome without more ado. */
 static bool accept(struct gossip *g, peer_ref peer, unsigned slot, bool high, bool join)
@@ -296,8 +317,7 @@ static bool accept(struct gossip *g, peer_ref peer, unsigned slot, bool high, bo
 
 	if (g->left)
 		return false;
-	if (!ours && (!visitor_may_knock(g, peer) || !prefix_has_room(g, peer) ||
-			     (!inbound_has_room(g, high) && !(high && !join && evict(g)))))
+	if (!ours && (!visitor_may_knock(g, peer) || !make_room(g, peer, high, join)))
 		return false;
 	if (slot == SLOT_NONE)
 		slot = slot_take(g, peer, NEIGHBOUR_ASKED, FOR_LINK);

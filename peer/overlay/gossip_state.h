@@ -242,6 +242,9 @@ void slot_free(struct gossip *g, unsigned slot);
 unsigned random_slot(struct gossip *g, uint64_t set);	/* SLOT_NONE: it is empty */
 bool is_expired(const struct gossip *g, peer_ref peer); /* its record */
 bool prefix_has_room(const struct gossip *g, peer_ref peer);
+bool prefix_may_be_chosen(const struct gossip *g, peer_ref peer);
+bool guest_has_room(const struct gossip *g);
+unsigned guest_slot(struct gossip *g);
 bool inbound_has_room(const struct gossip *g, bool high);
 unsigned outbound_wanted(const struct gossip *g);
 struct candidate *passive_find(struct gossip *g, peer_ref peer);

@@ -164,7 +164,8 @@ static void pull_send(struct gossip *g, struct pull *p, peer_ref peer)
 /* peer has a newer one. While bodies come along the tree it is probably on its way, so we wait a while. */
 static void pull_want(struct gossip *g, peer_ref peer, topic_ref topic, uint64_t sequence)
 {
-	bool wait = in_tree(g) && topic_find(g, topic) != NULL;
+	bool overdue = g->now_ms - g->beacon_ms >= 2ull * g->config.beacon_ms;
+	bool wait = in_tree(g) && !overdue && topic_find(g, topic) != NULL;
 	struct pull *p = pull_find(g, topic);
 
 	if (p != NULL && (p->peer != 0 || now32(g) - p->ms < PULL_AGAIN_MS))

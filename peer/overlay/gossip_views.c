@@ -97,20 +97,57 @@ unsigned random_slot(struct gossip *g, uint64_t set)
 	return (unsigned)__builtin_ctzll(set);
 }
 
-bool prefix_has_room(const struct gossip *g, peer_ref peer)
+/* How many of a set have the same prefix as this peer, which may be one of them and is not counted. */
+static unsigned prefix_mates(const struct gossip *g, peer_ref peer, uint64_t set)
 {
 	uint64_t prefix = peer_of(g, peer)->prefix;
-	uint64_t set = g->active | g->pending;
 	unsigned same = 0;
 
-	if (prefix == 0)
-		return true;
-	while (set != 0) {
+	while (prefix != 0 && set != 0) {
 		peer_ref other = g->slot_peer[next_slot(&set)];
 
 		same += other != peer && peer_of(g, other)->prefix == prefix;
 	}
-	return same < g->config.prefix_max;
+	return same;
+}
+
+bool prefix_has_room(const struct gossip *g, peer_ref peer)
+{
+	return prefix_mates(g, peer, g->active | g->pending) < g->config.prefix_max;
+}
+
+/* To be dialled. Whoever has hardly anybody does not count those who came: where all have one prefix, each
+ * chooses two, and that suffices to connect them. */
+bool prefix_may_be_chosen(const struct gossip *g, peer_ref peer)
+{
+	return prefix_has_room(g, peer) ||
+	       (bits(g->outbound) < g->config.prefix_max &&
+		       prefix_mates(g, peer, g->outbound) < g->config.prefix_max);
+}
+
+/* Too many of one prefix are guests: welcome in a quarter of the inbound slots while nobody else wants them,
+ * as a whole school may sit behind one address. */
+bool guest_has_room(const struct gossip *g)
+{
+	unsigned most = g->config.active_max - g->config.active_out;
+
+	return bits(g->active & ~g->outbound) < (most + 3) / 4;
+}
+
+/* Somebody who makes room for one that is no guest; SLOT_NONE: there are no guests. */
+unsigned guest_slot(struct gossip *g)
+{
+	uint64_t inbound = g->active & ~g->outbound;
+	uint64_t set = inbound;
+	uint64_t guests = 0;
+
+	while (set != 0) {
+		unsigned slot = next_slot(&set);
+
+		if (prefix_mates(g, g->slot_peer[slot], g->active) >= g->config.prefix_max)
+			guests |= bit(slot);
+	}
+	return random_slot(g, guests);
 }
 
 /* The last few slots are kept for those who have nobody. */

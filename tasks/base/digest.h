@@ -53,6 +53,31 @@ void digest_leaves(struct digest *leaves, size_t first, size_t count,
 void digest_fold(struct digest *out, struct digest *leaves, const struct digest_part *parts,
 	size_t parts_count);
 
+/* A part is what a blob is passed on in: BLOB_PART bytes at a multiple of BLOB_PART, or what is left at
+ * the blob's end; an empty blob has one empty part. It is a whole subtree of 4 leaves, or fewer, so the
+ * tops of the parts, paired level by level with an odd last one moving up as it is, give the blob's top.
+ * All levels lie one behind the other in an array of blob_tree_nodes(parts) digests, the parts' tops
+ * first: about 64 bytes for each part. */
+#define BLOB_PART 65536u
+size_t blob_part_count(uint64_t total);
+size_t blob_tree_nodes(size_t parts);
+
+/* The top of one part: 1 … BLOB_PART bytes, or the empty blob's none. */
+void blob_part_top(struct digest *top, const void *bytes, size_t n);
+
+/* Fills in the levels above the tops of parts ≥ 1 parts; root gets the digest of the blob of total bytes
+ * that has them. */
+void blob_tree_build(struct digest *root, struct digest *nodes, size_t parts, uint64_t total);
+
+/* The proof of one part: at most 64 steps, bottom first; returns its length. */
+size_t blob_part_path(
+	struct digest path[64], const struct digest *nodes, size_t parts, size_t index);
+
+/* True when the bytes stand at offset in the blob of total bytes whose digest is root, and the part is
+ * as long as it can be there. Any input may be foreign: at most 64 steps are looked at. */
+bool blob_part_verify(const struct digest *root, uint64_t total, uint64_t offset, struct span bytes,
+	const struct digest *path, size_t steps);
+
 /* Merkle root over count digests, each leaf H(0x00 ‖ digest), nodes as above; count ≥ 1. */
 void merkle_root(struct digest *root, const struct digest *leaves, size_t count);
 

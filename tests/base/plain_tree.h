@@ -35,6 +35,26 @@ static inline void plain_top(struct digest *out, const uint8_t *p, size_t n, siz
 	plain_tagged(out, 1, pair, sizeof(pair));
 }
 
+/* The path of the part at `at`, bottom first, by going down the recursive definition; its length. */
+static inline size_t plain_path(struct digest path[64], const uint8_t *p, size_t n, size_t at)
+{
+	size_t left = BLOB_LEAF;
+	size_t steps;
+
+	if (n <= BLOB_PART)
+		return 0;
+	while (left * 2 < n)
+		left *= 2;
+	if (at < left) {
+		steps = plain_path(path, p, left, at);
+		plain_top(&path[steps], p + left, n - left, BLOB_LEAF);
+	} else {
+		steps = plain_path(path, p + left, n - left, at - left);
+		plain_top(&path[steps], p, left, BLOB_LEAF);
+	}
+	return steps + 1;
+}
+
 static inline void plain_blob(struct digest *out, const uint8_t *p, size_t n)
 {
 	struct digest top;

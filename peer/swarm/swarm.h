@@ -42,16 +42,17 @@ struct swarm_config {
 	uint8_t copies;	     /* tracker: peers to whom it shows a piece freely: 3 */
 	uint8_t turn_pieces; /* that a slot serves while others wait: 1 */
 	uint32_t links_max;  /* peers with whom one blob is exchanged: 32; the tracker: 1 << 20 */
-	uint32_t have_ms;    /* news of pieces gather so long: 250 */
+	uint32_t have_ms;    /* news of pieces gather so long: 250 (2,000) */
 	uint32_t who_ms;     /* between two questions to the tracker: 2,000, doubling to 60,000 */
-	uint32_t first_ms;   /* an answer may take so long before a source was measured: 15,000 */
+	uint32_t
+		first_ms; /* an answer may take so long before any was measured: 15,000 (240,000) */
 	/* Tracker: a peer that has gained nothing for so long, or for twice as long as a piece takes it, is
-	 * served what it lacks: 8,000. */
+	 * served what it lacks: 12,000 (60,000). */
 	uint32_t patience_ms;
 	uint32_t idle_ms; /* a slot that is not used for so long is free: 1,500 */
 };
-/* The values above; tracker 0 for the coordinator. */
-void swarm_config_default(struct swarm_config *out, peer_ref tracker);
+/* The values above; tracker 0 for the coordinator; those in brackets for a part_bytes of BLOB_PIECE. */
+void swarm_config_default(struct swarm_config *out, peer_ref tracker, uint32_t part_bytes);
 
 /* One message between two nodes; the node around the core translates it from and to struct message. */
 struct swarm_message {
@@ -63,10 +64,9 @@ struct swarm_message {
 	uint32_t count;	   /* SOURCES */
 	uint64_t offset;   /* GET, PART: a multiple of part_bytes in all that we send */
 	uint64_t total;	   /* PART, HAVE: bytes of the whole blob */
-	/* HAVE: one bit a piece, in as many words as total needs. SOURCES: whom. Borrowed until the next
-	 * step. */
+	/* HAVE: one bit a piece, in as many words as total needs; borrowed until the next step. */
 	const uint64_t *pieces;
-	const peer_ref *peers;
+	peer_ref peers[BLOB_SOURCES_MAX]; /* SOURCES: count of them */
 };
 
 enum swarm_event_type {
@@ -75,11 +75,11 @@ enum swarm_event_type {
 	SWARM_WANT = 1,
 	SWARM_HOLD = 2, /* blob, total: it is whole on our disk and may be served; group; quiet */
 	SWARM_DROP = 3, /* blob: not wanted, or not on our disk any more */
-	SWARM_UP = 4,	/* a session with peer is open; reach; rtt_ms */
+	SWARM_UP = 4,	/* a session with peer is open; reach; rtt_ms. Again: reach has changed */
 	SWARM_DOWN = 5, /* it is over */
 	SWARM_DIAL_FAILED = 6, /* answers DIAL */
 	SWARM_MESSAGE = 7,     /* message from peer */
-	SWARM_SERVED = 8,      /* answers SERVE: the bytes have left, or could not be read */
+	SWARM_SERVED = 8,      /* answers SERVE, with its fields: sent, or could not be read */
 	SWARM_WAKE = 9,	       /* swarm_wake_ms has come */
 };
 
@@ -97,6 +97,8 @@ struct swarm_event {
 	enum swarm_reach reach;
 	uint32_t rtt_ms; /* 0: unknown */
 	uint64_t total, max;
+	uint64_t offset; /* SERVED */
+	uint32_t length;
 	bool quiet; /* WANT, HOLD: between us and the tracker alone */
 	const struct swarm_message *message;
 	const uint64_t *words;
@@ -145,6 +147,9 @@ int swarm_step(
 /* When the next WAKE is due; UINT64_MAX: never. May become earlier or later with every step. */
 uint64_t swarm_wake_ms(const struct swarm *s);
 
+/* Is this the place of a PART that peer was asked for? Others need no checking before they come in. */
+bool swarm_expects(const struct swarm *s, peer_ref peer, blob_ref blob, uint64_t offset);
+
 /* For status, simulators and tests. False: the blob is unknown here. */
 struct swarm_progress {
 	uint64_t total;	       /* 0: not known yet */
@@ -164,7 +169,7 @@ struct swarm_totals {
 };
 void swarm_totals(const struct swarm *s, struct swarm_totals *out);
 
-/* True when the peer is one of those with whom blobs are exchanged just now. */
+/* True while blobs are exchanged with that peer. */
 bool swarm_needs_peer(const struct swarm *s, peer_ref peer);
 size_t swarm_memory(const struct swarm *s); /* bytes */
 

@@ -1,0 +1,396 @@
+/* The swarm's core: many of them under virtual time (tests/lib/swarm_sim.h), and one alone with messages
+ * that nobody honest would send. TALKOOT_SEED replays the random ones. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tasks/base/mem.h"
+#include "tests/lib/swarm_sim.h"
+
+#define MB	(1u << 20)
+#define HOUR_MS 3600000u
+
+static uint64_t base_seed(void)
+{
+	const char *seed = getenv("TALKOOT_SEED");
+
+	return seed != NULL ? strtoull(seed, NULL, 10) : 20261127;
+}
+
+static struct sim_options homes(uint32_t peers, uint64_t total)
+{
+	return (struct sim_options){.seed = base_seed(),
+		.peers = peers,
+		.blobs = 1,
+		.total = total,
+		.part_bytes = BLOB_PART_MAX,
+		.public_percent = 60,
+		.seed_rate = 10000000,
+		.rate_min = 1000000,
+		.rate_max = 3000000,
+		.latency_min_ms = 2,
+		.latency_max_ms = 60,
+		.join_ms = 500};
+}
+
+static struct sim_result run(const struct sim_options *o)
+{
+	struct sim_result r;
+
+	if (!swarm_sim_run(o, HOUR_MS, &r))
+		fail_msg("an invariant broke: TALKOOT_SEED=%llu replays it",
+			(unsigned long long)o->seed);
+	assert_int_equal(r.complete, r.honest);
+	assert_int_equal(r.accused_honest, 0);
+	assert_int_equal(r.lacking, 0);
+	return r;
+}
+
+static void peers_fetch_from_each_other_and_the_seed_sends_a_few_copies(void **state)
+{
+	(void)state;
+	for (uint32_t peers = 10; peers <= 80; peers *= 2) {
+		struct sim_options o = homes(peers, 20 * MB + 12345);
+		struct sim_result r = run(&o);
+
+		assert_true(r.tracker_bytes <= 9 * o.total);
+		assert_true(r.wasted <= r.peer_bytes / 4);
+	}
+}
+
+static void a_small_blob_leaves_the_seed_three_times_however_many_want_it(void **state)
+{
+	(void)state;
+	for (uint32_t peers = 8; peers <= 128; peers *= 2) {
+		struct sim_options o = homes(peers, 300000);
+		struct sim_result r;
+
+		o.public_percent = 100;
+		r = run(&o);
+		assert_true(r.tracker_bytes <= 4 * o.total);
+	}
+}
+
+static void whole_pieces_at_once_reach_hundreds(void **state)
+{
+	struct sim_options o = homes(200, 128 * MB);
+	struct sim_result r;
+
+	(void)state;
+	o.part_bytes = BLOB_PIECE;
+	o.public_percent = 10;
+	r = run(&o);
+	assert_true(r.tracker_bytes <= 5 * o.total);
+	assert_true(r.memory < 64000);
+}
+
+static void several_blobs_at_once_with_slow_sources(void **state)
+{
+	struct sim_options o = homes(24, 5 * MB + 1);
+
+	(void)state;
+	o.blobs = 4;
+	o.slow_percent = 40;
+	run(&o);
+}
+
+static void every_kind_of_liar_is_left_and_the_others_get_all(void **state)
+{
+	uint32_t accused = 0;
+
+	(void)state;
+	for (enum sim_lie lie = SIM_BAD_PARTS; lie <= SIM_BEYOND; lie++) {
+		struct sim_options o = homes(20, 9 * MB);
+		struct sim_result r;
+
+		o.liar_percent = 40;
+		o.lie = lie;
+		r = run(&o);
+		accused += r.accused_liars;
+	}
+	assert_true(accused > 20);
+}
+
+static void who_restarts_goes_on_with_what_is_on_its_disk(void **state)
+{
+	struct sim_options o = homes(16, 16 * MB);
+	struct sim_result r;
+
+	(void)state;
+	o.churn_ms = 400;
+	r = run(&o);
+	/* No part is fetched twice, whatever happened: what came is what was missing, and little waste. */
+	assert_true(r.tracker_bytes + r.peer_bytes <= (uint64_t)o.peers * o.total * 3 / 2);
+}
+
+static void liars_churn_and_slow_sources_together_stop_nobody(void **state)
+{
+	(void)state;
+	for (uint32_t i = 0; i < 5; i++) {
+		struct sim_options o = homes(30, 6 * MB + i * 70000);
+
+		o.seed += i;
+		o.liar_percent = 25;
+		o.slow_percent = 20;
+		o.churn_ms = 900;
+		o.unreachable_percent = 20;
+		o.blobs = 2;
+		run(&o);
+	}
+}
+
+static void whom_nobody_can_reach_the_seed_serves(void **state)
+{
+	struct sim_options o = homes(12, 5 * MB);
+	struct sim_result r;
+
+	(void)state;
+	o.public_percent = 0;
+	o.unreachable_percent = 100;
+	r = run(&o);
+	assert_int_equal(r.peer_bytes, 0);
+}
+
+static void quiet_blobs_come_from_the_tracker_alone(void **state)
+{
+	struct sim_options o = homes(12, 5 * MB);
+	struct sim_result r;
+
+	(void)state;
+	o.quiet = true;
+	r = run(&o);
+	assert_int_equal(r.peer_bytes, 0);
+	assert_int_equal(r.tracker_bytes, 12 * o.total);
+}
+
+static void one_seed_gives_one_course_of_events(void **state)
+{
+	struct sim_options o = homes(20, 9 * MB);
+	struct sim_result a, b;
+
+	(void)state;
+	o.liar_percent = 20;
+	o.churn_ms = 1500;
+	a = run(&o);
+	b = run(&o);
+	assert_int_equal(a.events, b.events);
+	assert_int_equal(a.last_ms, b.last_ms);
+	assert_int_equal(a.tracker_bytes, b.tracker_bytes);
+}
+
+/* One core alone */
+
+#define US    7u
+#define OTHER 8u
+#define BLOB  5u
+
+struct lone {
+	struct swarm *core;
+	struct swarm_effects out;
+	uint64_t now_ms;
+};
+
+static void lone_step(struct lone *l, struct swarm_event event)
+{
+	l->out.count = 0;
+	event.now_ms = l->now_ms;
+	event.random = l->now_ms * 77;
+	assert_int_equal(swarm_step(l->core, &event, &l->out), TK_OK);
+}
+
+static void lone_hear(struct lone *l, peer_ref from, struct swarm_message message)
+{
+	lone_step(
+		l, (struct swarm_event){.type = SWARM_MESSAGE, .peer = from, .message = &message});
+}
+
+static uint32_t lone_count(const struct lone *l, enum swarm_effect_type type)
+{
+	uint32_t count = 0;
+
+	for (size_t i = 0; i < l->out.count; i++)
+		count += l->out.items[i].type == type;
+	return count;
+}
+
+static void lone_begin(struct lone *l, peer_ref tracker)
+{
+	struct swarm_config config;
+
+	swarm_config_default(&config, tracker, BLOB_PART_MAX);
+	*l = (struct lone){.core = swarm_new(&config), .now_ms = 1000};
+	assert_non_null(l->core);
+	lone_step(l, (struct swarm_event){.type = SWARM_UP, .peer = SIM_TRACKER});
+	lone_step(l, (struct swarm_event){.type = SWARM_UP, .peer = OTHER, .reach = SWARM_PUBLIC});
+}
+
+static void lone_end(struct lone *l)
+{
+	swarm_free(l->core);
+	swarm_effects_close(&l->out);
+}
+
+static void what_breaks_a_rule_ends_the_session(void **state)
+{
+	static const uint64_t pieces[SWARM_PIECE_WORDS] = {1};
+	const struct swarm_message rude[] = {
+		{.type = MESSAGE_BLOB_PART, .blob = BLOB, .length = 10, .total = 100, .good = true},
+		{.type = MESSAGE_BLOB_PART, .blob = 99, .length = 10, .total = 100, .good = true},
+		{.type = MESSAGE_BLOB_HAVE, .blob = BLOB, .total = 101, .pieces = pieces},
+		{.type = MESSAGE_BLOB_WHO, .blob = BLOB, .length = 4},
+		{.type = MESSAGE_BLOB_SOURCES, .blob = BLOB},
+		{.type = MESSAGE_BLOB_GET, .blob = BLOB, .offset = 100, .length = 1},
+		{.type = MESSAGE_BLOB_GET, .blob = BLOB, .offset = UINT64_MAX, .length = 1},
+		{.type = MESSAGE_PING},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rude) / sizeof(rude[0]); i++) {
+		struct lone l;
+
+		lone_begin(&l, SIM_TRACKER);
+		lone_step(&l, (struct swarm_event){
+				      .type = SWARM_WANT, .blob = BLOB, .total = 100, .max = 100});
+		lone_hear(&l, OTHER, rude[i]);
+		assert_int_equal(lone_count(&l, SWARM_ACCUSE), 1);
+		lone_end(&l);
+	}
+}
+
+static void a_length_is_believed_from_the_tracker_alone_and_within_its_limit(void **state)
+{
+	static const uint64_t pieces[SWARM_PIECE_WORDS] = {1};
+	struct swarm_message have = {
+		.type = MESSAGE_BLOB_HAVE, .blob = BLOB, .total = 5000, .pieces = pieces};
+	struct swarm_progress p;
+	struct lone l;
+
+	(void)state;
+	lone_begin(&l, SIM_TRACKER);
+	lone_step(&l, (struct swarm_event){.type = SWARM_WANT, .blob = BLOB, .max = 4999});
+	lone_hear(&l, OTHER, have);
+	assert_int_equal(l.out.count, 0);
+	lone_hear(&l, SIM_TRACKER, have);
+	assert_int_equal(lone_count(&l, SWARM_LACKING), 1);
+	have.total = 4999;
+	lone_hear(&l, SIM_TRACKER, have);
+	assert_true(swarm_progress(l.core, BLOB, &p));
+	assert_int_equal(p.total, 4999);
+	assert_int_equal(p.asked, 1);
+	lone_end(&l);
+}
+
+static void a_thousand_requests_at_once_are_queued_and_refused_and_then_the_session_ends(
+	void **state)
+{
+	struct swarm_message get = {
+		.type = MESSAGE_BLOB_GET, .blob = BLOB, .length = BLOB_PART_MAX};
+	uint32_t served = 0, refused = 0, accused = 0;
+	struct lone l;
+
+	(void)state;
+	lone_begin(&l, SIM_TRACKER);
+	lone_step(&l, (struct swarm_event){.type = SWARM_HOLD, .blob = BLOB, .total = 100 * MB});
+	for (uint32_t i = 0; i < 5000; i++) {
+		get.offset = (uint64_t)(i % 1000) * BLOB_PART_MAX;
+		lone_hear(&l, OTHER, get);
+		served += lone_count(&l, SWARM_SERVE);
+		accused += lone_count(&l, SWARM_ACCUSE);
+		for (size_t k = 0; k < l.out.count; k++)
+			refused += l.out.items[k].message.type == MESSAGE_BLOB_BUSY;
+	}
+	assert_int_equal(served, 4); /* none of them has left yet */
+	assert_int_equal(refused, 2048);
+	assert_int_equal(accused, 1);
+	lone_end(&l);
+}
+
+static void nobody_has_it_is_said_once(void **state)
+{
+	struct lone l;
+
+	(void)state;
+	lone_begin(&l, SIM_TRACKER);
+	lone_step(&l,
+		(struct swarm_event){.type = SWARM_WANT, .blob = BLOB, .total = 100, .max = 100});
+	assert_int_equal(l.out.count, 1);
+	assert_int_equal(l.out.items[0].message.type, MESSAGE_BLOB_WHO);
+	lone_hear(&l, SIM_TRACKER,
+		(struct swarm_message){.type = MESSAGE_BLOB_MISSING, .blob = BLOB});
+	assert_int_equal(lone_count(&l, SWARM_LACKING), 1);
+	lone_hear(&l, SIM_TRACKER,
+		(struct swarm_message){.type = MESSAGE_BLOB_MISSING, .blob = BLOB});
+	assert_int_equal(lone_count(&l, SWARM_LACKING), 0);
+	lone_end(&l);
+}
+
+/* Every allocation of a small exchange fails once: an error or nothing, never a broken rule. */
+static void short_memory_is_said(void **state)
+{
+	static const uint64_t pieces[SWARM_PIECE_WORDS] = {1};
+	bool done = false;
+
+	(void)state;
+	for (uint64_t after = 1; !done; after++) {
+		struct swarm_message have = {
+			.type = MESSAGE_BLOB_HAVE, .blob = BLOB, .total = 100, .pieces = pieces};
+		struct swarm_message part = {.type = MESSAGE_BLOB_PART,
+			.blob = BLOB,
+			.total = 100,
+			.length = 100,
+			.good = true};
+		const struct swarm_event events[] = {
+			{.type = SWARM_UP, .peer = SIM_TRACKER, .now_ms = 1},
+			{.type = SWARM_WANT, .blob = BLOB, .total = 100, .max = 100, .now_ms = 2},
+			{.type = SWARM_UP, .peer = OTHER, .now_ms = 3},
+			{.type = SWARM_MESSAGE, .peer = OTHER, .message = &have, .now_ms = 4},
+			{.type = SWARM_MESSAGE, .peer = OTHER, .message = &part, .now_ms = 5},
+		};
+		struct swarm_effects out = {0};
+		struct swarm_config config;
+		struct swarm *core;
+		int rc = TK_OK;
+
+		swarm_config_default(&config, SIM_TRACKER, BLOB_PART_MAX);
+		mem_fail(after, 0);
+		core = swarm_new(&config);
+		for (size_t i = 0; core != NULL && rc == TK_OK && i < 5; i++)
+			rc = swarm_step(core, &events[i], &out);
+		mem_fail(0, 0);
+		done = core != NULL && rc == TK_OK;
+		assert_true(done || core == NULL || rc == TK_ENOMEM);
+		swarm_free(core);
+		swarm_effects_close(&out);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(peers_fetch_from_each_other_and_the_seed_sends_a_few_copies),
+		cmocka_unit_test(a_small_blob_leaves_the_seed_three_times_however_many_want_it),
+		cmocka_unit_test(whole_pieces_at_once_reach_hundreds),
+		cmocka_unit_test(several_blobs_at_once_with_slow_sources),
+		cmocka_unit_test(every_kind_of_liar_is_left_and_the_others_get_all),
+		cmocka_unit_test(who_restarts_goes_on_with_what_is_on_its_disk),
+		cmocka_unit_test(liars_churn_and_slow_sources_together_stop_nobody),
+		cmocka_unit_test(whom_nobody_can_reach_the_seed_serves),
+		cmocka_unit_test(quiet_blobs_come_from_the_tracker_alone),
+		cmocka_unit_test(one_seed_gives_one_course_of_events),
+		cmocka_unit_test(what_breaks_a_rule_ends_the_session),
+		cmocka_unit_test(a_length_is_believed_from_the_tracker_alone_and_within_its_limit),
+		cmocka_unit_test(
+			a_thousand_requests_at_once_are_queued_and_refused_and_then_the_session_ends),
+		cmocka_unit_test(nobody_has_it_is_said_once),
+		cmocka_unit_test(short_memory_is_said),
+	};
+
+	return cmocka_run_group_tests_name("swarm", tests, NULL, NULL);
+}

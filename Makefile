@@ -27,7 +27,9 @@ BASE     := -std=c17 -D_GNU_SOURCE -I. -ffp-contract=off -fno-fast-math -fno-str
 CFLAGS_LIBS := $(shell pkg-config --cflags $(PACKAGES) openblas)
 ALL_CFLAGS  = $(CFLAGS) $(MODE) $(WARN) $(BASE) $(CFLAGS_LIBS)
 LIBS_TASKS := $(shell pkg-config --libs libsodium yaml-0.1 jansson) -lmsgpackc -lm
-LIBS_ALL   := $(shell pkg-config --libs $(PACKAGES)) -lmsgpackc -lm -pthread
+# Only the volunteer's agent asks routers for ports.
+LIBS_PORTS := -Wl,--push-state,--as-needed -lnatpmp -lminiupnpc -Wl,--pop-state
+LIBS_ALL   := $(shell pkg-config --libs $(PACKAGES)) -lmsgpackc -lm -pthread $(LIBS_PORTS)
 # Loaded only by programs that call engine_blas(); talkoot-peer links without it.
 LIBS_BLAS  := -Wl,--push-state,--as-needed $(shell pkg-config --libs openblas) -Wl,--pop-state
 

@@ -7,6 +7,8 @@
 #include <uv.h>
 
 #include "peer/agent/agent_shell.h"
+#include "peer/agent/portmapper_uv.h"
+#include "peer/overlay/reach.h"
 #include "peer/agent/peer_cache.h"
 #include "tasks/base/mem.h"
 #include "tasks/math/engine.h"
@@ -24,6 +26,9 @@ struct runner {
 	uv_signal_t signals[SIGNALS];
 	struct node_handler node_handler;
 	struct worker_handler worker_handler;
+	struct portmapper_handler ports_handler;
+	bool no_port_mapping;
+	struct portmapper_uv *ports; /* NULL: the router was not asked yet */
 	char program[4096];
 	uint64_t ticks;
 };
@@ -197,6 +202,35 @@ static void on_worker_gone(void *context, const char *why)
 	shell_event(context, &event);
 }
 
+/* The router */
+
+static void on_port_answer(void *context, const struct portmap *p)
+{
+	struct shell *s = context;
+	char line[TEXT_MAX], at[ENDPOINT_TEXT_MAX];
+
+	node_uv_mapped(s->node, p->mapped ? &p->at : NULL);
+	endpoint_text(at, &p->at);
+	if (p->mapped)
+		snprintf(line, sizeof(line), "the router leads %s to this computer (%s)", at,
+			p->how);
+	else
+		snprintf(line, sizeof(line), "no port of the router leads here: %s", p->text);
+	shell_log(s, line);
+}
+
+/* The router is asked only once it is clear that strangers cannot dial us without it. */
+static void ports_tick(struct runner *r)
+{
+	struct shell *s = &r->shell;
+
+	if (r->no_port_mapping || r->ports != NULL || s->stopping ||
+		!reach_wants_mapping(node_uv_reach(s->node), uv_now(&r->loop)))
+		return;
+	r->ports_handler = (struct portmapper_handler){.context = s, .answer = on_port_answer};
+	r->ports = portmapper_uv_new(&r->loop, r->program, NULL, s->port, &r->ports_handler);
+}
+
 /* Time, signals, the end */
 
 static void on_tick(uv_timer_t *timer)
@@ -206,6 +240,7 @@ static void on_tick(uv_timer_t *timer)
 
 	if (++r->ticks % PEERS_SAVE_TICKS == 0)
 		peers_save(&r->shell);
+	ports_tick(r);
 	shell_event(&r->shell, &event);
 }
 
@@ -253,6 +288,7 @@ void shell_stop(struct shell *s, int code)
 	uv_close((uv_handle_t *)&r->grace, NULL);
 	for (size_t i = 0; i < SIGNALS; i++)
 		uv_close((uv_handle_t *)&r->signals[i], NULL);
+	portmapper_uv_close(r->ports);
 	worker_uv_close(s->worker);
 	node_uv_close(s->node, GOODBYE_SHUTDOWN, "the volunteer's agent stops", on_node_closed, s);
 }
@@ -381,6 +417,7 @@ static int run(struct runner *r, const struct agent_options *options, struct err
 	s->node = node_uv_new(&r->loop, &s->id, &r->node_handler);
 	if (s->node == NULL)
 		return errmsg_set(msg, TK_ENOMEM, "not enough memory to start the agent");
+	r->no_port_mapping = options->no_port_mapping;
 	rc = start_handles(r, msg);
 	if (rc == TK_OK)
 		rc = node_uv_gossip(s->node);

@@ -15,8 +15,9 @@ struct agent_options {
 	const struct engine *engine; /* that the worker will choose, too */
 	enum misbehave misbehave;
 	uint32_t checkpoint_ms; /* between two checkpoints of a unit; 0: the usual */
-	const char *listen; /* ADDR:PORT for other peers; NULL: PEER_PORT, or any that is free */
-	FILE *log;	    /* one line for each event, with its time */
+	const char *listen;   /* ADDR:PORT for other peers; NULL: PEER_PORT, or any that is free */
+	bool no_port_mapping; /* the router is never asked for a port */
+	FILE *log;	      /* one line for each event, with its time */
 };
 
 /* Runs until SIGINT or SIGTERM (TK_OK), or until something ends it for good. Takes the home's lock.

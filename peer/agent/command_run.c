@@ -1,4 +1,5 @@
-/* talkoot-peer run [--home HOME] [--listen ADDR:PORT] [--checkpoint SECONDS] [--misbehave MODE] */
+/* talkoot-peer run [--home HOME] [--listen ADDR:PORT] [--no-port-mapping]
+ * [--checkpoint SECONDS] [--misbehave MODE] */
 #include "peer/agent/commands.h"
 
 #include <getopt.h>
@@ -41,6 +42,7 @@ int peer_run(int argc, char **argv)
 		{"home", required_argument, NULL, 'H'},
 		{"listen", required_argument, NULL, 'l'},
 		{"checkpoint", required_argument, NULL, 'c'},
+		{"no-port-mapping", no_argument, NULL, 'n'},
 		{"misbehave", required_argument, NULL, 'm'},
 		{NULL, 0, NULL, 0},
 	};
@@ -56,6 +58,8 @@ int peer_run(int argc, char **argv)
 			mode = optarg;
 		else if (c == 'l')
 			options.listen = optarg;
+		else if (c == 'n')
+			options.no_port_mapping = true;
 		else if (c == 'c' && (options.checkpoint_ms = milliseconds(optarg)) == 0)
 			return peer_misused(
 				"--checkpoint wants seconds, 0.2 to 86400, not \"%s\"", optarg);

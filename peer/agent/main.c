@@ -1,4 +1,5 @@
 /* talkoot-peer: the volunteer's command line. One table; each row is a file of its own. */
+#include <arpa/inet.h>
 #include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
@@ -7,6 +8,7 @@
 #include <unistd.h>
 
 #include "peer/agent/commands.h"
+#include "peer/agent/portmap.h"
 #include "peer/agent/worker.h"
 
 #define VERSION "0.1.0"
@@ -24,6 +26,16 @@ static int peer_worker(int argc, char **argv)
 	return worker_serve(STDIN_FILENO, STDOUT_FILENO, engine);
 }
 
+static int peer_port_mapper(int argc, char **argv)
+{
+	struct in_addr gateway = {0};
+
+	if (argc > 2 || isatty(STDIN_FILENO) ||
+		(argc == 2 && inet_pton(AF_INET, argv[1], &gateway) != 1))
+		return peer_misused("\"%s\" is started by the agent itself", argv[0]);
+	return portmap_serve(STDIN_FILENO, STDOUT_FILENO, ntohl(gateway.s_addr), argc == 2);
+}
+
 static const struct command {
 	const char *name;
 	int (*run)(int argc, char **argv);
@@ -36,6 +48,7 @@ static const struct command {
 	{"status", peer_status, "[--home HOME] [--json]",
 		"say what the agent is doing and why it is not"},
 	{"worker", peer_worker, "", NULL},
+	{"port-mapper", peer_port_mapper, "", NULL},
 };
 
 #define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
@@ -59,6 +72,8 @@ static void usage(FILE *out)
 	      "any that "
 	      "is\n"
 	      "                    free)\n"
+	      "  --no-port-mapping with run: never ask the home router to lead a port to this "
+	      "computer\n"
 	      "  --checkpoint S    with run: save the unit in progress every S seconds (default: "
 	      "30)\n"
 	      "  --misbehave MODE  with run, for tests only: show how a network treats a peer that "

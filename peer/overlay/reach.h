@@ -26,6 +26,7 @@
 #define REACH_LAST_RESORT_MS  10000u   /* without a relay: then the coordinator is asked */
 #define REACH_RELAY_RETRY_MS  600000u  /* a relay that refused is asked again */
 #define REACH_RENEW_MS	      1200000u /* a reservation is renewed well before it ends */
+#define REACH_MAPPING_MS      10000u   /* after the first session: then a router is worth asking */
 #define REACH_PROBES_MAX      8u       /* dial-backs that we do at once for others */
 #define REACH_PROBE_ASK_MS    10000u   /* one for each session in so long … */
 #define REACH_PROBE_BURST     4u       /* … after so many */
@@ -85,6 +86,8 @@ void reach_tick(struct reach *r, uint64_t now_ms);
 const struct record *reach_record(const struct reach *r);
 bool reach_is_public(const struct reach *r);
 enum reach_nat reach_nat(const struct reach *r);
+/* True when we have been known for a while and nobody gets through: a router's help is welcome. */
+bool reach_wants_mapping(const struct reach *r, uint64_t now_ms);
 /* True when a relay holds a place for us on this session: circuits may come in there. */
 bool reach_has_place(const struct reach *r, conn_id conn);
 /* Where a punch may find us, the best first. Returns how many. */

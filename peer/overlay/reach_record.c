@@ -21,6 +21,12 @@ bool reach_is_public(const struct reach *r)
 	return (r->record.flags & RECORD_PUBLIC) != 0;
 }
 
+bool reach_wants_mapping(const struct reach *r, uint64_t now_ms)
+{
+	return !reach_is_public(r) && r->listening != 0 && r->first_ms != 0 &&
+	       now_ms - r->first_ms >= REACH_MAPPING_MS && r->widest > SCOPE_LOOPBACK;
+}
+
 const struct record *reach_record(const struct reach *r)
 {
 	return &r->record;

@@ -47,6 +47,14 @@ void ways_log(struct ways *w, const char *format, ...)
 	va_end(args);
 }
 
+void ways_tell(struct ways *w, const struct way *way, const char *how)
+{
+	char hex[17];
+
+	hex_encode(hex, way->peer.b, 8);
+	ways_log(w, "peer %s: %s", hex, how);
+}
+
 void ways_accuse(struct ways *w, conn_id conn, const char *why)
 {
 	ways_log(w, "session %llu closed: %s", (unsigned long long)conn, why);
@@ -94,13 +102,27 @@ static void advertise(struct ways *w)
 	w->record_unsaid = ways_node_event(w, &event) != TK_OK;
 }
 
+static void log_record(struct ways *w, const struct record *record)
+{
+	char at[ENDPOINT_TEXT_MAX] = "";
+
+	if ((record->flags & RECORD_PUBLIC) != 0) {
+		endpoint_text(at, &record->endpoints[0]);
+		ways_log(w, "strangers can reach us at %s", at);
+	} else if (record->relay_count != 0) {
+		ways_log(w, "strangers reach us through %u relays", record->relay_count);
+	}
+}
+
 static void port_record(void *context, const struct record *record)
 {
 	struct ways *w = context;
 	bool is_public = (record->flags & RECORD_PUBLIC) != 0;
 
-	if (w->config.id->role != ROLE_COORDINATOR)
+	if (w->config.id->role != ROLE_COORDINATOR) {
 		relay_serve(w->relay, w->config.relay.serve && is_public);
+		log_record(w, record);
+	}
 	advertise(w);
 }
 

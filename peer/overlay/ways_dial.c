@@ -237,6 +237,7 @@ bool attempt_up(struct ways *w, struct way *way, struct attempt *a)
 	way->open = true;
 	way->relayed = kind == ATTEMPT_CIRCUIT;
 	attempts_cancel(w, way, 0);
+	ways_tell(w, way, way->relayed ? "relayed" : "direct");
 	if (way->relayed)
 		punch_begin(&way->punch, true, w->now_ms);
 	return true;

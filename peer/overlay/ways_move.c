@@ -49,7 +49,7 @@ void way_punch_act(struct ways *w, struct way *way, enum punch_act act)
 	case PUNCH_CANCEL:
 		attempts_cancel(w, way, 0);
 		if (way->punch.state == PUNCH_OVER)
-			ways_log(w, "no direct way to a peer was found: it stays relayed");
+			ways_tell(w, way, "stays relayed: no direct way was found");
 		return;
 	case PUNCH_BROKEN:
 		ways_accuse(w, way->now, "its hole punching does not follow the rules");
@@ -110,7 +110,7 @@ static void way_finish(struct ways *w, struct way *way)
 	way->relayed = false;
 	way->sent_end = way->got_end = way->may_send = false;
 	w->punched++;
-	ways_log(w, "a direct session replaces a relayed one");
+	ways_tell(w, way, "punched: a direct session replaces the relayed one");
 	if (way->punch.leads)
 		ways_end(w, relayed, GOODBYE_REPLACED, "a direct session replaces it");
 }

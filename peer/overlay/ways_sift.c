@@ -25,6 +25,7 @@ static bool incoming_up(struct ways *w, struct node_effect *e)
 	way->peer = e->key;
 	way->now = e->conn;
 	way->relayed = way->open = true;
+	ways_tell(w, way, "relayed, at its wish");
 	punch_begin(&way->punch, false, w->now_ms);
 	e->conn = way->id;
 	return true;

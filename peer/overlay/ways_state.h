@@ -74,6 +74,8 @@ void ways_say(struct ways *w, conn_id conn, const struct message *m);
 void ways_accuse(struct ways *w, conn_id conn, const char *why);
 void ways_end(struct ways *w, conn_id conn, uint32_t reason, const char *why);
 void ways_log(struct ways *w, const char *format, ...) TK_PRINTF(2, 3);
+/* A line that says how a peer is reached, for whoever compares ways. */
+void ways_tell(struct ways *w, const struct way *way, const char *how);
 conn_id ways_number(struct ways *w);
 /* 32 bytes that nobody can know. */
 void ways_secret(struct ways *w, uint8_t out[32]);

@@ -42,13 +42,15 @@ door libyaml 'yaml\.h' yaml
 door jansson 'jansson(_.*)?\.h' jansson
 door OpenBLAS 'cblas(_.*)?\.h|openblas.*' blas
 door msgpack-c 'msgpack(/.*)?\.h|msgpack/.*|msgpack\.h' msgpack
+door libnatpmp 'natpmp(_.*)?\.h' natpmp
+door miniupnpc 'miniupnpc(/.*)?\.h|miniupnpc/.*' upnp
 
 # What else stands in <…> must be C17, POSIX or Linux; in tests, cmocka.
 allowed='assert|ctype|errno|fenv|float|inttypes|limits|locale|math|setjmp|signal|stdalign|stdarg|stdatomic|stdbool|stddef'
 allowed+='|stdint|stdio|stdlib|stdnoreturn|string|time|immintrin|xmmintrin|cpuid|arm_neon'
 allowed+='|dirent|dlfcn|fcntl|ftw|getopt|glob|grp|ifaddrs|langinfo|libgen|netdb|poll|pthread|pwd|sched|spawn|strings|syslog|termios|unistd'
 allowed+='|arpa/inet|net/if|netinet/in|netinet/tcp|sys/[a-z_]+|linux/[a-z_]+'
-doors='sodium|uv|sqlite3|yaml|jansson|msgpack|cblas'
+doors='sodium|uv|sqlite3|yaml|jansson|msgpack|cblas|natpmp|miniupnpc'
 includes '[^">]*' | grep -E '<' | grep -vE "<($allowed)\.h>" | grep -vE "<($doors)(/.*)?\.h>" |
 	grep -vE '^tests/[^:]*:.*<cmocka\.h>' | claim_nothing "no file includes a library that has no door"
 sources | grep '\.h$' | grep -v '^tests/' | xargs grep -nHE "include[[:space:]]*<($doors)(/.*)?\.h>" |

@@ -403,6 +403,7 @@ const struct fuzz_target fuzz_targets[] = {
 	{"announcement", fuzz_announcement, fuzz_announcement_seed},
 	{"advert", fuzz_advert, fuzz_advert_seed},
 	{"node", fuzz_node, fuzz_node_seed},
+	{"gossip", fuzz_gossip, fuzz_gossip_seed},
 	{"unit", run_unit, seed_unit},
 	{"claim", run_claim, seed_claim},
 	{"round", run_round, seed_round},

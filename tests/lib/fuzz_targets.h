@@ -36,4 +36,8 @@ bool fuzz_advert_seed(unsigned which, struct bytes *out);
 void fuzz_node(struct span in);
 bool fuzz_node_seed(unsigned which, struct bytes *out);
 
+/* That of fuzz_gossip.c. */
+void fuzz_gossip(struct span in);
+bool fuzz_gossip_seed(unsigned which, struct bytes *out);
+
 #endif

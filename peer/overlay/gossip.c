@@ -360,7 +360,7 @@ size_t gossip_memory(const struct gossip *g)
 {
 	return sizeof(*g) + g->slots * sizeof(*g->neighbours) +
 	       g->ring_size * (sizeof(*g->ids) + sizeof(*g->id_ms)) +
-	       g->ring_size / 4 * sizeof(*g->entries) +
+	       ring_entries(g->ring_size) * sizeof(*g->entries) +
 	       g->retained_capacity * sizeof(*g->retained) +
 	       g->passive_capacity * sizeof(*g->passive);
 }

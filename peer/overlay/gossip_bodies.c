@@ -1,7 +1,8 @@
 /* Which bodies have come and which have only been heard of.
  *
  * The newest bodies are kept by number in two rings: ids of ring_size, and entries, with who has them already,
- * of a quarter of it. The rings grow when bodies come so often that they would go before their time. */
+ * of half of it, so that a body a second takes 128 of the one and 64 of the other. The rings grow when bodies
+ * come so often that they would go before their time. */
 #include "peer/overlay/gossip_state.h"
 
 #include <string.h>
@@ -13,7 +14,7 @@
 /* The first number whose entry is still there. */
 uint32_t bodies_first(const struct gossip *g)
 {
-	uint32_t kept = g->ring_size / 4;
+	uint32_t kept = ring_entries(g->ring_size);
 
 	return g->newest - g->oldest > kept ? g->newest - kept : g->oldest;
 }
@@ -22,7 +23,7 @@ uint32_t bodies_first(const struct gossip *g)
 static int ring_resize(struct gossip *g, uint32_t size)
 {
 	body_ref *ids = mem_alloc(size * (sizeof(*g->ids) + sizeof(*g->id_ms)));
-	struct body_entry *entries = mem_calloc(size / 4, sizeof(*entries));
+	struct body_entry *entries = mem_calloc(ring_entries(size), sizeof(*entries));
 	uint32_t *times;
 
 	if (ids == NULL || entries == NULL) {
@@ -36,7 +37,7 @@ static int ring_resize(struct gossip *g, uint32_t size)
 		times[k & (size - 1)] = g->id_ms[at(g, k)];
 	}
 	for (uint32_t k = g->ring_size != 0 ? bodies_first(g) : g->newest; k != g->newest; k++)
-		entries[k & (size / 4 - 1)] = *entry_of(g, k);
+		entries[k & (ring_entries(size) - 1)] = *entry_of(g, k);
 	mem_free(g->ids);
 	mem_free(g->entries);
 	g->ids = ids;
@@ -48,16 +49,16 @@ static int ring_resize(struct gossip *g, uint32_t size)
 
 int bodies_reserve(struct gossip *g)
 {
-	uint32_t quarter = g->ring_size / 4;
+	uint32_t kept = ring_entries(g->ring_size);
 	uint32_t held = g->newest - g->oldest;
 	bool ids_go, entries_go;
 
 	if (g->ring_size == 0)
 		return ring_resize(g, RING_FIRST);
-	if (g->ring_size == RING_MAX || held < quarter)
+	if (g->ring_size == RING_MAX || held < kept)
 		return TK_OK;
 	ids_go = held == g->ring_size && now32(g) - g->id_ms[at(g, g->oldest)] < IDS_MS;
-	entries_go = now32(g) - g->id_ms[at(g, g->newest - quarter)] < CACHE_MS;
+	entries_go = now32(g) - g->id_ms[at(g, g->newest - kept)] < CACHE_MS;
 	return ids_go || entries_go ? ring_resize(g, g->ring_size * 2) : TK_OK;
 }
 
@@ -81,7 +82,8 @@ struct body_entry *body_entry_find(const struct gossip *g, body_ref body)
 {
 	uint32_t k = body_number(g, body);
 
-	return k != g->newest && g->newest - k <= g->ring_size / 4 ? entry_of(g, k) : NULL;
+	return k != g->newest && g->newest - k <= ring_entries(g->ring_size) ? entry_of(g, k)
+									     : NULL;
 }
 
 struct missing *missing_find(const struct gossip *g, body_ref body)

@@ -286,7 +286,7 @@ static void on_ihave(struct gossip *g, unsigned slot, const struct gossip_messag
 			continue;
 		if (k == g->newest)
 			ihave_unknown(g, m->refs[i], slot, m->hops[i]);
-		else if (g->newest - k <= g->ring_size / 4)
+		else if (g->newest - k <= ring_entries(g->ring_size))
 			ihave_known(g, entry_of(g, k), m->refs[i], slot, m->hops[i]);
 	}
 }

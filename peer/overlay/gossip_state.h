@@ -11,7 +11,7 @@
 
 #define SLOT_NONE      255u
 #define SLOT_SELF      254u /* who waits for a SHUFFLE_REPLY: we */
-#define SLOTS_FIRST    8u
+#define SLOTS_MORE     8u
 #define ACTIVE_MOST    56u /* the other slots are for dials under way */
 #define PENDING_MAX    8u
 #define CONTACTS_MAX   8u
@@ -96,9 +96,9 @@ struct body_entry {    /* one of the newest bodies */
 	uint64_t told; /* neighbours who have it or its id */
 	uint32_t seen_ms;
 	uint8_t hops;
-	uint8_t parent;	 /* slot, SLOT_NONE */
-	bool fast, slow; /* IHAVE still to be sent */
-	bool held;	 /* pulled, perhaps old: not pushed, told by HEADS when slow is due */
+	uint8_t parent;		 /* slot, SLOT_NONE */
+	bool fast : 1, slow : 1; /* IHAVE still to be sent */
+	bool held : 1; /* pulled, perhaps old: not pushed, told by HEADS when slow is due */
 };
 
 struct missing { /* a body of which only the id came */
@@ -142,7 +142,7 @@ struct gossip {
 	/* Bodies. */
 	body_ref *ids;		    /* a ring of ring_size */
 	uint32_t *id_ms;	    /* when each came */
-	struct body_entry *entries; /* a ring of ring_size / 4 */
+	struct body_entry *entries; /* a ring of ring_entries */
 	uint32_t ring_size, newest, oldest;
 	uint32_t flushed; /* entries before have nothing to send */
 	uint64_t fast_ms, slow_ms;
@@ -219,9 +219,14 @@ static inline uint32_t at(const struct gossip *g, uint32_t number)
 	return number & (g->ring_size - 1);
 }
 
+static inline uint32_t ring_entries(uint32_t ring_size)
+{
+	return ring_size / 2;
+}
+
 static inline struct body_entry *entry_of(const struct gossip *g, uint32_t number)
 {
-	return &g->entries[number & (g->ring_size / 4 - 1)];
+	return &g->entries[number & (ring_entries(g->ring_size) - 1)];
 }
 
 /* gossip.c */

@@ -26,7 +26,7 @@ int views_reserve(struct gossip *g)
 {
 	unsigned taken = bits(g->active | g->pending);
 	struct neighbour *grown;
-	size_t slots = g->slots == 0 ? SLOTS_FIRST : g->slots * 2u;
+	size_t slots = g->slots + SLOTS_MORE;
 
 	if (g->slots == GOSSIP_ACTIVE_MAX || taken + PENDING_MAX <= g->slots)
 		return TK_OK;

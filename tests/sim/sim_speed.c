@@ -22,25 +22,26 @@ static double resident_gb(void)
 	return (double)u.ru_maxrss / 1e6;
 }
 
-static void broadcasts(struct run *r, struct world *w, uint32_t count)
+static void look(struct run *r, struct world *w, const body_ref *bodies, uint32_t count)
 {
-	double reach = 100, redundancy = 0;
-	body_ref bodies[600];
+	double reach = 100, redundancy = 0, limit = log_8(r->peers);
+	struct histogram hops;
 
-	count = count > 600 ? 600 : count;
+	histogram_init(&hops, 1);
+	world_run(w, world_now(w) + 10000);
 	for (uint32_t i = 0; i < count; i++) {
-		bodies[i] = world_publish(w, false);
-		world_run(w, world_now(w) + 1000);
-	}
-	for (uint32_t i = 0; i + 20 < count; i++) {
 		double reached = scenario_reach(w, bodies[i]);
 
 		reach = reached < reach ? reached : reach;
+		if (i < count / 2)
+			continue; /* the tree is still settling */
+		redundancy += spread_redundancy(world_spread(w, bodies[i])) / (count - count / 2);
+		histogram_merge(&hops, &world_spread(w, bodies[i])->hops);
 	}
-	for (uint32_t i = 0; i < count; i++)
-		redundancy += spread_redundancy(world_spread(w, bodies[i])) / count;
 	report_least(r->report, "reach of each broadcast", reach, 100, "%");
-	report_note(r->report, "copies beyond the one needed", redundancy, "");
+	report_most(r->report, "copies beyond the one needed, second half", redundancy, 0.05, "");
+	report_most(r->report, "hops, p99", histogram_at(&hops, 990), 1.5 * limit + 2, "");
+	report_most(r->report, "hops, last", hops.max, 2 * limit + 3, "");
 }
 
 static void measure(struct run *r, uint32_t count, double least)
@@ -49,24 +50,34 @@ static void measure(struct run *r, uint32_t count, double least)
 	double grown_cpu, wall, cpu;
 	struct world_totals before, after;
 	struct world_config config;
+	body_ref bodies[600];
 	struct world *w;
 
+	count = count > 600 ? 600 : count;
 	scenario_config(r, &config);
 	w = scenario_grown(r, &config, 120000, 60000);
 	grown_cpu = seconds(CLOCK_PROCESS_CPUTIME_ID) - begin_cpu;
 	world_totals(w, &before);
 	wall = seconds(CLOCK_MONOTONIC);
 	cpu = seconds(CLOCK_PROCESS_CPUTIME_ID);
-	broadcasts(r, w, count);
+	for (uint32_t i = 0; i < count; i++) {
+		bodies[i] = world_publish(w, false);
+		world_run(w, world_now(w) + 1000);
+	}
 	wall = seconds(CLOCK_MONOTONIC) - wall;
 	cpu = seconds(CLOCK_PROCESS_CPUTIME_ID) - cpu;
 	world_totals(w, &after);
+	look(r, w, bodies, count);
 	if (least > 0)
 		report_least(
 			r->report, "virtual seconds a second of processor", count / cpu, least, "");
 	else
 		report_note(r->report, "virtual seconds a second of processor", count / cpu, "");
 	report_note(r->report, "virtual seconds a second of wall clock", count / wall, "");
+	report_note(r->report, "wake-ups of a peer",
+		(double)(after.wakes - before.wakes) / r->peers / count, "a second");
+	report_note(r->report, "messages of a peer",
+		(double)(after.messages - before.messages) / r->peers / count, "a second");
 	report_note(r->report, "events a second of processor",
 		(double)(after.events - before.events) / cpu / 1e6, "million");
 	report_note(r->report, "processor, joining and settling (180 s)", grown_cpu, "s");
@@ -87,7 +98,7 @@ void sim_million(struct run *r)
 {
 	double begin = seconds(CLOCK_MONOTONIC);
 
-	measure(r, r->seconds == 0 ? 30 : r->seconds, 0);
+	measure(r, r->seconds == 0 ? 10 : r->seconds, 0);
 	report_most(r->report, "minutes of wall clock", (seconds(CLOCK_MONOTONIC) - begin) / 60, 30,
 		"min");
 	report_most(r->report, "resident memory", resident_gb(), 8, "GB");

@@ -194,26 +194,6 @@ static void dispatch(struct world *w, uint32_t event)
 	wheel_free(&w->wheel, event);
 }
 
-/* The next events of this millisecond, so that their nodes come into the cache meanwhile. */
-static void look_ahead(const struct world *w)
-{
-	const struct wheel *q = &w->wheel;
-	uint32_t next = q->buckets[q->now_ms & (WHEEL_MS - 1)].first;
-	uint32_t after = next == WHEEL_NONE ? WHEEL_NONE : q->events[next].next;
-	const struct node *n;
-
-	if (next == WHEEL_NONE)
-		return;
-	n = &w->nodes[q->events[next].to];
-	for (uint32_t line = 0; line < 4 && n->gossip != NULL; line++)
-		__builtin_prefetch((const char *)n->gossip + (size_t)line * 64);
-	__builtin_prefetch(n->links);
-	if (after == WHEEL_NONE)
-		return;
-	__builtin_prefetch(&w->nodes[q->events[after].to]);
-	__builtin_prefetch(&q->events[q->events[after].next]);
-}
-
 void world_run(struct world *w, uint32_t at_ms)
 {
 	for (at_ms += BEGIN_MS; w->wheel.now_ms < at_ms; wheel_advance(&w->wheel)) {
@@ -225,10 +205,8 @@ void world_run(struct world *w, uint32_t at_ms)
 			if (world_is_up(w, WORLD_ROOT))
 				world_publish(w, true);
 		}
-		while ((event = wheel_take(&w->wheel)) != WHEEL_NONE) {
-			look_ahead(w);
+		while ((event = wheel_take(&w->wheel)) != WHEEL_NONE)
 			dispatch(w, event);
-		}
 		while ((peer = alarms_take(&w->alarms, w->wheel.now_ms)) != 0)
 			world_wake(w, peer);
 	}

@@ -87,7 +87,8 @@ void world_neighbours(
 	const struct world *w, struct histogram *count, uint64_t *all, uint64_t *sybil);
 
 struct world_totals {
-	uint64_t events, messages, bytes, dials, dials_failed, accusations, isolated, unopened;
+	uint64_t events, wakes, messages, bytes, dials, dials_failed, accusations, isolated,
+		unopened;
 	uint64_t by_type[64];	      /* messages, by enum message_type */
 	uint64_t trace;		      /* digest of every event, in order */
 	size_t memory, memory_gossip; /* bytes now */

@@ -17,9 +17,9 @@ struct link *link_find(const struct node *n, peer_ref peer)
 static void link_add(struct world *w, struct node *n, struct link link)
 {
 	if (n->link_count == n->link_capacity) {
-		uint16_t capacity = n->link_capacity == 0 ? 4 : (uint16_t)(n->link_capacity * 2);
+		uint16_t capacity = (uint16_t)(n->link_capacity + n->link_capacity / 4 + 4);
 
-		WORLD_CHECK(w, n->link_capacity < 16384);
+		WORLD_CHECK(w, n->link_capacity < 32768);
 		n->links = mem_realloc(n->links, capacity * sizeof(*n->links));
 		WORLD_CHECK(w, n->links != NULL);
 		w->link_bytes += (size_t)(capacity - n->link_capacity) * sizeof(*n->links);

@@ -137,8 +137,7 @@ void world_totals(const struct world *w, struct world_totals *out)
 		out->memory_gossip + w->link_bytes + wheel_memory(&w->wheel) +
 		(w->last + 2) * (sizeof(*w->nodes) + sizeof(*w->peers) + sizeof(*w->alarms.alarms) +
 					2 * sizeof(uint32_t) + sizeof(*w->publics)) +
-		w->config.bodies_max * (sizeof(*w->bodies) + sizeof(*w->spreads)) +
-		(size_t)w->body_count * (w->last + 2);
+		w->body_count * (sizeof(*w->bodies) + sizeof(*w->spreads) + w->last + 2);
 }
 
 uint32_t world_isolated_ms(const struct world *w, peer_ref peer)

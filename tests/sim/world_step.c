@@ -154,6 +154,8 @@ void world_wake(struct world *w, peer_ref peer)
 		sybil_wake(w, peer);
 	else if (gossip_wake_ms(n->gossip) > now)
 		alarm_follow(w, peer);
-	else
+	else {
+		w->totals.wakes++;
 		world_step(w, peer, &(struct gossip_event){.type = GOSSIP_WAKE});
+	}
 }

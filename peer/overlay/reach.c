@@ -267,6 +267,7 @@ static void round_end(struct reach *r, struct candidate *c, uint64_t now_ms)
 	c->nonce = 0;
 	c->tested = true;
 	c->stands = c->quorum;
+	c->stranger = c->stranger && c->quorum;
 	c->failures = c->quorum ? 0 : c->failures + 1;
 	c->next_ms = now_ms + (c->quorum ? REACH_AGAIN_MS : retry_ms(c->failures));
 }
@@ -304,6 +305,7 @@ static void count_yes(struct reach *r, struct candidate *c, const struct reach_s
 	if (s->role == ROLE_COORDINATOR || endpoint_scope(&c->at) != SCOPE_GLOBAL ||
 		(c->yes != 0 && prefix != c->yes_prefix))
 		c->quorum = true;
+	c->stranger = c->stranger || !s->from_port;
 	if (c->yes++ == 0)
 		c->yes_prefix = prefix;
 	(void)r;

@@ -3,8 +3,8 @@
  * Those whom we dialled tell us where we come from (OBSERVED); routers may map a port for us; the system
  * knows its own addresses. Each of these is a candidate until others have dialled it back: two of different
  * prefixes, or the coordinator alone. What stands is our record, which the node signs anew when it changes.
- * While no candidate stands, places at two relays are reserved, at peers first, at the coordinator when there
- * is nobody else, and the record names them.
+ * Until strangers are known to get in there (reach_record.c says when), places at two relays are reserved, at
+ * peers first, at the coordinator when there is nobody else, and the record names them too.
  *
  * It also answers other peers' DIAL_BACK: only to the very address that the asker is connected from, only
  * to ports above the well-known ones, rarely, and few at once; so nobody is scanned or flooded through us.

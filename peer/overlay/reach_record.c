@@ -78,6 +78,15 @@ static void put(struct endpoint *list, size_t *count, size_t max, const struct e
 		list[(*count)++] = *at;
 }
 
+/* May strangers come in at an address that stands? Where a router translates, whoever dialled us back was let
+ * in perhaps only because we had called it from the same port ("address-dependent filtering", RFC 4787); there
+ * it takes a port that the router was asked for, or the word of one whom that port has not called. */
+static bool is_open(const struct reach *r, const struct candidate *c)
+{
+	return (c->sources & (SOURCE_LOCAL | SOURCE_MAPPED)) != 0 || c->stranger ||
+	       endpoint_scope(&c->at) == SCOPE_LOOPBACK || is_local(r, &c->at);
+}
+
 /* What stands, then a private address of ours for neighbours behind the same router. A loopback address is
  * public only where nobody comes from farther away. */
 static void write_endpoints(const struct reach *r, struct record *out)
@@ -89,7 +98,8 @@ static void write_endpoints(const struct reach *r, struct record *out)
 
 		if (!c->stands || endpoint_scope(&c->at) < r->widest)
 			continue;
-		out->flags |= RECORD_PUBLIC | (r->config.relay ? RECORD_RELAY : 0);
+		if (is_open(r, c))
+			out->flags |= RECORD_PUBLIC | (r->config.relay ? RECORD_RELAY : 0);
 		put(out->endpoints, &count, RECORD_ENDPOINTS_MAX - 1, &c->at);
 	}
 	for (size_t i = 0; i < r->local_count; i++) {

@@ -35,6 +35,7 @@ struct candidate {
 	uint32_t asked, answered, yes;
 	uint64_t yes_prefix; /* the first who said yes */
 	bool quorum;
+	bool stranger;	   /* one who said yes had not been called from our port */
 	uint64_t round_ms; /* when the round began */
 	uint64_t next_ms;  /* when the next one does */
 	uint32_t failures;

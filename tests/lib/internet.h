@@ -16,9 +16,10 @@
 
 enum nat_kind {
 	NAT_KIND_NONE = 0,
-	NAT_KIND_FULL_CONE,	  /* one mapping; who knows it may come in */
-	NAT_KIND_PORT_RESTRICTED, /* one mapping; only whom we spoke to may answer */
-	NAT_KIND_SYMMETRIC,	  /* a mapping for each destination, only for it */
+	NAT_KIND_FULL_CONE,	     /* one mapping; who knows it may come in */
+	NAT_KIND_PORT_RESTRICTED,    /* one mapping; only whom we spoke to may answer */
+	NAT_KIND_SYMMETRIC,	     /* a mapping for each destination, only for it */
+	NAT_KIND_ADDRESS_RESTRICTED, /* one mapping; whom we spoke to may come from any port */
 	NAT_KIND_CLOSED, /* no router: a public address behind a firewall that lets nobody in */
 	NAT_KINDS,
 };

@@ -53,6 +53,16 @@ static bool same_ip(const struct endpoint *a, const struct endpoint *b)
 	return a->family == b->family && memcmp(a->ip, b->ip, sizeof(a->ip)) == 0;
 }
 
+static bool has_spoken_to_host(
+	const struct internet *net, const struct endpoint *from, const struct endpoint *to)
+{
+	for (size_t i = 0; i < net->spoken_count; i++) {
+		if (endpoint_equal(&net->spoken[i][0], from) && same_ip(&net->spoken[i][1], to))
+			return true;
+	}
+	return false;
+}
+
 size_t internet_come_in(const struct internet *net, const struct endpoint *from,
 	const struct endpoint *to, uint16_t *port)
 {
@@ -71,7 +81,9 @@ size_t internet_come_in(const struct internet *net, const struct endpoint *from,
 			if (m->host != i || m->outer != to->port)
 				continue;
 			*port = m->inner;
-			if (h->nat == NAT_KIND_FULL_CONE || has_spoken(net, to, from))
+			if (h->nat == NAT_KIND_FULL_CONE || has_spoken(net, to, from) ||
+				(h->nat == NAT_KIND_ADDRESS_RESTRICTED &&
+					has_spoken_to_host(net, to, from)))
 				return i;
 		}
 	}

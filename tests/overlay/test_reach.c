@@ -37,26 +37,65 @@ static enum reach_nat nat_of(const struct internet *net, size_t host)
 	return reach_nat(ways_reach(net->hosts[host].ways));
 }
 
+/* Where a record says that PEER's router, or PEER itself, can be dialled; NULL: nowhere. */
+static const struct endpoint *outside_of(const struct internet *net, const struct record *r)
+{
+	for (uint32_t k = 0; k < r->endpoint_count; k++) {
+		if (memcmp(r->endpoints[k].ip, net->hosts[PEER].outside.ip, 16) == 0)
+			return &r->endpoints[k];
+	}
+	return NULL;
+}
+
 static void whoever_can_be_dialled_says_so_and_where(void **state)
 {
-	static const enum nat_kind kinds[] = {NAT_KIND_NONE, NAT_KIND_FULL_CONE};
+	struct internet net;
+	struct record r;
+
+	(void)state;
+	world_open(&net, NAT_KIND_NONE);
+	r = *internet_record(&net, PEER);
+	assert_int_equal(r.flags, RECORD_PUBLIC | RECORD_RELAY);
+	assert_int_equal(r.relay_count, 0);
+	assert_non_null(outside_of(&net, &r));
+	internet_close(&net);
+}
+
+/* Whoever dials back was called from our port before, and so is let in by both of these routers: it cannot
+ * know whether a stranger would be. */
+static void behind_a_router_that_lets_in_whom_we_called_a_relay_is_named_as_well(void **state)
+{
+	static const enum nat_kind kinds[] = {NAT_KIND_FULL_CONE, NAT_KIND_ADDRESS_RESTRICTED};
 
 	(void)state;
 	for (size_t i = 0; i < 2; i++) {
 		struct internet net;
 		struct record r;
-		bool found = false;
 
 		world_open(&net, kinds[i]);
 		r = *internet_record(&net, PEER);
-		assert_int_equal(r.flags, RECORD_PUBLIC | RECORD_RELAY);
-		assert_int_equal(r.relay_count, 0);
-		for (uint32_t k = 0; k < r.endpoint_count; k++)
-			found = found ||
-				memcmp(r.endpoints[k].ip, net.hosts[PEER].outside.ip, 16) == 0;
-		assert_true(found);
+		assert_int_equal(r.flags, 0);
+		assert_int_equal(r.relay_count, 1);
+		assert_non_null(outside_of(&net, &r));
 		internet_close(&net);
 	}
+}
+
+static void a_port_that_a_router_was_asked_for_is_open_to_strangers(void **state)
+{
+	struct internet net;
+	struct record r;
+
+	(void)state;
+	world_open(&net, NAT_KIND_FULL_CONE);
+	r = *internet_record(&net, PEER);
+	assert_int_equal(r.flags, 0);
+	ways_mapped(net.hosts[PEER].ways, outside_of(&net, &r));
+	internet_pass(&net, 30000);
+	r = *internet_record(&net, PEER);
+	assert_int_equal(r.flags, RECORD_PUBLIC | RECORD_RELAY);
+	assert_int_equal(r.relay_count, 0);
+	internet_close(&net);
 }
 
 static void whoever_cannot_be_dialled_names_its_relay_instead(void **state)
@@ -81,8 +120,8 @@ static void whoever_cannot_be_dialled_names_its_relay_instead(void **state)
 
 static void two_observers_tell_what_kind_of_router_it_is(void **state)
 {
-	static const enum reach_nat expected[NAT_KINDS] = {
-		NAT_NONE, NAT_INDEPENDENT, NAT_INDEPENDENT, NAT_DEPENDENT, NAT_NONE};
+	static const enum reach_nat expected[NAT_KINDS] = {NAT_NONE, NAT_INDEPENDENT,
+		NAT_INDEPENDENT, NAT_DEPENDENT, NAT_INDEPENDENT, NAT_NONE};
 
 	(void)state;
 	for (enum nat_kind k = 0; k < NAT_KINDS; k++) {
@@ -289,6 +328,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		CLAIM(whoever_can_be_dialled_says_so_and_where),
+		CLAIM(behind_a_router_that_lets_in_whom_we_called_a_relay_is_named_as_well),
+		CLAIM(a_port_that_a_router_was_asked_for_is_open_to_strangers),
 		CLAIM(whoever_cannot_be_dialled_names_its_relay_instead),
 		CLAIM(two_observers_tell_what_kind_of_router_it_is),
 		CLAIM(the_coordinator_relays_when_nobody_else_does),

@@ -140,13 +140,14 @@ $(BUILD)/tests/torch/dump: $(BUILD)/tests/torch/dump.o $(LIB_TASKS)
 	$(call tell,LINK,$@)
 	$(CC) $(CFLAGS) $(MODE) $^ -o $@ $(LIBS_TASKS) -pthread
 
-# The lab's own programs: a slow link, and a probe that says what a network really does.
-LAB := $(BUILD)/tests/lab/tun_link $(BUILD)/tests/lab/probe
+# The lab's own programs: a slow link, a probe that says what a network really does, a bare node.
+LAB := $(BUILD)/tests/lab/tun_link $(BUILD)/tests/lab/probe $(BUILD)/tests/lab/meet
 $(BUILD)/tests/lab/tun_link: $(BUILD)/tests/lab/tun_link.o
 $(BUILD)/tests/lab/probe: $(call obj,$(addprefix tests/lab/,probe.c probe_serve.c sockets.c))
+$(BUILD)/tests/lab/meet: $(BUILD)/tests/lab/meet_uv.o $(LIB_PEER) $(LIB_TASKS)
 $(LAB):
 	$(call tell,LINK,$@)
-	$(CC) $(CFLAGS) $(MODE) $^ -o $@
+	$(CC) $(CFLAGS) $(MODE) $^ -o $@ $(if $(filter %_uv.o,$^),$(LIBS_ALL))
 
 tests: $(LAB) $(TESTS) $(BUILD)/tests/tree/train_only $(BUILD)/tests/torch/dump $(BUILD)/tests/sim/sim
 

@@ -1,6 +1,7 @@
 /* See reach.h: sessions, candidates and the dial-backs that we ask for. */
 #include "peer/overlay/reach.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "peer/overlay/reach_state.h"
@@ -323,8 +324,12 @@ static void on_dialled_back(struct reach *r, uint64_t now_ms, struct reach_sessi
 			continue;
 		if (m->reachable)
 			count_yes(r, c, s);
-		if (++c->answered == c->asked || c->quorum)
+		else
+			snprintf(r->why, sizeof(r->why), "%s", m->text);
+		if (++c->answered == c->asked || c->quorum) {
 			round_end(r, c, now_ms);
+			reach_record_tick(r);
+		}
 		break;
 	}
 	s->asked = 0;

@@ -21,6 +21,20 @@ bool reach_is_public(const struct reach *r)
 	return (r->record.flags & RECORD_PUBLIC) != 0;
 }
 
+bool reach_is_tested(const struct reach *r)
+{
+	for (size_t i = 0; i < r->candidate_count; i++) {
+		if (r->candidates[i].tested)
+			return true;
+	}
+	return false;
+}
+
+const char *reach_why(const struct reach *r)
+{
+	return r->why;
+}
+
 bool reach_wants_mapping(const struct reach *r, uint64_t now_ms)
 {
 	return !reach_is_public(r) && r->listening != 0 && r->first_ms != 0 &&

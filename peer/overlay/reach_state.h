@@ -67,6 +67,7 @@ struct reach {
 
 	struct record record;
 	bool said; /* the record has been given out */
+	char why[TEXT_MAX];
 };
 
 struct reach_session *reach_session(const struct reach *r, conn_id conn);

@@ -105,20 +105,18 @@ static void take_message(
 	}
 }
 
-/* What the root tells everybody. A LEASE of a new round may be on its way already, or come much later. */
+/* What the root tells everybody. LEASEs come by themselves: nobody asks for work because of news, or a
+ * whole network would ask at once. */
 static void take_news(struct agent *a, const struct agent_event *event, struct agent_effects *out)
 {
 	const struct announcement *news = event->announcement;
 	struct project_notice notice;
-	struct round_manifest round;
 
+	(void)a;
 	if (news->kind == ANNOUNCE_MANIFEST &&
 		project_notice_decode(&notice, news->payload, NULL) == TK_OK)
 		effect_log(out, "the network has a project: %s, %u rounds of %u units", notice.name,
 			(unsigned)notice.rounds, (unsigned)notice.units_per_round);
-	if (news->kind == ANNOUNCE_ROUND && round_decode(&round, news->payload, NULL) == TK_OK &&
-		key_equal(&round.network, &a->link->network))
-		a->ask_ms = event->now_ms; /* there is work again */
 }
 
 static void tick(struct agent *a, const struct agent_event *event, struct agent_effects *out)

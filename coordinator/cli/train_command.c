@@ -99,6 +99,10 @@ static int save_model(const struct recipe *recipe, const float *parameters,
 static int choose_engine(
 	const struct engine **engine, const struct train_options *options, struct errmsg *msg)
 {
+	const char *remark = engine_remark(engine_has_hardware_fma);
+
+	if (!options->blas && remark != NULL)
+		fprintf(stderr, "talkoot: %s\n", remark);
 	if (!options->blas)
 		return engine_choose(engine, getenv("TALKOOT_ENGINE"), msg);
 	*engine = engine_blas();

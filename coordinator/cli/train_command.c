@@ -79,7 +79,7 @@ static int save_model(const struct recipe *recipe, const float *parameters,
 	struct bytes file = {0};
 	struct metadata m;
 	struct model model = {0};
-	int rc = metadata_init(&m, recipe, digest, recipe->train.rounds,
+	int rc = metadata_init(&m, recipe, options->blas ? NULL : digest, recipe->train.rounds,
 		options->blas ? "trained in one process, with OpenBLAS" : "trained in one process");
 
 	if (rc != TK_OK)

@@ -100,13 +100,13 @@ static int choose_engine(
 	const struct engine **engine, const struct train_options *options, struct errmsg *msg)
 {
 	const char *remark = engine_remark(engine_has_hardware_fma);
+	int rc = engine_choose(engine, getenv("TALKOOT_ENGINE"), msg);
 
-	if (!options->blas && remark != NULL)
+	if (rc == TK_OK && options->blas)
+		*engine = engine_blas();
+	else if (rc == TK_OK && remark != NULL)
 		fprintf(stderr, "talkoot: %s\n", remark);
-	if (!options->blas)
-		return engine_choose(engine, getenv("TALKOOT_ENGINE"), msg);
-	*engine = engine_blas();
-	return TK_OK;
+	return rc;
 }
 
 static void show_result(

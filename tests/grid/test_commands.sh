@@ -63,6 +63,8 @@ claim "train --numerics blas trains and shows no digest" prints '^no digest: ' "
 claim "and no model digest" bash -c "! grep -q '^model' '$work/printed.log'"
 claim "a model whose bits are one computer's carries no digest" wrote_digest 0 first --numerics blas
 claim "any other does" wrote_digest 1 first
+claim "an engine that does not exist is refused with OpenBLAS, too" refuses 'no engine "none" on this computer' \
+	env TALKOOT_ENGINE=none "$talkoot" train "$work/first.yaml" --numerics blas
 claim "another arithmetic is a mistake in use" is_usage_error "$talkoot" train "$work/first.yaml" --numerics fast
 claim "a missing home is said" refuses '.' "$talkoot" -C "$work/nowhere" list
 claim "a project that is not there is said" refuses 'none' "$talkoot" -C "$home" status none

@@ -186,7 +186,6 @@ int command_train(const struct cli *cli)
 		fputs("talkoot train: --numerics wants canonical, or blas (OpenBLAS)\n", stderr);
 		return EXIT_USAGE;
 	}
-	how.blas = options[2].value != NULL && strcmp(options[2].value, "blas") == 0;
 	how.threads = threads > 64 ? 64 : (uint32_t)threads;
 	how.output = options[0].value;
 	rc = project_read(&project, file, &errors, &msg);
@@ -196,7 +195,10 @@ int command_train(const struct cli *cli)
 		return EXIT_FAILED;
 	}
 	bytes_close(&errors);
-	if (rc == TK_OK)
+	if (rc == TK_OK) {
+		how.blas = options[2].value != NULL ? strcmp(options[2].value, "blas") == 0
+						    : project.numerics == NUMERICS_BLAS;
 		rc = train(&project, &how, &msg);
+	}
 	return rc == TK_OK ? EXIT_OK : cli_failed(&msg);
 }

@@ -65,6 +65,15 @@ claim "a model whose bits are one computer's carries no digest" wrote_digest 0 f
 claim "any other does" wrote_digest 1 first
 claim "an engine that does not exist is refused with OpenBLAS, too" refuses 'no engine "none" on this computer' \
 	env TALKOOT_ENGINE=none "$talkoot" train "$work/first.yaml" --numerics blas
+text_project loose 1
+sed -i 's/train:   {/&numerics: blas, /' "$work/loose.yaml"
+claim "a project may ask for OpenBLAS, and check says what that means" prints '^verify +nothing: .*.talkoot train. takes this' \
+	"$talkoot" check "$work/loose.yaml"
+claim "train then shows no digest" prints '^no digest: ' "$talkoot" train "$work/loose.yaml"
+claim "nor writes one" wrote_digest 0 loose
+claim "the option decides against the project" prints '^model ' "$talkoot" train "$work/loose.yaml" --numerics canonical
+claim "submit says that a grid cannot compare it" refuses 'loose.yaml:4:11: train.numerics: .*remove the key' \
+	"$talkoot" -C "$home" submit "$work/loose.yaml"
 claim "another arithmetic is a mistake in use" is_usage_error "$talkoot" train "$work/first.yaml" --numerics fast
 claim "a missing home is said" refuses '.' "$talkoot" -C "$work/nowhere" list
 claim "a project that is not there is said" refuses 'none' "$talkoot" -C "$home" status none

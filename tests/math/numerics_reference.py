@@ -101,6 +101,12 @@ def epoch_order(seed, samples, shard_samples, epoch):
     return order
 
 
+def split(n, fraction, seed):
+    """How many rows are kept for validation, and which."""
+    count = min(max(math.floor(fraction * n + 0.5), 1), n - 1) if fraction > 0 else 0
+    return [count] + [row for row in range(n) if bijection(n, seed, 3, row) < count]
+
+
 def cos_pi(t):
     """As binary64, whose +, - and * are Python's."""
     cosine = ("0x1p+0", "-0x1.3bd3cc9be45dep+2", "0x1.03c1f081b5ac4p+2", "-0x1.55d3c7e3cbffap+0",
@@ -209,6 +215,7 @@ def main():
             "gemm": case_gemm, "cross_entropy": case_cross_entropy, "adamw": case_adamw, "sgd": case_sgd,
             "order": case_order, "columns": case_columns, "philox": case_philox, "cos_pi": case_cos_pi,
             "bias": case_bias, "power": case_power,
+            "split": lambda n, percent: digest64(split(n, percent / 100, 2 ** 63 + 5)),
             **LAYER_CASES, **IMAGE_CASES, "sum": lambda kind, n: digest([reduce(inputs(kind, n, 1))]),
             "squares": lambda kind, n: digest([reduce(inputs(kind, n, 1), True)]),
         }
@@ -244,6 +251,8 @@ def main():
     emit("philox", 100)
     for samples, shard_samples in ((1, 1), (2, 1), (5, 100), (100, 3), (777, 20), (640, 20), (641, 20)):
         emit("order", samples, shard_samples)
+    for rows, percent in ((2, 1), (777, 10), (1000, 0), (50, 99)):
+        emit("split", rows, percent)
     emit("cos_pi", 1000)
     emit("power", 200)
     emit("dropout", "plain", 300, 0)

@@ -9,6 +9,7 @@
 
 #include <stdio.h>
 
+#include "tasks/data/split.h"
 #include "tasks/math/engine.h"
 #include "tasks/math/order.h"
 #include "tasks/math/scalar.h"
@@ -349,6 +350,24 @@ static void run_order(const struct engine *e, const struct golden *g, char hex[D
 	mem_free(out);
 }
 
+static void run_split(const struct engine *e, const struct golden *g, char hex[DIGEST_HEX])
+{
+	uint64_t n = g->size[0];
+	struct split split = {n, split_count(n, g->size[1] / 100.0), (1ull << 63) + 5};
+	uint64_t *kept = mem_calloc(n + 1, sizeof(*kept));
+	size_t count = 0;
+
+	(void)e;
+	assert_non_null(kept);
+	kept[count++] = split.validation;
+	for (uint64_t row = 0; row < n; row++) {
+		if (split_keeps(&split, row))
+			kept[count++] = row;
+	}
+	words_digest(hex, kept, count);
+	mem_free(kept);
+}
+
 static void run_cos_pi(const struct engine *e, const struct golden *g, char hex[DIGEST_HEX])
 {
 	size_t n = g->size[0] + 1;
@@ -406,6 +425,7 @@ static void golden_run(const struct engine *e, const struct golden *g, char hex[
 		{"average_pool", run_pool},
 		{"philox", run_philox},
 		{"order", run_order},
+		{"split", run_split},
 		{"cos_pi", run_cos_pi},
 		{"power", run_power},
 	};
@@ -478,7 +498,7 @@ static void every_engine_gives_the_digests_of_the_exact_reference(void **state)
 	}
 	fclose(f);
 	assert_int_equal(wrong, 0);
-	assert_int_equal(cases, 164);
+	assert_int_equal(cases, 168);
 }
 
 int main(void)

@@ -196,7 +196,7 @@ FUZZ	:= build/fuzz/fuzz
 FUZZ_TARGETS ?= message session identity announcement advert node gossip unit claim round recipe payload safetensors record worker link project csv idx text
 build-fuzz:
 	$(MAKE) BUILD=build/fuzz CC=clang CFLAGS="-O1 -g" OPT_KERNELS="$(OPT_CHECKED)" \
-		MODE="-fsanitize=fuzzer-no-link,address,undefined" $(FUZZ)
+		MODE="-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all" $(FUZZ)
 ifeq ($(BUILD),build/fuzz)
 $(FUZZ): $(call obj,tests/fuzz/fuzz.c) $(TESTLIB) $(LIB_COORD) $(LIB_PEER) $(LIB_TASKS)
 	$(call tell,LINK,$@)

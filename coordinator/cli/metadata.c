@@ -59,14 +59,16 @@ int metadata_init(struct metadata *m, const struct recipe *recipe, const struct 
 		rc = bytes_append(&m->classes, "", 1);
 	if (rc != TK_OK)
 		return rc;
-	digest_hex(m->digest, model);
 	snprintf(m->progress, sizeof(m->progress), "%u of %u", rounds_done, recipe->train.rounds);
 	*pair++ = "format";
 	*pair++ = "pt";
 	*pair++ = "talkoot.project";
 	*pair++ = recipe->name;
-	*pair++ = "talkoot.model_digest";
-	*pair++ = m->digest;
+	if (model != NULL) {
+		digest_hex(m->digest, model);
+		*pair++ = "talkoot.model_digest";
+		*pair++ = m->digest;
+	}
 	*pair++ = "talkoot.rounds";
 	*pair++ = m->progress;
 	*pair++ = "talkoot.verification";

@@ -13,10 +13,11 @@ struct metadata {
 	char mean[32], deviation[32];
 };
 
-/* Fills m: the project's name, the model digest, how far it was trained, how it was verified (a
- * sentence, borrowed), and what its outputs stand for: a text model's characters in order, or
- * that its tokens are bytes; the names of classes, one per line; or the mean and deviation with which
- * a number becomes output·deviation + mean. Errors: TK_ENOMEM. metadata_close in any case. */
+/* Fills m: the project's name, the model digest (NULL: its bits are one computer's own, and it has none
+ * to compare), how far it was trained, how it was verified (a sentence, borrowed), and what its outputs
+ * stand for: a text model's characters in order, or that its tokens are bytes; the names of classes, one
+ * per line; or the mean and deviation with which a number becomes output·deviation + mean.
+ * Errors: TK_ENOMEM. metadata_close in any case. */
 int metadata_init(struct metadata *m, const struct recipe *recipe, const struct digest *model,
 	uint32_t rounds_done, const char *verification) TK_CHECKED;
 void metadata_close(struct metadata *m);

@@ -100,8 +100,10 @@ static int submit(struct home *home, const struct project *project, struct errms
 	};
 	struct model model;
 	struct recipe recipe;
-	int rc = project_recipe(&recipe, project, &sink, msg);
+	int rc = project_check_grid(project, msg);
 
+	if (rc == TK_OK)
+		rc = project_recipe(&recipe, project, &sink, msg);
 	if (rc != TK_OK)
 		return rc;
 	snprintf(row.name, sizeof(row.name), "%s", project->name);

@@ -79,7 +79,7 @@ static int save_model(const struct recipe *recipe, const float *parameters,
 	struct bytes file = {0};
 	struct metadata m;
 	struct model model = {0};
-	int rc = metadata_init(&m, recipe, digest, recipe->train.rounds,
+	int rc = metadata_init(&m, recipe, options->blas ? NULL : digest, recipe->train.rounds,
 		options->blas ? "trained in one process, with OpenBLAS" : "trained in one process");
 
 	if (rc != TK_OK)
@@ -99,10 +99,14 @@ static int save_model(const struct recipe *recipe, const float *parameters,
 static int choose_engine(
 	const struct engine **engine, const struct train_options *options, struct errmsg *msg)
 {
-	if (!options->blas)
-		return engine_choose(engine, getenv("TALKOOT_ENGINE"), msg);
-	*engine = engine_blas();
-	return TK_OK;
+	const char *remark = engine_remark(engine_has_hardware_fma);
+	int rc = engine_choose(engine, getenv("TALKOOT_ENGINE"), msg);
+
+	if (rc == TK_OK && options->blas)
+		*engine = engine_blas();
+	else if (rc == TK_OK && remark != NULL)
+		fprintf(stderr, "talkoot: %s\n", remark);
+	return rc;
 }
 
 static void show_result(
@@ -182,7 +186,6 @@ int command_train(const struct cli *cli)
 		fputs("talkoot train: --numerics wants canonical, or blas (OpenBLAS)\n", stderr);
 		return EXIT_USAGE;
 	}
-	how.blas = options[2].value != NULL && strcmp(options[2].value, "blas") == 0;
 	how.threads = threads > 64 ? 64 : (uint32_t)threads;
 	how.output = options[0].value;
 	rc = project_read(&project, file, &errors, &msg);
@@ -192,7 +195,10 @@ int command_train(const struct cli *cli)
 		return EXIT_FAILED;
 	}
 	bytes_close(&errors);
-	if (rc == TK_OK)
+	if (rc == TK_OK) {
+		how.blas = options[2].value != NULL ? strcmp(options[2].value, "blas") == 0
+						    : project.numerics == NUMERICS_BLAS;
 		rc = train(&project, &how, &msg);
+	}
 	return rc == TK_OK ? EXIT_OK : cli_failed(&msg);
 }

@@ -374,6 +374,10 @@ static int prepare(struct runner *r, const struct agent_options *options, struct
 	r->worker_handler = (struct worker_handler){
 		.context = s, .message = on_worker_message, .gone = on_worker_gone};
 	snprintf(s->status.engine, sizeof(s->status.engine), "%s", engine);
+	if (options->remark != NULL) {
+		snprintf(s->status.remark, sizeof(s->status.remark), "%s", options->remark);
+		shell_log(s, options->remark);
+	}
 	s->status.peer = s->id.key.public;
 	s->core = agent_new(&s->id, &s->home->link, engine);
 	if (s->core != NULL)

@@ -13,6 +13,7 @@
 struct agent_options {
 	const char *worker;	     /* the program that has `worker`; NULL: this one */
 	const struct engine *engine; /* that the worker will choose, too */
+	const char *remark;	     /* on this computer, for log and status; NULL: none */
 	enum misbehave misbehave;
 	uint32_t checkpoint_ms; /* between two checkpoints of a unit; 0: the usual */
 	const char *listen;   /* ADDR:PORT for other peers; NULL: PEER_PORT, or any that is free */

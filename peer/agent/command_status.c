@@ -38,6 +38,8 @@ static void print_human(const struct status_file *s)
 		(unsigned long long)s->totals.units_invalid,
 		(unsigned long long)s->totals.units_late, (unsigned)s->pending,
 		(double)s->totals.credit_flops / 1e9);
+	if (s->remark[0] != '\0')
+		printf("%s\n", s->remark);
 }
 
 static int print_json(const struct status_file *s)

@@ -19,7 +19,8 @@ struct status_file {
 	struct agent_totals totals;
 	struct public_key peer;
 	char engine[16];
-	uint64_t updated_s; /* wall clock */
+	char remark[TEXT_MAX]; /* on this computer (engine_remark); empty: none */
+	uint64_t updated_s;    /* wall clock */
 };
 
 /* What the agent's status says. */

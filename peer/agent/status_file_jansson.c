@@ -58,15 +58,16 @@ int status_file_encode(const struct status_file *s, struct bytes *out)
 	int rc = TK_ENOMEM;
 
 	hex_encode(peer, s->peer.b, KEY_BYTES);
-	root = json_pack("{s:s, s:o, s:o, s:b, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:s, s:I}",
+	root = json_pack(
+		"{s:s, s:o, s:o, s:b, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:s, s:o, s:I}",
 		"state", s->state, "reason", text_value(s->reason), "coordinator",
 		text_value(s->coordinator), "connected", (int)s->connected, "computing",
 		computing_object(s), "leases", (json_int_t)s->leases, "pending",
 		(json_int_t)s->pending, "units_valid", (json_int_t)s->totals.units_valid,
 		"units_invalid", (json_int_t)s->totals.units_invalid, "units_late",
 		(json_int_t)s->totals.units_late, "credit_flops",
-		(json_int_t)s->totals.credit_flops, "peer", peer, "engine", s->engine, "updated",
-		(json_int_t)s->updated_s);
+		(json_int_t)s->totals.credit_flops, "peer", peer, "engine", s->engine, "remark",
+		text_value(s->remark), "updated", (json_int_t)s->updated_s);
 	if (root != NULL)
 		text = json_dumps(root, JSON_INDENT(2));
 	if (text != NULL)
@@ -102,6 +103,7 @@ static void read_object(struct status_file *s, const json_t *root)
 	read_text(root, "reason", s->reason, sizeof(s->reason));
 	read_text(root, "coordinator", s->coordinator, sizeof(s->coordinator));
 	read_text(root, "engine", s->engine, sizeof(s->engine));
+	read_text(root, "remark", s->remark, sizeof(s->remark));
 	read_text(computing, "project", s->project, sizeof(s->project));
 	s->connected = json_is_true(json_object_get(root, "connected"));
 	s->round = (uint32_t)read_number(computing, "round");

@@ -5,7 +5,6 @@
 
 #include "tasks/base/require.h"
 #include "tasks/math/order.h"
-#include "tasks/math/philox.h"
 
 uint64_t split_count(uint64_t n, double fraction)
 {
@@ -24,5 +23,5 @@ bool split_keeps(const struct split *s, uint64_t row)
 {
 	if (s->validation == 0)
 		return false;
-	return bijection(s->rows, s->seed, STREAM_SPLIT, row) < s->validation;
+	return bijection(s->rows, s->seed, SPLIT_TWEAK, row) < s->validation;
 }

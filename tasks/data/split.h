@@ -1,10 +1,12 @@
 /* Which rows of a table or images of a file are kept for validation: a function of the seed, the
- * number of rows and the row alone. */
+ * number of rows and the row alone (NUMERICS.md, "Order of samples"). */
 #ifndef TASKS_DATA_SPLIT_H
 #define TASKS_DATA_SPLIT_H
 
 #include <stdbool.h>
 #include <stdint.h>
+
+#define SPLIT_TWEAK 3u /* of the bijection that draws the rows (order.h) */
 
 struct split {
 	uint64_t rows;

@@ -1,8 +1,8 @@
 /* OpenBLAS behind the interface of an engine: the second engine, for work whose bits nobody compares.
  *
  * Its products differ in the last bits between processors, versions and shapes, so nothing that
- * influences a model digest may use it: `talkoot train --numerics blas` prints none. Only programs that
- * call engine_blas() link and load OpenBLAS; talkoot-peer does not. */
+ * influences a model digest may use it: `talkoot train` with numerics blas shows and saves none. Only
+ * programs that call engine_blas() link and load OpenBLAS; talkoot-peer does not. */
 #ifndef TASKS_MATH_BLAS_H
 #define TASKS_MATH_BLAS_H
 

@@ -42,13 +42,21 @@ const struct engine *const *engine_all(void)
 
 bool engine_has_hardware_fma(void)
 {
-#if defined(__FP_FAST_FMAF)
+#if defined(__FP_FAST_FMAF) || defined(__aarch64__)
 	return true;
 #else
 	return false;
 #endif
 }
 #endif
+
+const char *engine_remark(bool (*has_fma)(void))
+{
+	if (has_fma())
+		return NULL;
+	return "this processor has no fused multiply-add that can be used here; it is computed in "
+	       "software, to the same bits as everywhere, but many times slower";
+}
 
 const struct engine *engine_best(void)
 {

@@ -197,6 +197,10 @@ const struct engine *const *engine_all(void);
 /* True when fused multiply-adds are in hardware; otherwise the baseline is right but slow. */
 bool engine_has_hardware_fma(void);
 
+/* What to tell people before it computes, where has_fma says no; otherwise NULL. has_fma is
+ * engine_has_hardware_fma, but for tests. */
+const char *engine_remark(bool (*has_fma)(void));
+
 /* Sets round-to-nearest with subnormals kept for the calling thread, and checks it.
  * Errors: TK_ENUMERICS. */
 int engine_enter_thread(struct errmsg *msg) TK_CHECKED;

@@ -8,8 +8,7 @@
 /* Streams keep uses apart. */
 enum philox_stream {
 	STREAM_INIT = 1,    /* initial parameters; counter = index of the element */
-	STREAM_ORDER = 2,   /* order of samples */
-	STREAM_SPLIT = 3,   /* training / validation split */
+	STREAM_ORDER = 2,   /* bijections: order of samples, training / validation split */
 	STREAM_SAMPLE = 4,  /* text sampled from a trained model */
 	STREAM_DROPOUT = 5, /* its key is a step's; the lane tells layers apart */
 };

@@ -30,6 +30,8 @@ struct pool {
 	pthread_t helper[];
 };
 
+static atomic_uint_fast64_t jobs; /* of all pools */
+
 static void look_away(void)
 {
 #if defined(__x86_64__)
@@ -158,8 +160,14 @@ uint32_t pool_threads(const struct pool *p)
 	return p->helpers + 1;
 }
 
+uint64_t pool_jobs(void)
+{
+	return atomic_load_explicit(&jobs, memory_order_relaxed);
+}
+
 void pool_run(struct pool *p, void (*job)(void *context), void *context)
 {
+	atomic_fetch_add_explicit(&jobs, 1, memory_order_relaxed);
 	pthread_mutex_lock(&p->lock);
 	REQUIRE(!p->open);
 	p->job = job;

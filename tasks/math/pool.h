@@ -13,4 +13,8 @@ uint32_t pool_threads(const struct pool *p);
  * returns, and comes back when all of them are through. One caller at a time; a job must not call it. */
 void pool_run(struct pool *p, void (*job)(void *context), void *context);
 
+/* Jobs that pools of this process have run so far: tests of what threads must not change ask whether
+ * threads shared anything. */
+uint64_t pool_jobs(void);
+
 #endif

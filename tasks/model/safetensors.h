@@ -40,8 +40,10 @@ struct safetensors {
 };
 
 /* Reads and checks a file's header against every rule of the format: the length, the object's shape,
- * duplicate names, known types, sizes that overflow, offsets out of bounds, overlaps and holes. Borrows
- * file. Gives *out (safetensors_close) only on success. Errors: TK_ECORRUPT, TK_ELIMIT, TK_ENOMEM. */
+ * duplicate names, known types, sizes that overflow, offsets out of bounds, overlaps and holes. Stricter
+ * than the format where nobody writes what it allows: __metadata__ is an object and never null, and a
+ * tensor has at most 8 dimensions. Borrows file. Gives *out (safetensors_close) only on success.
+ * Errors: TK_ECORRUPT, TK_ELIMIT, TK_ENOMEM. */
 int safetensors_open(struct safetensors *out, struct span file, struct errmsg *msg) TK_CHECKED;
 void safetensors_close(struct safetensors *s);
 

@@ -235,6 +235,26 @@ static json_t *parse(struct span header, int *rc, struct errmsg *msg)
 	return object;
 }
 
+/* JSON's -0 is an integer that is read as 0, but no natural number as the format writes them. Once all else
+ * is right, no other minus is left outside the texts. */
+static int check_minus(struct span header, struct errmsg *msg)
+{
+	bool text = false;
+
+	for (size_t i = 0; i < header.len; i++) {
+		if (header.data[i] == '"')
+			text = !text;
+		else if (text && header.data[i] == '\\')
+			i++;
+		else if (!text && header.data[i] == '-')
+			return errmsg_set(msg, TK_ECORRUPT,
+				"safetensors: the header has -0 (byte %zu), which is no natural "
+				"number",
+				i);
+	}
+	return TK_OK;
+}
+
 int safetensors_open(struct safetensors *out, struct span file, struct errmsg *msg)
 {
 	struct safetensors s = {0};
@@ -261,6 +281,8 @@ int safetensors_open(struct safetensors *out, struct span file, struct errmsg *m
 	s.header = header;
 	data = span_of(file.data + 8 + length, file.len - 8 - (size_t)length);
 	rc = read_header(&s, header, data, msg);
+	if (rc == TK_OK)
+		rc = check_minus(span_of(file.data + 8, (size_t)length), msg);
 	if (rc == TK_OK)
 		*out = s;
 	else

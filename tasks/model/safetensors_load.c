@@ -86,19 +86,31 @@ static int refuse_shape(
 	return errmsg_set(msg, TK_EINVAL,
 		"%s has the shape %s in the file and %s in this model: the file belongs to another "
 		"model",
-		t->name, shape_text(is, e->dimensions, e->shape),
+		e->name, shape_text(is, e->dimensions, e->shape),
 		shape_text(should, t->dimensions, wanted));
 }
 
-static int load_tensor(
-	const struct tensor *t, const struct safetensors_entry *e, float *out, struct errmsg *msg)
+/* Whether the file's tensor can be this one. Its name is one that the model has: t's, or that of a layer
+ * which shares t. */
+static int check_entry(
+	const struct tensor *t, const struct safetensors_entry *e, struct errmsg *msg)
 {
 	if (!same_shape(t, e))
 		return refuse_shape(t, e, msg);
 	if (e->type == SAFETENSORS_OTHER)
 		return errmsg_set(msg, TK_EINVAL,
 			"%s holds no floating-point numbers; F32, F16, BF16 and F64 can be read",
-			t->name);
+			e->name);
+	return TK_OK;
+}
+
+static int load_tensor(
+	const struct tensor *t, const struct safetensors_entry *e, float *out, struct errmsg *msg)
+{
+	int rc = check_entry(t, e, msg);
+
+	if (rc != TK_OK)
+		return rc;
 	for (size_t i = 0; i < t->count; i++) {
 		out[i] = element(e->type, e->bytes.data, i);
 		if (!(out[i] - out[i] == 0))
@@ -143,6 +155,7 @@ static int check_surplus(const struct model *m, const struct safetensors *s,
 		const struct safetensors_entry *e = &s->entries[i];
 		bool shared;
 		const struct tensor *t = tensor_named(m, e->name, &shared);
+		int rc;
 
 		if (t == NULL)
 			return errmsg_set(msg, TK_EINVAL,
@@ -151,8 +164,9 @@ static int check_surplus(const struct model *m, const struct safetensors *s,
 				utf8_quote(quoted, e->name));
 		if (!shared)
 			continue;
-		if (!same_shape(t, e) || e->type == SAFETENSORS_OTHER)
-			return refuse_shape(t, e, msg);
+		rc = check_entry(t, e, msg);
+		if (rc != TK_OK)
+			return rc;
 		for (size_t k = 0; k < t->count; k++) {
 			if (element(e->type, e->bytes.data, k) != parameters[t->offset + k])
 				return errmsg_set(msg, TK_EINVAL,

@@ -253,8 +253,13 @@ static void describe_worker(
 	else
 		fprintf(out, "trace       every %u steps", t->trace_every);
 	fprintf(out, ", about %.2g %% of a unit's time\n", 100 * trace_share(m, t, t->trace_every));
-	fprintf(out, "verify      every unit by at least %u peers whose results are equal\n",
-		p->quorum);
+	if (p->numerics == NUMERICS_BLAS)
+		fprintf(out, "verify      nothing: OpenBLAS's bits are one computer's own; "
+			     "`talkoot train` takes this, `submit` does not\n");
+	else
+		fprintf(out,
+			"verify      every unit by at least %u peers whose results are equal\n",
+			p->quorum);
 }
 
 static void describe_warnings(const struct recipe *r, const struct model *m, FILE *out)

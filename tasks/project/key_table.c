@@ -67,6 +67,11 @@ static const struct key_choice modes[] = {
 	{"gradient", MODE_GRADIENT},
 	{NULL, 0},
 };
+static const struct key_choice numerics[] = {
+	{"canonical", NUMERICS_CANONICAL},
+	{"blas", NUMERICS_BLAS},
+	{NULL, 0},
+};
 static const struct key_choice inner_states[] = {
 	{"fresh", INNER_FRESH},
 	{"average", INNER_AVERAGE},
@@ -356,6 +361,14 @@ const struct key project_keys[] = {
 		FIELD(train.mode),
 		.help = "local: a unit trains and returns its update; gradient: it returns a "
 			"gradient, and the outer optimizer takes one step a round"},
+	{.path = "train.numerics",
+		.type = KEY_CHOICE,
+		.choices = numerics,
+		.fallback = "canonical",
+		FIELD(numerics),
+		.help = "canonical: the same bits on every computer; blas: OpenBLAS multiplies, "
+			"for "
+			"`talkoot train` alone, as nobody can compare its bits"},
 	{.path = "train.optimizer",
 		.type = KEY_CHOICE,
 		.choices = optimizers,

@@ -7,17 +7,10 @@
 #include "tasks/base/require.h"
 
 /* Keys of the design, and keys of the table, that this version refuses. */
-static const char only_canonical[] =
-	"results are compared bit by bit, so all arithmetic is canonical (`talkoot train "
-	"--numerics blas` is for bits that nobody compares)";
-
 static const struct {
 	const char *path;
 	const char *why;
 } not_yet[] = {
-	{"numerics", only_canonical},
-	{"project.numerics", only_canonical},
-	{"train.numerics", only_canonical},
 	{"train.delay", "every round starts from the round before it"},
 	{"train.early_stopping", "training runs for all rounds"},
 	{"verify.on_fraud", "no result is merged before its quorum agrees"},

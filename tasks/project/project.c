@@ -120,6 +120,7 @@ static void keep_places(struct reader *r)
 
 	p->data_at = reader_place(r, "data.path");
 	p->init_at = reader_place(r, "model.init");
+	p->numerics_at = reader_place(r, "train.numerics");
 	p->model_at =
 		reader_place(r, p->model.type == MODEL_LAYERS ? "model.layers" : "model.type");
 }
@@ -204,6 +205,19 @@ static int prefix_place(const struct project *p, struct place at, int rc, struct
 	if (rc == TK_OK || rc == TK_ENOMEM || rc == TK_EIO || rc == TK_ENOSPC || at.line == 0)
 		return rc; /* nothing of the file's doing */
 	return errmsg_prefix(msg, rc, "%s:%u:%u", p->file, at.line, at.column);
+}
+
+int project_check_grid(const struct project *p, struct errmsg *msg)
+{
+	int rc;
+
+	if (p->numerics != NUMERICS_BLAS)
+		return TK_OK;
+	rc = errmsg_set(msg, TK_EUNSUPPORTED,
+		"train.numerics: peers' results are compared bit by bit, and blas gives bits that "
+		"differ from computer to computer; remove the key, or train in one process with "
+		"`talkoot train`");
+	return prefix_place(p, p->numerics_at, rc, msg);
 }
 
 static int choose_trace(struct recipe *r, struct errmsg *msg)

@@ -8,6 +8,7 @@
 #include "tasks/project/presets.h"
 
 enum verify_policy { VERIFY_FULL = 1 };
+enum numerics { NUMERICS_CANONICAL = 1, NUMERICS_BLAS };
 
 #define QUORUM_MIN	 2u
 #define QUORUM_MAX	 8u /* REPLICAS_PER_UNIT of the coordinator */
@@ -19,11 +20,12 @@ struct project {
 	struct model_settings model;
 	struct data_spec data; /* paths are relative to the project file's folder: resolved here */
 	struct train_spec train; /* trace_every 0: project_recipe decides */
+	enum numerics numerics;	 /* blas: for one process alone (project_check_grid) */
 	enum verify_policy policy;
 	uint32_t quorum;
 	/* Where to report what only the data, or the file of model.init, show to be wrong. */
 	char file[DATA_PATH_MAX];
-	struct place data_at, model_at, init_at;
+	struct place data_at, model_at, init_at, numerics_at;
 };
 
 /* Reads and checks project.yaml. All errors are reported, one line each and in the file's order, as
@@ -46,6 +48,10 @@ int project_recipe(struct recipe *out, const struct project *p, const struct sha
  * TK_ENOMEM. */
 int project_initial(struct bytes *out, const struct project *p, const struct recipe *recipe,
 	struct errmsg *msg) TK_CHECKED;
+
+/* Refuses a project that one process can train and strangers cannot: there is nothing to compare in bits
+ * that are one computer's own. Errors: TK_EUNSUPPORTED; msg begins with the place in project.yaml. */
+int project_check_grid(const struct project *p, struct errmsg *msg) TK_CHECKED;
 
 /* Prints what `check` shows a person: parameters, samples, classes, steps, FLOPs per unit, bytes per
  * round, memory of a worker. */

@@ -382,7 +382,8 @@ static void status_json_is_read_as_it_was_written(void **state)
 		.reason = "computing \"unit\"\n3 \xff",
 		.coordinator = "[::1]:7",
 		.project = "licences",
-		.engine = "avx2"};
+		.engine = "baseline",
+		.remark = "this processor is slow"};
 	struct status_file out;
 
 	in.peer = b->script.id.key.public;
@@ -392,6 +393,8 @@ static void status_json_is_read_as_it_was_written(void **state)
 	assert_string_equal(out.state, in.state);
 	assert_string_equal(out.project, in.project);
 	assert_string_equal(out.coordinator, in.coordinator);
+	assert_string_equal(out.engine, in.engine);
+	assert_string_equal(out.remark, in.remark);
 	assert_true(out.connected && out.round == 4 && out.unit == 3 && out.percent == 40);
 	assert_memory_equal(&out.totals, &in.totals, sizeof(in.totals));
 	assert_true(key_equal(&out.peer, &in.peer));

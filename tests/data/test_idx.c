@@ -1,8 +1,8 @@
 /* IDX files: images and labels to samples of bytes, and every way in which the files can be wrong. */
 #include "tests/data/fixture.h"
 
+#include "tasks/data/split.h"
 #include "tasks/math/order.h"
-#include "tasks/math/philox.h"
 
 /* Three images of 1 × 2 bytes. */
 static const uint8_t images[] = {
@@ -126,7 +126,7 @@ static void a_fraction_is_drawn_by_image_and_keeps_the_order(void **state)
 	fixture_accept(f);
 	assert_int_equal(f->d.validation.samples, N / 4);
 	for (uint32_t i = 0; i < N; i++) {
-		bool kept = bijection(N, 5, STREAM_SPLIT, i) < N / 4;
+		bool kept = bijection(N, 5, SPLIT_TWEAK, i) < N / 4;
 
 		assert_sample(f, kept, at[kept]++, (float[]){(float)i / 255.0f}, i % 2);
 	}
@@ -142,7 +142,7 @@ static void a_label_that_only_validation_has_is_refused(void **state)
 	int drawn = 0;
 
 	for (int i = 0; i < N; i++) {
-		bool kept = bijection(N, 3, STREAM_SPLIT, (uint64_t)i) < N / 4;
+		bool kept = bijection(N, 3, SPLIT_TWEAK, (uint64_t)i) < N / 4;
 
 		y[8 + i] = (uint8_t)(i % 2);
 		drawn = kept ? i : drawn;

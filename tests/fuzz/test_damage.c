@@ -15,7 +15,7 @@
 #include "tests/lib/fuzz_targets.h"
 
 #define RUNS	   400u /* of each valid input */
-#define INPUT_MAX  4096u
+#define INPUT_MAX  8192u
 #define GROWTH_MAX 64u
 
 struct dice {

@@ -27,6 +27,15 @@ valid_json() { # FILE
 	python3 -c 'import json, sys; json.load(open(sys.argv[1]))' "$1"
 }
 
+# Whether the model that one process trains says which digest it has: 1 or 0 times.
+wrote_digest() { # TIMES PROJECT [OPTION...]
+	local times=$1 project=$2
+	shift 2
+	"$talkoot" train "$work/$project.yaml" -o "$work/one.safetensors" "$@" >"$work/one.log" 2>&1 </dev/null &&
+		[ "$(grep -c '"talkoot.model_digest":"[0-9a-f]\{64\}"' -a "$work/one.safetensors")" = "$times" ] &&
+		grep -q '"talkoot.rounds"' -a "$work/one.safetensors"
+}
+
 text_project first 3
 text_project second 400
 coordinator_start
@@ -52,6 +61,19 @@ claim "train refuses a folder that is not there before it trains" refuses 'nowhe
 claim "it has not trained" bash -c "! grep -q round '$work/refused.log'"
 claim "train --numerics blas trains and shows no digest" prints '^no digest: ' "$talkoot" train "$work/first.yaml" --numerics blas
 claim "and no model digest" bash -c "! grep -q '^model' '$work/printed.log'"
+claim "a model whose bits are one computer's carries no digest" wrote_digest 0 first --numerics blas
+claim "any other does" wrote_digest 1 first
+claim "an engine that does not exist is refused with OpenBLAS, too" refuses 'no engine "none" on this computer' \
+	env TALKOOT_ENGINE=none "$talkoot" train "$work/first.yaml" --numerics blas
+text_project loose 1
+sed -i 's/train:   {/&numerics: blas, /' "$work/loose.yaml"
+claim "a project may ask for OpenBLAS, and check says what that means" prints '^verify +nothing: .*.talkoot train. takes this' \
+	"$talkoot" check "$work/loose.yaml"
+claim "train then shows no digest" prints '^no digest: ' "$talkoot" train "$work/loose.yaml"
+claim "nor writes one" wrote_digest 0 loose
+claim "the option decides against the project" prints '^model ' "$talkoot" train "$work/loose.yaml" --numerics canonical
+claim "submit says that a grid cannot compare it" refuses 'loose.yaml:4:11: train.numerics: .*remove the key' \
+	"$talkoot" -C "$home" submit "$work/loose.yaml"
 claim "another arithmetic is a mistake in use" is_usage_error "$talkoot" train "$work/first.yaml" --numerics fast
 claim "a missing home is said" refuses '.' "$talkoot" -C "$work/nowhere" list
 claim "a project that is not there is said" refuses 'none' "$talkoot" -C "$home" status none

@@ -23,6 +23,20 @@ for project in text table; do
 	done
 done
 
+# A processor of 2008, emulated, stands for all that have no fused multiply-add. Sanitizers do not run there.
+old=(qemu-x86_64 -cpu Nehalem)
+if "${old[@]}" "$talkoot" --version >/dev/null 2>&1; then
+	text_project slow 1 1 2
+	"${old[@]}" "$talkoot" train "$work/slow.yaml" >"$work/slow.out" 2>"$work/slow.err" </dev/null
+	claim "without fused multiply-adds in hardware, training says that it is slow" \
+		says "$work/slow.err" 'no fused multiply-add .* many times slower'
+	claim "and gives the same model" same "$(digest_in "$work/slow.out")" "$(local_model "$work/slow.yaml")"
+else
+	skip "no qemu-x86_64 that runs this program: a processor without fused multiply-adds"
+fi
+[ "${#engines[@]}" = 1 ] || claim "where they are in hardware, nothing is said" \
+	same "$(grep -c 'multiply-add' "$work/text.yaml.train.log")" 0
+
 coordinator_start
 for i in 1 2 3; do # where there is one engine only, all three have it
 	TALKOOT_ENGINE=${engines[i % ${#engines[@]}]} peer_start "$i"

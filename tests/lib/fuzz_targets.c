@@ -107,22 +107,23 @@ static bool seed_recipe(unsigned which, struct bytes *out)
 	return rc == TK_OK;
 }
 
-/* Packed updates: the first byte says how many parameters there are, a matrix of 8 columns and a vector. */
+/* Packed updates: the first three bytes say how many columns a matrix has and how many values there are,
+ * those that fill no row being a vector. Enough of them for blocks of int8 and of SparseLoCo that are
+ * not the first, and for sides of every length. */
 
-enum { PAYLOAD_VALUES = 192, PAYLOAD_COLUMNS = 8 };
+enum { PAYLOAD_VALUES = COMPRESS_BLOCK + 512, PAYLOAD_HEAD = 3 };
 
 struct payload_layout {
 	struct compress_plane planes[2];
 	struct compress_layout all;
 };
 
-static void payload_layout(struct payload_layout *l, size_t count)
+static void payload_layout(struct payload_layout *l, size_t columns, size_t count)
 {
-	size_t rows = count / PAYLOAD_COLUMNS;
+	size_t rows = count / columns;
 
-	l->planes[0] = (struct compress_plane){0, rows, PAYLOAD_COLUMNS};
-	l->planes[1] =
-		(struct compress_plane){rows * PAYLOAD_COLUMNS, 1, count - rows * PAYLOAD_COLUMNS};
+	l->planes[0] = (struct compress_plane){0, rows, columns};
+	l->planes[1] = (struct compress_plane){rows * columns, 1, count - rows * columns};
 	l->all = (struct compress_layout){count, 2, l->planes};
 }
 
@@ -159,31 +160,51 @@ static void run_payload_as(enum compression how, struct span in, const struct co
 
 static void run_payload(struct span in)
 {
-	size_t n = in.len != 0 ? in.data[0] % PAYLOAD_VALUES : 0;
 	struct payload_layout l;
+	size_t n;
 
-	if (n == 0)
+	if (in.len < PAYLOAD_HEAD)
 		return;
-	payload_layout(&l, n);
-	in = span_of(in.data + 1, in.len - 1);
+	n = load_le16(in.data + 1) % PAYLOAD_VALUES;
+	if (n == 0 || in.data[0] == 0)
+		return;
+	payload_layout(&l, in.data[0], n);
+	in = span_of(in.data + PAYLOAD_HEAD, in.len - PAYLOAD_HEAD);
 	for (int how = COMPRESSION_NONE; how <= COMPRESSION_SPARSELOCO; how++)
 		run_payload_as((enum compression)how, in, &l.all);
 }
 
 static bool seed_payload(unsigned which, struct bytes *out)
 {
-	enum compression how = (enum compression)(COMPRESSION_NONE + which);
+	static const struct {
+		enum compression how;
+		uint8_t columns;
+		uint16_t values;
+	} seeds[] = {
+		{COMPRESSION_NONE, 8, 190},
+		{COMPRESSION_INT8, 8, 190},
+		{COMPRESSION_FP16, 8, 190},
+		{COMPRESSION_BF16, 8, 190},
+		{COMPRESSION_SPARSELOCO, 8, 190},
+		{COMPRESSION_INT8, 70, COMPRESS_BLOCK + 200},
+		{COMPRESSION_SPARSELOCO, 130, COMPRESS_BLOCK + 200},
+		{COMPRESSION_SPARSELOCO, 3, 600},
+	};
 	float feedback[PAYLOAD_VALUES] = {0};
 	float update[PAYLOAD_VALUES];
+	uint8_t head[PAYLOAD_HEAD];
 	struct payload_layout l;
-	uint8_t n = 190;
 
-	payload_layout(&l, n);
-	for (size_t i = 0; i < n; i++)
+	if (which >= sizeof(seeds) / sizeof(seeds[0]))
+		return false;
+	head[0] = seeds[which].columns;
+	store_le16(head + 1, seeds[which].values);
+	payload_layout(&l, seeds[which].columns, seeds[which].values);
+	for (size_t i = 0; i < l.all.count; i++)
 		update[i] = (float)((i * 37) % 101) - 7.5f;
-	return how <= COMPRESSION_SPARSELOCO && bytes_append(out, &n, 1) == TK_OK &&
-	       compress_pack(engine_best(), how, &l.all, update,
-		       how == COMPRESSION_SPARSELOCO ? feedback : NULL, out) == TK_OK;
+	return bytes_append(out, head, sizeof(head)) == TK_OK &&
+	       compress_pack(engine_best(), seeds[which].how, &l.all, update,
+		       seeds[which].how == COMPRESSION_SPARSELOCO ? feedback : NULL, out) == TK_OK;
 }
 
 /* Results on disk, frames of the worker's pipe, links */

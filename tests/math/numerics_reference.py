@@ -101,6 +101,12 @@ def epoch_order(seed, samples, shard_samples, epoch):
     return order
 
 
+def split(n, fraction, seed):
+    """How many rows are kept for validation, and which."""
+    count = min(max(math.floor(fraction * n + 0.5), 1), n - 1) if fraction > 0 else 0
+    return [count] + [row for row in range(n) if bijection(n, seed, 3, row) < count]
+
+
 def cos_pi(t):
     """As binary64, whose +, - and * are Python's."""
     cosine = ("0x1p+0", "-0x1.3bd3cc9be45dep+2", "0x1.03c1f081b5ac4p+2", "-0x1.55d3c7e3cbffap+0",
@@ -116,6 +122,15 @@ def cos_pi(t):
     for c in reversed(cosine if t <= 0.25 else sine):
         y = y * (x * x) + constant(c)
     return y if t <= 0.25 else x * y
+
+
+def power(x, n):
+    """As binary64, too."""
+    y = 1.0
+    while n > 0:
+        y = y * x if n % 2 else y
+        x, n = x * x, n // 2
+    return y
 
 
 # ---- cases ----
@@ -146,11 +161,17 @@ def case_adamw(kind, n):
     return digest(m + v + w)
 
 
-def case_sgd(kind, n, momentum):
+def case_sgd(kind, n, mode):
+    """Plain, with momentum, with Nesterov's."""
     lr, decay, scale, factor = (round32(Fraction(t)) for t in ("0.1", "0.01", "0.75", "0.9"))
     g, v, w = (inputs(kind, n, seed) for seed in (1, 2, 3))
-    sgd(lr, factor if momentum else 0.0, False, decay, scale, g, v, w)
+    sgd(lr, factor if mode else 0.0, mode == 2, decay, scale, g, v, w)
     return digest(v + w)
+
+
+def case_bias(kind, rows, cols):
+    y, bias = inputs(kind, rows * cols, 1), inputs(kind, cols, 2)
+    return digest(add(v, bias[i % cols]) for i, v in enumerate(y))
 
 
 def case_order(samples, shard_samples):
@@ -182,11 +203,19 @@ def case_cos_pi(n):
     return digest64(struct.unpack("<Q", struct.pack("<d", cos_pi(i / n)))[0] for i in range(n + 1))
 
 
+def case_power(n):
+    """The betas that people use, to steps far apart: from 1 down to what is subnormal, and zero."""
+    betas = [round32(Fraction(text)) for text in ("0.9", "0.95", "0.99", "0.999")]
+    return digest64(struct.unpack("<Q", struct.pack("<d", power(b, i * i)))[0] for b in betas for i in range(n))
+
+
 def main():
     def emit(name, *args):
         table = {
             "gemm": case_gemm, "cross_entropy": case_cross_entropy, "adamw": case_adamw, "sgd": case_sgd,
             "order": case_order, "columns": case_columns, "philox": case_philox, "cos_pi": case_cos_pi,
+            "bias": case_bias, "power": case_power,
+            "split": lambda n, percent: digest64(split(n, percent / 100, 2 ** 63 + 5)),
             **LAYER_CASES, **IMAGE_CASES, "sum": lambda kind, n: digest([reduce(inputs(kind, n, 1))]),
             "squares": lambda kind, n: digest([reduce(inputs(kind, n, 1), True)]),
         }
@@ -206,6 +235,8 @@ def main():
     emit("sum", "nasty", 3)
     emit("columns", "wide", 70, 67)
     emit("columns", "wide", 8200, 2)
+    emit("bias", "wide", 5, 37)
+    emit("bias", "nasty", 9, 20)
     for name in ("exp", "log", "tanh", "relu", "tanh_backward", "relu_backward", *EACH):
         for kind in ("plain", "wide", "nasty", "reals"):
             emit(name, kind, 501)
@@ -215,12 +246,15 @@ def main():
     emit("cross_entropy", "nasty", 40, 5)
     for kind in ("plain", "wide", "nasty"):
         emit("adamw", kind, 203)
-        emit("sgd", kind, 203, 0)
-        emit("sgd", kind, 203, 1)
+        for mode in (0, 1, 2):
+            emit("sgd", kind, 203, mode)
     emit("philox", 100)
     for samples, shard_samples in ((1, 1), (2, 1), (5, 100), (100, 3), (777, 20), (640, 20), (641, 20)):
         emit("order", samples, shard_samples)
+    for rows, percent in ((2, 1), (777, 10), (1000, 0), (50, 99)):
+        emit("split", rows, percent)
     emit("cos_pi", 1000)
+    emit("power", 200)
     emit("dropout", "plain", 300, 0)
     emit("dropout", "nasty", 217, 101)
     for rows, cols in ((5, 10), (3, 64), (2, 65), (1, 4100)):

@@ -1,5 +1,5 @@
-/* The shared operations on 1, 2, 3 and 7 threads against the engine alone, bit by bit; the pool's
- * rounds, its refusals and its stop. */
+/* Every engine's shared operations on 1, 2, 3 and 7 threads against the engine alone, bit by bit; the
+ * pool's rounds, its refusals and its stop. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -26,6 +26,21 @@ static struct pool *pool_of(uint32_t threads)
 	if (pool_new(&p, threads, &msg) != TK_OK)
 		fail_msg("%s", msg.text);
 	return p;
+}
+
+/* The i-th pair of an engine and a number of threads. False: there are no more. */
+static bool pair_of(struct compute *c, size_t i)
+{
+	const struct engine *const *all = engine_all();
+	size_t engines = 0;
+
+	while (all[engines] != NULL)
+		engines++;
+	if (i == engines * COUNTS)
+		return false;
+	*c = (struct compute){
+		.engine = all[i / COUNTS], .pool = pool_of(thread_counts[i % COUNTS])};
+	return true;
 }
 
 static void assert_equal(const float *want, const float *got, size_t n, const char *what)
@@ -59,11 +74,10 @@ static void products_do_not_depend_on_threads(void **state)
 {
 	static const size_t shapes[][3] = {
 		{1, 1, 1}, {257, 65, 33}, {61, 301, 47}, {1000, 10, 30}, {7, 1500, 41}, {3, 5, 0}};
+	struct compute c;
 
 	(void)state;
-	for (size_t t = 0; t < COUNTS; t++) {
-		struct compute c = {.engine = engine_best(), .pool = pool_of(thread_counts[t])};
-
+	for (size_t pair = 0; pair_of(&c, pair); pair++) {
 		for (size_t s = 0; s < sizeof(shapes) / sizeof(*shapes); s++) {
 			for (int flags = 0; flags < 8; flags++)
 				product_check(&c, flags, shapes[s][0], shapes[s][1], shapes[s][2]);
@@ -79,14 +93,13 @@ static void sums_of_squares_do_not_depend_on_threads(void **state)
 		0, 1, 4096, 4097, 100003, 4096u * 300, 4096u * 4096u, 4096u * 4096u + 12345};
 	size_t most = sizes[7];
 	float *x = mem_floats(most);
+	struct compute c;
 
 	(void)state;
 	assert_non_null(x);
 	for (size_t i = 0; i < most; i++)
 		x[i] = (float)(i * 2654435761u % 1000003u) * 0x1p-20f - 0.3f;
-	for (size_t t = 0; t < COUNTS; t++) {
-		struct compute c = {.engine = engine_best(), .pool = pool_of(thread_counts[t])};
-
+	for (size_t pair = 0; pair_of(&c, pair); pair++) {
 		for (size_t s = 0; s < sizeof(sizes) / sizeof(*sizes); s++) {
 			float want = c.engine->sum_squares(sizes[s], x);
 			float got = compute_sum_squares(&c, sizes[s], x);
@@ -103,12 +116,11 @@ static void sums_of_columns_do_not_depend_on_threads(void **state)
 	enum { ROWS = 4500, COLS = 333, LD = 340 };
 	float *x = inputs_new(INPUT_PLAIN, ROWS * LD, 1);
 	float want[COLS], got[COLS];
+	struct compute c;
 
 	(void)state;
-	engine_best()->column_sums(ROWS, COLS, x, LD, want);
-	for (size_t t = 0; t < COUNTS; t++) {
-		struct compute c = {.engine = engine_best(), .pool = pool_of(thread_counts[t])};
-
+	for (size_t pair = 0; pair_of(&c, pair); pair++) {
+		c.engine->column_sums(ROWS, COLS, x, LD, want);
 		compute_column_sums(&c, ROWS, COLS, x, LD, got);
 		assert_equal(want, got, COLS, "columns");
 		pool_free(c.pool);
@@ -124,15 +136,14 @@ static void optimizers_do_not_depend_on_threads(void **state)
 			      plain = {0.1f, 0, false, 0.01f, 0.5f};
 	float *g = inputs_new(INPUT_PLAIN, N, 9);
 	float *want[ARRAYS], *got[ARRAYS];
+	struct compute c;
 
 	(void)state;
 	for (int i = 0; i < ARRAYS; i++) {
 		want[i] = mem_floats(N);
 		got[i] = mem_floats(N);
 	}
-	for (size_t t = 0; t < COUNTS; t++) {
-		struct compute c = {.engine = engine_best(), .pool = pool_of(thread_counts[t])};
-
+	for (size_t pair = 0; pair_of(&c, pair); pair++) {
 		for (int i = 0; i < ARRAYS; i++) {
 			memcpy(want[i], g, N * sizeof(*g));
 			memcpy(got[i], g, N * sizeof(*g));

@@ -295,6 +295,24 @@ static void engines_are_found_by_name(void **state)
 	assert_null(engine_find(""));
 }
 
+static bool yes(void)
+{
+	return true;
+}
+
+static bool no(void)
+{
+	return false;
+}
+
+static void computing_without_fused_multiply_adds_is_told(void **state)
+{
+	(void)state;
+	assert_null(engine_remark(yes));
+	assert_non_null(strstr(engine_remark(no), "no fused multiply-add"));
+	assert_non_null(strstr(engine_remark(no), "many times slower"));
+}
+
 static void entering_a_thread_restores_rounding_and_subnormals(void **state)
 {
 	struct errmsg msg;
@@ -325,6 +343,7 @@ int main(void)
 		cmocka_unit_test(a_tie_goes_to_the_first_class),
 		cmocka_unit_test(optimizers_agree_at_every_length),
 		cmocka_unit_test(engines_are_found_by_name),
+		cmocka_unit_test(computing_without_fused_multiply_adds_is_told),
 		cmocka_unit_test(entering_a_thread_restores_rounding_and_subnormals),
 	};
 

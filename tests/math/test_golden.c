@@ -9,6 +9,7 @@
 
 #include <stdio.h>
 
+#include "tasks/data/split.h"
 #include "tasks/math/engine.h"
 #include "tasks/math/order.h"
 #include "tasks/math/scalar.h"
@@ -60,6 +61,18 @@ static void run_columns(const struct engine *e, const struct golden *g, char hex
 	mem_free(out);
 }
 
+static void run_bias(const struct engine *e, const struct golden *g, char hex[DIGEST_HEX])
+{
+	size_t rows = g->size[0], cols = g->size[1];
+	float *y = inputs_new(g->kind, rows * cols, 1);
+	float *bias = inputs_new(g->kind, cols, 2);
+
+	e->add_bias(rows, cols, bias, y, cols);
+	floats_digest(hex, y, rows * cols);
+	mem_free(y);
+	mem_free(bias);
+}
+
 static void run_cross_entropy(const struct engine *e, const struct golden *g, char hex[DIGEST_HEX])
 {
 	size_t rows = g->size[0], classes = g->size[1];
@@ -88,7 +101,8 @@ static void run_optimizer(const struct engine *e, const struct golden *g, char h
 	static const struct adamw_step adamw = {
 		0.004f, 0.9f, 0.99f, 1e-8f, 0.01f, 0.271f, 0.029701f, 0.75f};
 	size_t n = g->size[0];
-	struct sgd_step sgd = {0.1f, g->size[1] ? 0.9f : 0, false, 0.01f, 0.75f};
+	/* size[1]: plain, with momentum, with Nesterov's */
+	struct sgd_step sgd = {0.1f, g->size[1] != 0 ? 0.9f : 0, g->size[1] == 2, 0.01f, 0.75f};
 	float *gradient = inputs_new(g->kind, n, 1);
 	float *state = mem_floats(3 * n);
 
@@ -336,6 +350,24 @@ static void run_order(const struct engine *e, const struct golden *g, char hex[D
 	mem_free(out);
 }
 
+static void run_split(const struct engine *e, const struct golden *g, char hex[DIGEST_HEX])
+{
+	uint64_t n = g->size[0];
+	struct split split = {n, split_count(n, g->size[1] / 100.0), (1ull << 63) + 5};
+	uint64_t *kept = mem_calloc(n + 1, sizeof(*kept));
+	size_t count = 0;
+
+	(void)e;
+	assert_non_null(kept);
+	kept[count++] = split.validation;
+	for (uint64_t row = 0; row < n; row++) {
+		if (split_keeps(&split, row))
+			kept[count++] = row;
+	}
+	words_digest(hex, kept, count);
+	mem_free(kept);
+}
+
 static void run_cos_pi(const struct engine *e, const struct golden *g, char hex[DIGEST_HEX])
 {
 	size_t n = g->size[0] + 1;
@@ -352,6 +384,23 @@ static void run_cos_pi(const struct engine *e, const struct golden *g, char hex[
 	mem_free(out);
 }
 
+static void run_power(const struct engine *e, const struct golden *g, char hex[DIGEST_HEX])
+{
+	static const float betas[] = {0.9f, 0.95f, 0.99f, 0.999f};
+	size_t n = g->size[0];
+	uint64_t *out = mem_calloc(4 * n, sizeof(*out));
+
+	(void)e;
+	assert_non_null(out);
+	for (size_t i = 0; i < 4 * n; i++) {
+		double y = scalar_power((double)betas[i / n], (i % n) * (i % n));
+
+		memcpy(&out[i], &y, sizeof(y));
+	}
+	words_digest(hex, out, 4 * n);
+	mem_free(out);
+}
+
 static void golden_run(const struct engine *e, const struct golden *g, char hex[DIGEST_HEX])
 {
 	static const struct {
@@ -362,6 +411,7 @@ static void golden_run(const struct engine *e, const struct golden *g, char hex[
 		{"sum", run_sum},
 		{"squares", run_sum},
 		{"columns", run_columns},
+		{"bias", run_bias},
 		{"cross_entropy", run_cross_entropy},
 		{"adamw", run_optimizer},
 		{"sgd", run_optimizer},
@@ -375,7 +425,9 @@ static void golden_run(const struct engine *e, const struct golden *g, char hex[
 		{"average_pool", run_pool},
 		{"philox", run_philox},
 		{"order", run_order},
+		{"split", run_split},
 		{"cos_pi", run_cos_pi},
+		{"power", run_power},
 	};
 
 	for (size_t i = 0; i < sizeof(table) / sizeof(*table); i++) {
@@ -446,7 +498,7 @@ static void every_engine_gives_the_digests_of_the_exact_reference(void **state)
 	}
 	fclose(f);
 	assert_int_equal(wrong, 0);
-	assert_int_equal(cases, 158);
+	assert_int_equal(cases, 168);
 }
 
 int main(void)

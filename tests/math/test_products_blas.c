@@ -1,5 +1,6 @@
 /* OpenBLAS as an oracle: every canonical engine's products and its own must both lie within the bound that
- * holds for any order of summation (blas.h). */
+ * holds for any order of summation (blas.h), so they differ by twice that at most; and large products,
+ * which only OpenBLAS repeats in reasonable time. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -35,8 +36,20 @@ static double bound(const struct product *p, double magnitude)
 	return nu / (1 - nu) * magnitude;
 }
 
+static void near_check(const struct product *p, const char *engine, double got, double oracle,
+	double distance, size_t i, size_t j)
+{
+	if (!(fabs(got - oracle) <= distance))
+		fail_msg("%s: ta %d tb %d %zux%zux%zu accumulate %d: C[%zu][%zu] is %.9g, by "
+			 "OpenBLAS %.9g, which differ by more than %.3g",
+			engine, p->ta, p->tb, p->M, p->N, p->K, p->accumulate, i, j, got, oracle,
+			distance);
+}
+
+/* Of C[i][j]: engine's result and OpenBLAS's. */
 static void element_check(const struct product *p, const char *engine, const float *a,
-	const float *b, const float *before, const float *after, size_t i, size_t j)
+	const float *b, const float *before, const float *after, const float *oracle, size_t i,
+	size_t j)
 {
 	double exact = p->accumulate ? (double)before[i * p->ldc + j] : 0;
 	double magnitude = fabs(exact), got = (double)after[i * p->ldc + j];
@@ -53,6 +66,13 @@ static void element_check(const struct product *p, const char *engine, const flo
 			 "± %.3g",
 			engine, p->ta, p->tb, p->M, p->N, p->K, p->accumulate, i, j, got, exact,
 			bound(p, magnitude));
+	near_check(p, engine, got, (double)oracle[i * p->ldc + j], 2 * bound(p, magnitude), i, j);
+}
+
+static void multiply(
+	const struct engine *e, const struct product *p, const float *a, const float *b, float *c)
+{
+	e->gemm(p->ta, p->tb, p->M, p->N, p->K, a, p->lda, b, p->ldb, c, p->ldc, p->accumulate);
 }
 
 static void product_check(
@@ -62,16 +82,17 @@ static void product_check(
 	float *a = inputs_new(INPUT_PLAIN, (p->ta ? p->K : p->M) * p->lda, seed);
 	float *b = inputs_new(INPUT_WIDE, (p->tb ? p->N : p->K) * p->ldb, seed + 1);
 	float *before = inputs_new(INPUT_WIDE, c_size, seed + 2), *after = mem_floats(c_size);
+	float *oracle = mem_dup(before, c_size * sizeof(*before));
 
+	multiply(engine_blas(), p, a, b, oracle);
 	for (; *engines != NULL; engines++) {
 		memcpy(after, before, c_size * sizeof(*after));
-		(*engines)->gemm(p->ta, p->tb, p->M, p->N, p->K, a, p->lda, b, p->ldb, after,
-			p->ldc, p->accumulate);
+		multiply(*engines, p, a, b, after);
 		for (size_t i = 0; i < p->M; i++) {
 			for (size_t j = 0; j < p->ldc; j++) {
 				if (j < p->N)
-					element_check(
-						p, (*engines)->name, a, b, before, after, i, j);
+					element_check(p, (*engines)->name, a, b, before, after,
+						oracle, i, j);
 				else
 					assert_int_equal(float_bits(after[i * p->ldc + j]),
 						float_bits(before[i * p->ldc + j]));
@@ -82,6 +103,7 @@ static void product_check(
 	mem_free(b);
 	mem_free(before);
 	mem_free(after);
+	mem_free(oracle);
 }
 
 static void products_stay_within_the_bound_of_any_summation(void **state)
@@ -105,6 +127,58 @@ static void products_stay_within_the_bound_of_any_summation(void **state)
 		p.ldb = (p.tb ? p.K : p.N) + pick(&counter, 3);
 		p.ldc = p.N + pick(&counter, 3);
 		product_check(&p, engines, (uint64_t)round * 3);
+	}
+}
+
+/* The magnitudes of n numbers, for the caller to mem_free. */
+static float *magnitudes(const float *x, size_t n)
+{
+	float *out = mem_floats(n);
+
+	assert_non_null(out);
+	for (size_t i = 0; i < n; i++)
+		out[i] = fabsf(x[i]);
+	return out;
+}
+
+/* Σ|a·b| is OpenBLAS's own product of the magnitudes, less than 1 % too small at this depth. */
+static void large_check(const struct product *p, uint64_t seed)
+{
+	float *a = inputs_new(INPUT_PLAIN, p->M * p->K, seed);
+	float *b = inputs_new(INPUT_WIDE, p->K * p->N, seed + 1);
+	float *a_large = magnitudes(a, p->M * p->K), *b_large = magnitudes(b, p->K * p->N);
+	float *sum = mem_floats(p->M * p->N), *oracle = mem_floats(p->M * p->N);
+	float *got = mem_floats(p->M * p->N);
+
+	multiply(engine_blas(), p, a_large, b_large, sum);
+	multiply(engine_blas(), p, a, b, oracle);
+	for (const struct engine *const *e = engine_all(); *e != NULL; e++) {
+		multiply(*e, p, a, b, got);
+		for (size_t i = 0; i < p->M * p->N; i++)
+			near_check(p, (*e)->name, got[i], oracle[i], 2.02 * bound(p, sum[i]),
+				i / p->N, i % p->N);
+	}
+	mem_free(a);
+	mem_free(b);
+	mem_free(a_large);
+	mem_free(b_large);
+	mem_free(sum);
+	mem_free(oracle);
+	mem_free(got);
+}
+
+/* Several blocks of every engine in each direction, and what is left over. */
+static void large_products_are_near_those_of_openblas(void **state)
+{
+	(void)state;
+	for (unsigned flags = 0; flags < 4; flags++) {
+		struct product p = {
+			.ta = flags & 1, .tb = flags & 2, .M = 277, .N = 601, .K = 1153};
+
+		p.lda = p.ta ? p.M : p.K;
+		p.ldb = p.tb ? p.K : p.N;
+		p.ldc = p.N;
+		large_check(&p, 1000 + 2 * flags);
 	}
 }
 
@@ -139,6 +213,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(products_stay_within_the_bound_of_any_summation),
+		cmocka_unit_test(large_products_are_near_those_of_openblas),
 		cmocka_unit_test(empty_products_leave_or_clear_what_is_there),
 		cmocka_unit_test(the_engine_is_the_best_one_but_for_its_products),
 	};

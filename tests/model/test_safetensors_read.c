@@ -91,6 +91,7 @@ static void lengths_and_headers_are_refused(void **state)
 	for (size_t i = 0; i < sizeof(no_json) / sizeof(no_json[0]); i++)
 		refused_header(no_json[i], 0, TK_ECORRUPT, "is no valid JSON");
 	refused_header("{\"__metadata__\":[]}", 0, TK_ECORRUPT, "not an object of texts");
+	refused_header("{\"__metadata__\":null}", 0, TK_ECORRUPT, "not an object of texts");
 	refused_header("{\"__metadata__\":{\"a\":1}}", 0, TK_ECORRUPT, "is not a text");
 }
 
@@ -131,6 +132,10 @@ static void tensors_are_refused(void **state)
 		{PLACED("[0,8,8]"), "no data_offsets of two natural numbers"},
 		{PLACED("[-8,0]"), "no data_offsets of two natural numbers"},
 		{PLACED("[0.0,8]"), "no data_offsets of two natural numbers"},
+		{PLACED("[-0,8]"), "has -0 (byte 48), which is no natural number"},
+		{"{\"a\":{\"dtype\":\"U8\",\"shape\":[-0],\"data_offsets\":[0,0]},"
+		 "\"b-\\\"-\":{\"dtype\":\"U8\",\"shape\":[8],\"data_offsets\":[0,8]}}",
+			"has -0 (byte 28), which is no natural number"},
 		{PLACED("[8,0]"), "lies outside the file"},
 		{PLACED("[0,9]"), "lies outside the file"},
 		{PLACED("[8,16]"), "lies outside the file"},
@@ -169,10 +174,10 @@ static void whatever_the_format_allows_is_read(void **state)
 {
 	static const char header[] = "{" TENSOR("b", "2,2", "4,8") "," TENSOR(
 		"none", "0", "4,4") ","
-				    "\"__metadata__\":{\"format\":\"pt\"}," TENSOR("a", "2,1,2",
-					    "0,4") ",\"\":"
-						   "{\"data_offsets\":[8,16],\"shape\":[],"
-						   "\"dtype\":\"F64\"}}   \n";
+				    "\"__metadata__\":{\"format-0\":\"\\\\\\\"-0\"}," TENSOR("a",
+					    "2,1,2", "0,4") ",\"\":"
+							    "{\"data_offsets\":[8,16],\"shape\":[],"
+							    "\"dtype\":\"F64\"}}   \n";
 	const struct safetensors_entry *e;
 	uint8_t data[16] = {1, 2, 3, 4, 5};
 	struct bytes file = {0};
@@ -420,8 +425,9 @@ static void what_is_written_is_read(void **state)
 	}
 }
 
-/* The file of a tied model, in which lm_head.weight is last: with another shape or first number of it. */
-static void change_tied(struct bytes *out, const struct written *w, const char *shape, float first)
+/* The file of a tied model, in which lm_head.weight is last: with another type, shape or first number. */
+static void change_tied(struct bytes *out, const struct written *w, const char *type,
+	const char *shape, float first)
 {
 	static const char written[] = "\"lm_head.weight\":{\"dtype\":\"F32\",\"shape\":[6,8]";
 	uint64_t n = load_le64(w->file.data);
@@ -433,6 +439,7 @@ static void change_tied(struct bytes *out, const struct written *w, const char *
 	at = memmem(out->data + 8, (size_t)n, written, sizeof(written) - 1);
 	assert_non_null(at);
 	memcpy(at + sizeof(written) - 1 - 5, shape, 5);
+	memcpy(strstr(at, "F32"), type, 3);
 	weight = out->data + 8 + n + 4 * w->model.parameters;
 	assert_ptr_equal(weight + 4 * 6 * 8, out->data + out->len);
 	assert_memory_equal(weight, out->data + 8 + n, 4 * 6 * 8);
@@ -468,13 +475,17 @@ static void a_tied_weight_stands_there_twice_or_once(void **state)
 		fail_msg("%s", msg.text);
 	assert_memory_equal(w.parameters, w.again, 4 * w.model.parameters);
 	bytes_close(&file);
-	change_tied(&file, &w, "[6,8]", w.parameters[0] + 1);
+	change_tied(&file, &w, "F32", "[6,8]", w.parameters[0] + 1);
 	assert_int_equal(safetensors_load(&w.model, bytes_span(&file), w.again, &msg), TK_EINVAL);
 	assert_non_null(strstr(msg.text, "\"lm_head.weight\" differs from transformer.wte.weight"));
 	bytes_close(&file);
-	change_tied(&file, &w, "[8,6]", w.parameters[0]);
+	change_tied(&file, &w, "F32", "[8,6]", w.parameters[0]);
 	assert_int_equal(safetensors_load(&w.model, bytes_span(&file), w.again, &msg), TK_EINVAL);
-	assert_non_null(strstr(msg.text, "has the shape (8, 6) in the file"));
+	assert_non_null(strstr(msg.text, "lm_head.weight has the shape (8, 6) in the file"));
+	bytes_close(&file);
+	change_tied(&file, &w, "I32", "[6,8]", w.parameters[0]);
+	assert_int_equal(safetensors_load(&w.model, bytes_span(&file), w.again, &msg), TK_EINVAL);
+	assert_non_null(strstr(msg.text, "lm_head.weight holds no floating-point numbers"));
 	bytes_close(&file);
 	written_close(&w);
 }

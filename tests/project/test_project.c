@@ -92,6 +92,23 @@ static void the_defaults_are_the_default_recipe(void **state)
 	assert_int_equal(p.train.trace_every, 0); /* by the model's size */
 }
 
+static void bits_that_nobody_compares_are_not_for_a_grid(void **state)
+{
+	struct errmsg msg = {""};
+	struct project p;
+
+	read_good(state, &p, example);
+	assert_int_equal(p.numerics, NUMERICS_CANONICAL);
+	assert_int_equal(project_check_grid(&p, &msg), TK_OK);
+	read_good(state, &p,
+		"project: {name: a}\nmodel: {type: mlp}\ndata: {path: a.csv}\n"
+		"train: {rounds: 3, numerics: blas}\n");
+	assert_int_equal(p.numerics, NUMERICS_BLAS);
+	assert_int_equal(project_check_grid(&p, &msg), TK_EUNSUPPORTED);
+	assert_non_null(strstr(msg.text, ":4:20: train.numerics: peers' results are compared"));
+	assert_non_null(strstr(msg.text, "remove the key, or train in one process with `talkoot"));
+}
+
 static void gradient_mode_has_defaults_of_its_own(void **state)
 {
 	struct project p;
@@ -349,7 +366,8 @@ static void check_project(const struct project *p, uint64_t seed)
 	bool text = p->data.format == DATA_TEXT;
 	bool text_model = m->type == MODEL_CHAR_MLP || m->type == MODEL_GPT;
 	bool hidden = m->type == MODEL_MLP || m->type == MODEL_CHAR_MLP || m->type == MODEL_CNN;
-	bool good = project_name_valid(p->name) && m->type >= MODEL_LOGISTIC &&
+	bool good = project_name_valid(p->name) && p->numerics >= NUMERICS_CANONICAL &&
+		    p->numerics <= NUMERICS_BLAS && m->type >= MODEL_LOGISTIC &&
 		    m->type <= MODEL_LAYERS && (m->type == MODEL_LAYERS || text == text_model) &&
 		    (m->hidden.count != 0) == hidden && m->hidden.count <= WIDTHS_MAX &&
 		    text == (p->data.context > 0) &&
@@ -470,6 +488,7 @@ int main(void)
 		cmocka_unit_test(the_example_is_read_as_it_stands),
 		cmocka_unit_test(the_defaults_are_the_default_recipe),
 		cmocka_unit_test(defaults_follow_what_was_chosen),
+		cmocka_unit_test(bits_that_nobody_compares_are_not_for_a_grid),
 		cmocka_unit_test(gradient_mode_has_defaults_of_its_own),
 		cmocka_unit_test(a_carried_state_warms_up_once),
 		cmocka_unit_test(presets_have_their_own_defaults),

@@ -175,6 +175,18 @@ static void choices_get_the_nearest_one(void **state)
 	CHECK(list);
 }
 
+static void the_arithmetic_belongs_to_the_training(void **state)
+{
+	static const struct wrong list[] = {
+		{HEAD "numerics: blas\n",
+			"4:1: numerics: unknown key; \"numerics\" belongs in the section train\n"},
+		{HEAD "train: {numerics: fast}\n",
+			"4:19: train.numerics: \"fast\" is not valid; write canonical or blas\n"},
+	};
+
+	CHECK(list);
+}
+
 static void what_is_written_twice_is_refused(void **state)
 {
 	static const struct wrong list[] = {
@@ -222,10 +234,6 @@ static void what_this_version_lacks_is_said_so(void **state)
 			"has int8, fp16, bf16, sparseloco or none\n"
 			"4:28: train.delay: not supported by this version, in which every round "
 			"starts from the round before it; remove the key\n"},
-		{HEAD "numerics: blas\n",
-			"4:1: numerics: not supported by this version, in which results are "
-			"compared bit by bit, so all arithmetic is canonical (`talkoot train "
-			"--numerics blas` is for bits that nobody compares); remove the key\n"},
 	};
 
 	CHECK_AS(list, TK_EUNSUPPORTED);
@@ -290,10 +298,10 @@ static void all_errors_of_a_file_come_in_its_order(void **state)
 			"2:18: train.learning_rate: \"4x\" is not a number; write one like 0.004 "
 			"or 4e-3\n"
 			"3:11: train.rounds: 0 is out of range; it must be between 1 and 1000000\n"
-			"4:3: train.epoch: unknown key; valid here: mode, optimizer, inner_state, "
-			"learning_rate, beta1, beta2, epsilon, momentum, nesterov, weight_decay, "
-			"clip, schedule, learning_rate_end, batch_size, accumulate, rounds, "
-			"units_per_round, inner_steps, warmup_steps, run_warmup_steps, "
+			"4:3: train.epoch: unknown key; valid here: mode, numerics, optimizer, "
+			"inner_state, learning_rate, beta1, beta2, epsilon, momentum, nesterov, "
+			"weight_decay, clip, schedule, learning_rate_end, batch_size, accumulate, "
+			"rounds, units_per_round, inner_steps, warmup_steps, run_warmup_steps, "
 			"compression, outer\n"
 			"5:1: project.name: missing; add it: the project's name: a-z, 0-9, '-', "
 			"'_', '.', at most 63 characters\n"
@@ -372,6 +380,7 @@ int main(void)
 		cmocka_unit_test(values_of_another_shape_are_refused),
 		cmocka_unit_test(texts_are_checked),
 		cmocka_unit_test(choices_get_the_nearest_one),
+		cmocka_unit_test(the_arithmetic_belongs_to_the_training),
 		cmocka_unit_test(what_is_written_twice_is_refused),
 		cmocka_unit_test(what_is_missing_is_named),
 		cmocka_unit_test(what_this_version_lacks_is_said_so),

@@ -82,6 +82,10 @@ done | claim_nothing "no file is longer than 600 lines"
 sources | xargs awk 'FNR == 1 && !/^\/\*/ {print FILENAME}' | claim_nothing "every file opens with what it is"
 sources | xargs grep -nHE '\<(TODO|FIXME|XXX|HACK)\>' | claim_nothing "nothing is left to be done in a comment"
 
+# A fuzzer that only prints what undefined behaviour it meets goes on, and ends as if there had been none.
+grep -nE '(MODE|ASAN).*=.*-fsanitize=[a-z,-]*undefined' Makefile | grep -v -e -fno-sanitize-recover=all |
+	claim_nothing "undefined behaviour ends a checked program"
+
 if [ -d .git ] && command -v git >/dev/null; then
 	git ls-files | sed 's,/.*,/,' | sort -u |
 		grep -vxE '(coordinator|peer|tasks|web|scripts|tests|\.ci)/|Makefile|README\.md|CHANGELOG\.md|LICENSE|\.(gitignore|clang-format|clang-tidy)' |

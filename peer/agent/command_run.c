@@ -20,7 +20,7 @@ static int run(const char *home, const char *mode, struct agent_options *options
 		return peer_misused("%s", msg.text);
 	if (engine_choose(&options->engine, getenv("TALKOOT_ENGINE"), &msg) != TK_OK)
 		return peer_failed(&msg);
-	options.remark = engine_remark(engine_has_hardware_fma);
+	options->remark = engine_remark(engine_has_hardware_fma);
 	if (peer_home(home, path, &msg) != TK_OK || agent_home_load(&loaded, path, &msg) != TK_OK)
 		return peer_failed(&msg);
 	rc = agent_run(&loaded, options, &msg);

@@ -103,11 +103,7 @@ int connection_flush(
 	write = node_effects_push(out, NODE_WRITE, c->id);
 	if (write == NULL)
 		return errmsg_set(msg, TK_ENOMEM, "out of memory");
-	if (bytes_append(&write->bytes, bytes.data, bytes.len) != TK_OK) {
-		node_effects_pop(out);
-		return errmsg_set(msg, TK_ENOMEM, "out of memory");
-	}
-	session_consume(c->session, bytes.len);
+	session_take_output(c->session, &write->bytes);
 	c->waiting += bytes.len;
 	n->waiting += bytes.len;
 	return TK_OK;

@@ -172,6 +172,8 @@ bool admission_sum(struct admission *a, uint64_t now_ms, char out[TEXT_MAX])
 		[ADMISSION_FULL] = "connections were refused: too many are open",
 		[ADMISSION_CROWD] = "handshakes were closed to make room for others",
 		[ADMISSION_FAILED] = "more handshakes failed",
+		[ADMISSION_HEAVY] =
+			"connections were closed: their network had most, and others waited",
 	};
 	size_t n = 0;
 
@@ -185,7 +187,7 @@ bool admission_sum(struct admission *a, uint64_t now_ms, char out[TEXT_MAX])
 	if (n == 0)
 		return false;
 	if (a->counts[ADMISSION_FAILED] != 0 && n < TEXT_MAX)
-		snprintf(out + n, TEXT_MAX - n, ", the last because: %.120s", a->last);
+		snprintf(out + n, TEXT_MAX - n, "; the last failed because: %.120s", a->last);
 	memset(a->counts, 0, sizeof(a->counts));
 	a->sum_ms = now_ms;
 	a->summed = true;

@@ -35,7 +35,9 @@ enum admission_fate {
 	ADMISSION_FULL = 1,  /* refused: too many connections are open */
 	ADMISSION_CROWD = 2, /* half open and closed to make room for others */
 	ADMISSION_FAILED = 3,
-	ADMISSION_FATES = 4,
+	ADMISSION_HEAVY =
+		4, /* sessions of the heaviest prefix, closed when all places were taken */
+	ADMISSION_FATES = 5,
 };
 
 struct admission {

@@ -164,3 +164,48 @@ struct connection *connections_crowding(const struct connections *t, uint64_t pr
 		return first_of_prefix;
 	return all >= NODE_HALF_OPEN_MAX ? first : NULL;
 }
+
+#define TALLY (4 * NODE_CONNECTIONS_MAX) /* so full at most a quarter: short walks */
+
+/* How many connections each prefix has, in an open-addressed table. */
+struct tally {
+	uint64_t prefix;
+	uint32_t count;
+	struct connection *newest;
+};
+
+static struct tally *tally_of(struct tally *tallies, uint64_t prefix)
+{
+	size_t at = (prefix * 0x9e3779b97f4a7c15u) >> 32;
+
+	while (tallies[at % TALLY].count != 0 && tallies[at % TALLY].prefix != prefix)
+		at++;
+	return &tallies[at % TALLY];
+}
+
+struct connection *connections_heaviest(const struct connections *t, uint64_t prefix)
+{
+	struct tally *tallies = mem_calloc(TALLY, sizeof(*tallies));
+	struct tally most = {0};
+	uint32_t own;
+
+	if (tallies == NULL)
+		return NULL;
+	for (struct connection *c = t->first; c != NULL; c = c->next) {
+		struct tally *tally;
+
+		if (c->prefix == 0)
+			continue;
+		tally = tally_of(tallies, c->prefix);
+		tally->prefix = c->prefix;
+		tally->count++;
+		tally->newest = c;
+		if (tally->count > most.count)
+			most = *tally;
+	}
+	own = prefix != 0 ? tally_of(tallies, prefix)->count : 0;
+	if (most.count > 0)
+		most.newest = tally_of(tallies, most.prefix)->newest;
+	mem_free(tallies);
+	return most.count >= own + 2 ? most.newest : NULL;
+}

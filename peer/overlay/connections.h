@@ -64,4 +64,9 @@ struct connection *connections_find_key(const struct connections *t, const struc
  * most time. NULL: there is room. */
 struct connection *connections_crowding(const struct connections *t, uint64_t prefix);
 
+/* The accepted connection that goes when there is no place for one more of this prefix: the newest of the
+ * prefix that has most, if that has at least two more than this one. NULL: there is none, or memory is
+ * short. Those of no prefix (0) are not counted. */
+struct connection *connections_heaviest(const struct connections *t, uint64_t prefix);
+
 #endif

@@ -26,6 +26,7 @@ struct node *node_new(const struct identity *id)
 		return NULL;
 	n->id = id;
 	n->waiting_max = NODE_OUTPUT_ALL_MAX;
+	n->connections_max = NODE_CONNECTIONS_MAX;
 	admission_init(&n->admission, 0);
 	if (connections_init(&n->table) != TK_OK) {
 		mem_free(n);
@@ -46,6 +47,11 @@ void node_free(struct node *n)
 void node_limit_output(struct node *n, size_t bytes)
 {
 	n->waiting_max = bytes;
+}
+
+void node_limit_connections(struct node *n, size_t count)
+{
+	n->connections_max = count < NODE_CONNECTIONS_MAX ? count : NODE_CONNECTIONS_MAX;
 }
 
 size_t node_session_count(const struct node *n)
@@ -103,11 +109,7 @@ int connection_flush(
 	write = node_effects_push(out, NODE_WRITE, c->id);
 	if (write == NULL)
 		return errmsg_set(msg, TK_ENOMEM, "out of memory");
-	if (bytes_append(&write->bytes, bytes.data, bytes.len) != TK_OK) {
-		node_effects_pop(out);
-		return errmsg_set(msg, TK_ENOMEM, "out of memory");
-	}
-	session_consume(c->session, bytes.len);
+	session_take_output(c->session, &write->bytes);
 	c->waiting += bytes.len;
 	n->waiting += bytes.len;
 	return TK_OK;
@@ -348,38 +350,20 @@ static int connection_receive(struct node *n, struct connection *c, const struct
 
 /* Steps, one per event */
 
-/* An honest handshake is done in a moment, so a crowd that stays silent does not keep others out. */
-static void make_room(struct node *n, uint64_t prefix, struct node_effects *out)
-{
-	struct connection *c = NULL;
-
-	if (n->half_open >= NODE_PREFIX_MAX)
-		c = connections_crowding(&n->table, prefix);
-	if (c == NULL)
-		return;
-	admission_count(&n->admission, ADMISSION_CROWD, NULL);
-	connection_end(n, c, out, "its handshake was slow, and others wait to begin theirs");
-}
-
 /* CONNECTED, ACCEPTED. What is over a limit is closed before it costs us a Diffie-Hellman. */
 static int step_begin(struct node *n, const struct node_event *event, struct node_effects *out)
 {
 	bool dialled = event->type == NODE_CONNECTED;
-	const char *refused = NULL;
+	const char *refused;
 	struct connection *c;
 
-	if (node_effects_reserve(out, 1 + 2 * EFFECTS_TO_END) != TK_OK)
+	if (node_effects_reserve(out, 1 + 3 * EFFECTS_TO_END) != TK_OK)
 		return TK_ENOMEM;
-	if (!dialled)
-		refused = admission_refuse(&n->admission, event->remote, event->now_ms);
-	if (refused == NULL && n->table.count >= NODE_CONNECTIONS_MAX)
-		refused = admission_refuse_full(&n->admission);
+	refused = places_refuse(n, event, out);
 	if (refused != NULL) {
 		node_effects_take_text(out, NODE_CLOSE, event->conn, "%s", refused);
 		return TK_OK;
 	}
-	if (!dialled)
-		make_room(n, admission_prefix(event->remote), out);
 	c = connections_add(&n->table, event->conn);
 	if (c == NULL)
 		return TK_ENOMEM;

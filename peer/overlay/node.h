@@ -130,6 +130,8 @@ void node_free(struct node *n);
 /* How many bytes may wait for all readers together; NODE_OUTPUT_ALL_MAX unless said. Beyond, a
  * session for which more waits than an equal share is closed, when it is sent something. */
 void node_limit_output(struct node *n, size_t bytes);
+/* How many connections there may be; NODE_CONNECTIONS_MAX unless said, and at most. */
+void node_limit_connections(struct node *n, size_t count);
 
 /* One step; appends to out. What the other side does wrong is no error here: it ends the connection,
  * with a LOG. Errors:

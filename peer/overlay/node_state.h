@@ -15,6 +15,7 @@ struct node {
 	size_t half_open; /* accepted and not up */
 	size_t waiting;	  /* bytes that the transports have not taken yet, of all connections */
 	size_t waiting_max;
+	size_t connections_max;
 	uint64_t pings;	 /* the token of the last ping */
 	uint64_t now_ms; /* of this step, and below */
 	uint64_t now_s;
@@ -33,6 +34,12 @@ void connection_fail(
 /* Says why, then ends it. EFFECTS_TO_END are in reserve. */
 void connection_goodbye(struct node *n, struct connection *c, struct node_effects *out,
 	uint32_t reason, const char *text);
+
+/* node_places.c */
+
+/* A connection that comes up: NULL when there is a place for it, perhaps in another's stead; otherwise why it
+ * is closed. Two times EFFECTS_TO_END are in reserve. */
+const char *places_refuse(struct node *n, const struct node_event *event, struct node_effects *out);
 
 /* node_renew.c */
 

@@ -368,6 +368,8 @@ struct node_uv *node_uv_new(
 	/* A write to a connection that was reset fails, and that is all. */
 	signal(SIGPIPE, SIG_IGN);
 	n->alive_max = channels_allowed();
+	/* an eighth is for those that linger, so that the core can put one in another's place */
+	node_limit_connections(ways_node(n->ways), n->alive_max - n->alive_max / 8);
 	n->loop = loop;
 	n->id = id;
 	n->handler = handler;

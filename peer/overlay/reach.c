@@ -190,11 +190,27 @@ void reach_listen(struct reach *r, uint16_t port, const struct endpoint *locals,
 	}
 }
 
+/* What was tried in vain before the router was asked is worth another try now; when a mapping is only renewed,
+ * nothing has changed. */
 void reach_mapped(struct reach *r, const struct endpoint *at)
 {
+	bool renewed = false;
+
+	for (size_t i = 0; i < r->candidate_count && at != NULL; i++)
+		renewed = renewed || ((r->candidates[i].sources & SOURCE_MAPPED) != 0 &&
+					     endpoint_equal(&r->candidates[i].at, at));
+	if (renewed)
+		return;
 	candidates_forget(r, SOURCE_MAPPED);
-	if (at != NULL && at->port != 0)
-		reach_candidate(r, at, SOURCE_MAPPED);
+	if (at == NULL || at->port == 0)
+		return;
+	reach_candidate(r, at, SOURCE_MAPPED);
+	for (size_t i = 0; i < r->candidate_count; i++) {
+		if (endpoint_equal(&r->candidates[i].at, at)) {
+			r->candidates[i].failures = 0;
+			r->candidates[i].next_ms = 0;
+		}
+	}
 }
 
 void reach_observed(struct reach *r, uint64_t now_ms, conn_id conn, const struct endpoint *at)

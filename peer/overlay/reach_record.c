@@ -195,6 +195,8 @@ bool reach_may_dial(const struct reach *r, const struct endpoint *at)
 {
 	enum endpoint_scope scope = endpoint_scope(at);
 
+	if (is_local(r, at)) /* in another home: from our own port it would even answer */
+		return false;
 	if (scope == SCOPE_GLOBAL)
 		return true;
 	if (scope == SCOPE_LOOPBACK)

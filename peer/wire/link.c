@@ -250,7 +250,9 @@ int link_format(const struct link *l, struct bytes *out, struct errmsg *msg)
 	}
 	if (rc == TK_ENOMEM)
 		errmsg_set(msg, rc, "%s", error_text(rc));
-	if (rc != TK_OK)
+	if (rc != TK_OK && out->len > before) {
+		secret_wipe(out->data + before, out->len - before);
 		out->len = before;
+	}
 	return rc;
 }

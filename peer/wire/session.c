@@ -491,6 +491,12 @@ void session_consume(struct session *s, size_t n)
 	buffer_rest(&s->output);
 }
 
+void session_take_output(struct session *s, struct bytes *out)
+{
+	*out = s->output;
+	s->output = (struct bytes){0};
+}
+
 enum session_state session_state(const struct session *s)
 {
 	return s->state;

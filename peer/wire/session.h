@@ -91,6 +91,8 @@ int session_send(struct session *s, const struct message *m, struct errmsg *msg)
 /* What waits to be written to the transport, after a close too; consume what was taken. */
 struct span session_output(const struct session *s);
 void session_consume(struct session *s, size_t n);
+/* Gives all of it away, without a copy; *out was empty. */
+void session_take_output(struct session *s, struct bytes *out);
 
 enum session_state session_state(const struct session *s);
 /* The other side's identity, proven; NULL and 0 for a session that never opened. */

@@ -108,6 +108,7 @@ static void damaged_input_is_read_or_refused(void **state)
 			bytes_close(&seed);
 		}
 		assert_true(seeds > 0);
+		assert_int_equal(seed.len, 0); /* one that is not valid */
 	}
 }
 

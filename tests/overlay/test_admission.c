@@ -198,7 +198,7 @@ static void log_has_a_line_for_the_first_and_a_sum_for_the_rest(void **state)
 	admission_count(a, ADMISSION_CROWD, NULL);
 	assert_true(admission_sum(a, 1000, sum));
 	assert_string_equal(sum, "1 handshakes were closed to make room for others; 984 more "
-				 "handshakes failed, the last because: garbage");
+				 "handshakes failed; the last failed because: garbage");
 	assert_false(admission_sum(a, 1000 + 2 * ADMISSION_SUM_MS, sum)); /* nothing happened */
 	admission_count(a, ADMISSION_RATE, NULL);
 	assert_false(admission_sum(a, 1000 + ADMISSION_SUM_MS - 1, sum));

@@ -306,7 +306,7 @@ static void garbage_closes_only_its_own_connection(void **state)
 	}
 	net_pass(&b->net, NODE_TICK_MS);
 	assert_non_null(strstr(net_last(&b->net, 0, NODE_LOG, 0)->text,
-		"34 more handshakes failed, the last because"));
+		"34 more handshakes failed; the last failed because"));
 	assert_int_equal(net_count(&b->net, 0, NODE_DOWN, 0), 0);
 	assert_alive(b, good);
 }

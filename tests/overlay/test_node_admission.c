@@ -130,6 +130,39 @@ static void crowd_of_one_prefix_makes_room_among_itself(void **state)
 	assert_false(refused(net, patient));
 }
 
+static void full_house_makes_place_for_who_has_few(void **state)
+{
+	struct net *net = *state;
+	conn_id guests[8], last = 0, conn;
+	size_t places = NODE_CONNECTIONS_MAX - 8;
+
+	for (size_t i = 0; i < places; i++)
+		(void)net_dial(net, 0, NET_NOBODY, NULL);
+	for (size_t i = 0; i < 8; i++)
+		guests[i] = net_dial_from(net, NET_NOBODY, 0, NULL, i < 6 ? &crowd : &honest) + 1;
+	assert_int_equal(net_count(net, 0, NODE_CLOSE, 0), 0);
+	/* the crowd gets no more by coming again */
+	last = net_dial_from(net, NET_NOBODY, 0, NULL, &crowd) + 1;
+	assert_true(refused(net, last));
+	/* whoever has fewer gets a place: the newest of the crowd goes */
+	conn = session_up(net, 1, &honest);
+	assert_true(refused(net, guests[5]));
+	assert_false(refused(net, guests[4]) || refused(net, guests[6]) || refused(net, guests[7]));
+	/* crowd 5, honest 3: one more makes them even, then nobody has two more than another */
+	session_up(net, 2, &honest);
+	assert_true(refused(net, guests[4]));
+	assert_true(refused(net, net_dial_from(net, NET_NOBODY, 0, NULL, &honest) + 1));
+	/* and from a third network one more gets in, at the cost of one of the two */
+	{
+		struct endpoint third = {.family = 4, .ip = {203, 0, 113, 1}, .port = 1};
+
+		assert_false(refused(net, net_dial_from(net, NET_NOBODY, 0, NULL, &third) + 1));
+	}
+	assert_int_equal(net_count(net, 1, NODE_DOWN, conn), 0);
+	net_pass(net, NODE_TICK_MS);
+	assert_non_null(strstr(net_last(net, 0, NODE_LOG, 0)->text, "their network had most"));
+}
+
 static void dialler_learns_where_it_comes_from(void **state)
 {
 	struct net *net = *state;
@@ -219,6 +252,7 @@ int main(void)
 		CLAIM(flood_from_one_network_is_refused_unheard_and_others_get_in),
 		CLAIM(slowloris_from_one_network_gets_a_quarter_of_the_places),
 		CLAIM(crowd_of_one_prefix_makes_room_among_itself),
+		CLAIM(full_house_makes_place_for_who_has_few),
 		CLAIM(dialler_learns_where_it_comes_from),
 		CLAIM(older_version_is_told_nothing_that_it_does_not_know),
 		CLAIM(observed_is_refused_from_the_wrong_side_and_twice),

@@ -118,6 +118,43 @@ static void whoever_cannot_be_dialled_names_its_relay_instead(void **state)
 	}
 }
 
+/* Long after the same address was tried in vain. */
+static void a_port_is_tested_as_soon_as_a_router_leads_it_here(void **state)
+{
+	struct internet net;
+	struct endpoint at;
+	struct record r;
+
+	(void)state;
+	world_open(&net, NAT_KIND_CLOSED);
+	internet_pass(&net, 600000);
+	at = net.hosts[PEER].outside;
+	at.port = HOST_PORT;
+	net.hosts[PEER].nat = NAT_KIND_NONE; /* what the router does for us */
+	ways_mapped(net.hosts[PEER].ways, &at);
+	internet_pass(&net, 30000);
+	r = *internet_record(&net, PEER);
+	assert_int_equal(r.flags, RECORD_PUBLIC | RECORD_RELAY);
+	internet_close(&net);
+}
+
+/* Two homes use the same private addresses, and a dial from the port on which we listen to that very port
+ * would find ourselves. */
+static void nobody_is_dialled_at_an_address_of_our_own(void **state)
+{
+	struct internet net;
+	struct endpoint own, neighbour;
+
+	(void)state;
+	world_open(&net, NAT_KIND_PORT_RESTRICTED);
+	assert_int_equal(endpoint_from_text(&own, "10.7.7.11:7332"), TK_OK);
+	assert_int_equal(endpoint_from_text(&neighbour, "10.7.7.12:7332"), TK_OK);
+	ways_listen(net.hosts[PEER].ways, 7332, &own, 1);
+	assert_false(reach_may_dial(ways_reach(net.hosts[PEER].ways), &own));
+	assert_true(reach_may_dial(ways_reach(net.hosts[PEER].ways), &neighbour));
+	internet_close(&net);
+}
+
 static void two_observers_tell_what_kind_of_router_it_is(void **state)
 {
 	static const enum reach_nat expected[NAT_KINDS] = {NAT_NONE, NAT_INDEPENDENT,
@@ -330,6 +367,8 @@ int main(void)
 		CLAIM(whoever_can_be_dialled_says_so_and_where),
 		CLAIM(behind_a_router_that_lets_in_whom_we_called_a_relay_is_named_as_well),
 		CLAIM(a_port_that_a_router_was_asked_for_is_open_to_strangers),
+		CLAIM(a_port_is_tested_as_soon_as_a_router_leads_it_here),
+		CLAIM(nobody_is_dialled_at_an_address_of_our_own),
 		CLAIM(whoever_cannot_be_dialled_names_its_relay_instead),
 		CLAIM(two_observers_tell_what_kind_of_router_it_is),
 		CLAIM(the_coordinator_relays_when_nobody_else_does),

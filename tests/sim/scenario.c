@@ -18,6 +18,7 @@ const struct scenario scenarios[] = {
 	{"skew", "clocks are wrong, by minutes and by days", sim_skew, false, 0},
 	{"bootstrap", "the link's first address is dead", sim_bootstrap, false, 0},
 	{"absent", "the coordinator is away for ten minutes", sim_absent, false, 0},
+	{"distribute", "a gigabyte to everybody", sim_distribute, false, 0},
 	{"speed", "how fast, and how large, the simulation is", sim_speed, false, 0},
 	{"million", "a million peers", sim_million, true, 1000000},
 };

@@ -56,5 +56,6 @@ void sim_freeze(struct run *r);
 void sim_skew(struct run *r);
 void sim_bootstrap(struct run *r);
 void sim_absent(struct run *r);
+void sim_distribute(struct run *r);
 
 #endif

@@ -4,9 +4,9 @@
  *
  * A peer that strangers cannot dial *reserves* a place. Whoever wants to reach it *opens* a circuit by its
  * key: OPEN → INCOMING → OPENED → OPENED; then DATA both ways until either end, the quota or a lost session
- * closes it. Memory: each end may have RELAY_WINDOW bytes under way; it gets CREDIT for more as the other
- * end's transport takes them, so a slow end costs at most a window each way, and an end that sends beyond
- * its credit is accused. The relay never dials anybody. */
+ * closes it. Memory: each end may have RELAY_WINDOW bytes under way; it gets CREDIT for more while little waits
+ * for the other end, so a slow end costs at most NODE_OUTPUT_LOW and a window for each circuit that leads to
+ * it, and an end that sends beyond its credit is accused. The relay never dials anybody. */
 #ifndef PEER_OVERLAY_RELAY_H
 #define PEER_OVERLAY_RELAY_H
 

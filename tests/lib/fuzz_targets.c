@@ -425,6 +425,8 @@ const struct fuzz_target fuzz_targets[] = {
 	{"advert", fuzz_advert, fuzz_advert_seed},
 	{"node", fuzz_node, fuzz_node_seed},
 	{"gossip", fuzz_gossip, fuzz_gossip_seed},
+	{"ways", fuzz_ways, fuzz_ways_seed},
+	{"portmap", fuzz_portmap, fuzz_portmap_seed},
 	{"unit", run_unit, seed_unit},
 	{"claim", run_claim, seed_claim},
 	{"round", run_round, seed_round},

@@ -36,6 +36,12 @@ bool fuzz_advert_seed(unsigned which, struct bytes *out);
 void fuzz_node(struct span in);
 bool fuzz_node_seed(unsigned which, struct bytes *out);
 
+/* Those of fuzz_ways.c. */
+void fuzz_ways(struct span in);
+bool fuzz_ways_seed(unsigned which, struct bytes *out);
+void fuzz_portmap(struct span in);
+bool fuzz_portmap_seed(unsigned which, struct bytes *out);
+
 /* That of fuzz_gossip.c. */
 void fuzz_gossip(struct span in);
 bool fuzz_gossip_seed(unsigned which, struct bytes *out);

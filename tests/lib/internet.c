@@ -349,6 +349,7 @@ static void on_bytes(struct internet *net, struct happening *h)
 	if (early || (e->told && !e->closed && net->hosts[e->host].stalled)) {
 		struct happening *later = happen(net, HAPPENS_BYTES, 1, h->link, h->end);
 
+		later->order = h->order; /* nothing overtakes it */
 		later->bytes = h->bytes; /* it overtook UP, or nobody reads */
 		later->len = h->len;
 		h->bytes = NULL;
@@ -433,7 +434,7 @@ void internet_pass(struct internet *net, uint64_t ms)
 	uint64_t end_ms = net->now_ms + ms, wake_ms;
 	struct node_event wake = {.type = NODE_WAKE};
 
-	while (net->now_ms < end_ms) {
+	for (;;) {
 		size_t host = waker(net, &wake_ms);
 		uint64_t next_ms = net->tick_ms + NODE_TICK_MS;
 
@@ -443,6 +444,8 @@ void internet_pass(struct internet *net, uint64_t ms)
 			next_ms = end_ms;
 		if (happen_next(net, next_ms))
 			continue;
+		if (net->now_ms >= end_ms)
+			return;
 		if (next_ms > net->now_ms)
 			net->now_ms = next_ms;
 		if (net->now_ms >= wake_ms)
@@ -465,13 +468,22 @@ conn_id internet_dial(struct internet *net, size_t from, size_t to)
 	return conn_of(net->link_count - 1, 0);
 }
 
-conn_id internet_connect(struct internet *net, size_t from, const struct record *record)
+conn_id internet_try(struct internet *net, size_t from, const struct record *record)
 {
 	struct host *h = &net->hosts[from];
 	conn_id conn = 0;
 
-	REQUIRE(ways_connect(h->ways, net->now_ms, record, &conn, &h->seen) == TK_OK);
+	if (ways_connect(h->ways, net->now_ms, record, &conn, &h->seen) != TK_OK)
+		return 0;
 	drain(net, from);
+	return conn;
+}
+
+conn_id internet_connect(struct internet *net, size_t from, const struct record *record)
+{
+	conn_id conn = internet_try(net, from, record);
+
+	REQUIRE(conn != 0);
 	return conn;
 }
 

@@ -89,7 +89,8 @@ size_t internet_add(struct internet *net, enum role role, const struct public_ke
 
 /* The shell's dial: gives the connection's number at once; UP follows or not. */
 conn_id internet_dial(struct internet *net, size_t from, size_t to);
-/* node_uv_connect. */
+/* node_uv_connect; 0: it failed. */
+conn_id internet_try(struct internet *net, size_t from, const struct record *record);
 conn_id internet_connect(struct internet *net, size_t from, const struct record *record);
 int internet_send(struct internet *net, size_t host, conn_id conn, const struct message *m);
 void internet_drop(struct internet *net, size_t host, conn_id conn);

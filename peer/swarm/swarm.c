@@ -18,13 +18,13 @@ void swarm_config_default(struct swarm_config *out, peer_ref tracker, uint32_t p
 		.serving_max = whole ? 1 : 4,
 		.dials_max = 8,
 		.copies = 3,
-		.turn_pieces = 1,
+		.turn_pieces = 2,
 		.links_max = tracker == 0 ? 1u << 20 : 32,
 		.have_ms = whole ? 2000 : 250,
 		.who_ms = 2000,
 		.first_ms = whole ? 240000 : 15000,
 		.patience_ms = whole ? 60000 : 12000,
-		.idle_ms = 1500};
+		.idle_ms = 700};
 }
 
 /* Memory */

@@ -6,8 +6,9 @@
  * fewest known sources have (rarest first), the very first by chance; at the very end the last parts are
  * asked of a second source too, and the answer that comes late is dropped. How many requests are under way
  * to a source follows from how fast it answers, and one that takes longer than median + k·MAD of its
- * answers is asked of somebody else. It serves what it has through a few upload slots that go round in
- * turn, one of them by chance; who gets none is told BUSY, and hears a HAVE when its turn has come.
+ * answers is asked of somebody else. It serves what it has through a few upload slots; who gets none is
+ * told BUSY, and hears a HAVE when its turn has come: who has the least of a blob comes first, so that
+ * those whom few can reach do not end last, and every fourth turn goes by chance, whatever they say.
  *
  * The first seed (the coordinator) shows each peer only the pieces that it means to give it, each piece to
  * `copies` peers, and then leaves the blob to the swarm (super-seeding, as in J. Hoffman's BEP 16); whoever
@@ -40,7 +41,7 @@ struct swarm_config {
 	uint8_t serving_max; /* SERVE effects under way for one slot: 4 (1) */
 	uint8_t dials_max;   /* sessions that we open for one blob: 8 */
 	uint8_t copies;	     /* tracker: peers to whom it shows a piece freely: 3 */
-	uint8_t turn_pieces; /* that a slot serves while others wait: 1 */
+	uint8_t turn_pieces; /* that a slot serves while others wait: 2 */
 	uint32_t links_max;  /* peers with whom one blob is exchanged: 32; the tracker: 1 << 20 */
 	uint32_t have_ms;    /* news of pieces gather so long: 250 (2,000) */
 	uint32_t who_ms;     /* between two questions to the tracker: 2,000, doubling to 60,000 */
@@ -49,7 +50,7 @@ struct swarm_config {
 	/* Tracker: a peer that has gained nothing for so long, or for twice as long as a piece takes it, is
 	 * served what it lacks: 12,000 (60,000). */
 	uint32_t patience_ms;
-	uint32_t idle_ms; /* a slot that is not used for so long is free: 1,500 */
+	uint32_t idle_ms; /* a slot that is not used for so long is free: 700 */
 };
 /* The values above; tracker 0 for the coordinator; those in brackets for a part_bytes of BLOB_PIECE. */
 void swarm_config_default(struct swarm_config *out, peer_ref tracker, uint32_t part_bytes);

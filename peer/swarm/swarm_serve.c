@@ -2,7 +2,7 @@
 #include "peer/swarm/swarm_state.h"
 
 #define BY_CHANCE                                                                                  \
-	4u /* every so many free slots go to anybody who waits, not to who has waited longest */
+	4u /* every so many free slots go to anybody who waits, not to who has least and waited longest */
 
 /* Slots */
 
@@ -38,11 +38,20 @@ static struct swarm_slot *slot_begin(struct swarm *s, peer_ref peer, blob_ref bl
 	return slot;
 }
 
+/* How many pieces a waiter says that it has; UINT32_MAX: it has gone away. */
+static uint32_t waiter_pieces(struct swarm *s, const struct swarm_waiter *w)
+{
+	struct swarm_blob *b = swarm_blob_find(s, w->blob);
+	const struct swarm_link *l = b == NULL ? NULL : swarm_link_find(s, b, w->peer);
+
+	return l == NULL ? UINT32_MAX : l->theirs_count;
+}
+
 /* Who is next? Those that have gone away, or have all that they asked for, lose their place. */
 static bool waiter_pop(struct swarm *s, blob_ref slot_of, struct swarm_waiter *out)
 {
 	for (;;) {
-		uint32_t count = 0, found = 0;
+		uint32_t count = 0, found = 0, least = 0;
 		bool any = swarm_random(s) % BY_CHANCE == 0;
 
 		for (uint32_t i = 0; i < s->waiter_count; i++) {
@@ -51,9 +60,18 @@ static bool waiter_pop(struct swarm *s, blob_ref slot_of, struct swarm_waiter *o
 			if (slot_of != 0 && w->blob != slot_of)
 				continue;
 			count++;
-			if (count == 1 || (any ? swarm_random(s) % count == 0
-					       : w->since_ms < s->waiters[found].since_ms))
+			if (any && swarm_random(s) % count == 0) {
 				found = i;
+			} else if (!any) {
+				uint32_t have = waiter_pieces(s, w);
+
+				if (count == 1 || have < least ||
+					(have == least &&
+						w->since_ms < s->waiters[found].since_ms)) {
+					found = i;
+					least = have;
+				}
+			}
 		}
 		if (count == 0)
 			return false;

@@ -223,7 +223,7 @@ double crowd_bound_s(const struct crowd *c)
 
 void crowd_totals(const struct crowd *c, struct crowd_totals *out)
 {
-	double up = 0, sent = 0;
+	double up = 0, sent = 0, now = 0;
 	struct swarm_totals t;
 
 	*out = c->totals;
@@ -235,6 +235,10 @@ void crowd_totals(const struct crowd *c, struct crowd_totals *out)
 		out->memory += swarm_memory(c->members[p].swarm);
 		up += c->flows.ends[p].up;
 		sent += (double)c->flows.ends[p].sent;
+		for (uint32_t f = c->flows.ends[p].first_out; f != 0;
+			f = c->flows.flows[f].next_out)
+			now += c->flows.flows[f].rate;
 	}
+	out->uplink_now = now / up;
 	out->uplink_use = sent / (up * (c->wheel.now_ms - BEGIN_MS));
 }

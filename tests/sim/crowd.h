@@ -37,6 +37,7 @@ struct crowd_totals {
 	uint64_t events, trace, messages, dials, dials_failed, accusations;
 	uint64_t seed_sent, got, wasted; /* bytes */
 	double uplink_use;		 /* of all peers' uplinks until now, 0 … 1 */
+	double uplink_now;		 /* … at this moment */
 	size_t memory;			 /* of the cores */
 };
 void crowd_totals(const struct crowd *c, struct crowd_totals *out);

@@ -71,13 +71,14 @@ static void figures(struct run *r, const struct crowd *c, const uint32_t *times,
 void sim_distribute(struct run *r)
 {
 	struct curve *curve = report_curve(r->report, "peers that have it all");
+	struct curve *use = report_curve(r->report, "use of the peers' uplinks");
 	struct curve *best = report_curve(r->report, "the least time that the links allow");
 	struct crowd_config config;
 	uint32_t limit_ms, now = 0, *times;
 	struct crowd_totals t;
 	struct crowd *c;
 
-	report_axes(r->report, "A gigabyte to everybody", "seconds", "% of peers");
+	report_axes(r->report, "A gigabyte to everybody", "seconds", "%");
 	crowd_config_default(&config, r->seed, r->peers);
 	config.replay = r->replay;
 	if (r->seconds != 0)
@@ -87,7 +88,9 @@ void sim_distribute(struct run *r)
 	while (now < limit_ms && crowd_done(c) < r->peers) {
 		now += STEP_MS;
 		crowd_run(c, now);
+		crowd_totals(c, &t);
 		curve_add(curve, now / 1e3, 100.0 * crowd_done(c) / r->peers);
+		curve_add(use, now / 1e3, 100 * t.uplink_now);
 	}
 	curve_add(best, crowd_bound_s(c), 0);
 	curve_add(best, crowd_bound_s(c), 100);

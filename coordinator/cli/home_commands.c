@@ -99,17 +99,33 @@ static void own_address(char *out, socklen_t size)
 	freeifaddrs(list);
 }
 
-/* Where volunteers reach the coordinator: as told, or where it listens. */
-static bool public_host(
-	struct home *home, const char *told, char *out, size_t size, struct errmsg *msg)
+/* HOST:PORT[,HOST:PORT…], as the owner says it. */
+static bool told_hosts(struct link *link, const char *told, struct errmsg *msg)
+{
+	link->host_count = 0;
+	for (;;) {
+		size_t n = strcspn(told, ",");
+
+		if (link->host_count == LINK_HOSTS_MAX || n >= LINK_ADDRESS_SIZE) {
+			errmsg_set(msg, TK_ELIMIT,
+				"--host takes at most %u hosts, of at most %u characters each",
+				LINK_HOSTS_MAX, LINK_ADDRESS_SIZE - 1);
+			return false;
+		}
+		memcpy(link->hosts[link->host_count], told, n);
+		link->hosts[link->host_count++][n] = '\0';
+		if (told[n] == '\0')
+			return true;
+		told += n + 1;
+	}
+}
+
+/* Where the coordinator listens, as volunteers would dial it. */
+static bool own_host(struct home *home, char *out, size_t size, struct errmsg *msg)
 {
 	char listen[200], own[64];
 	const char *colon;
 
-	if (told != NULL) {
-		snprintf(out, size, "%s", told);
-		return true;
-	}
 	if (store_text(home->store, "listen", listen, sizeof(listen), msg) != TK_OK)
 		return false;
 	colon = strrchr(listen, ':');
@@ -158,10 +174,12 @@ int command_invite(const struct cli *cli)
 		link.has_secret = id.has_secret;
 		memcpy(link.secret, id.secret, sizeof(link.secret));
 		identity_wipe(&id);
-		rc = public_host(
-			     &home, options[0].value, link.hosts[0], sizeof(link.hosts[0]), &msg)
-			     ? link_format(&link, &text, &msg)
-			     : TK_ENOENT;
+		if (options[0].value != NULL
+				? told_hosts(&link, options[0].value, &msg)
+				: own_host(&home, link.hosts[0], sizeof(link.hosts[0]), &msg))
+			rc = link_format(&link, &text, &msg);
+		else
+			rc = TK_ENOENT;
 	}
 	home_close(&home);
 	if (rc == TK_OK)

@@ -44,6 +44,10 @@ for i in 1 2 3; do
 done
 
 claim "an invitation is a link that names the port" prints "^talkoot://[^@]+@127\.0\.0\.1:[1-9][0-9]*$" "$talkoot" invite "$home"
+claim "an invitation names the hosts that it is told" prints "@one\.example:1,\[::1\]:2,three\.example:3$" \
+	"$talkoot" invite "$home" --host 'one.example:1,[::1]:2,three.example:3'
+claim "and refuses those that are none" refuses 'is no address' "$talkoot" invite "$home" --host one.example:1,
+claim "or too many" refuses 'at most 8 hosts' "$talkoot" invite "$home" --host a:1,b:2,c:3,d:4,e:5,f:6,g:7,h:8,i:9
 claim "a home is served once at a time" refuses 'serv' "$talkoot" serve "$home" --listen 127.0.0.1:0
 claim "a home is made once" refuses 'already' "$talkoot" init "$home"
 claim "without projects list says how to submit one" prints 'submit' "$talkoot" -C "$home" list

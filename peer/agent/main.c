@@ -42,7 +42,8 @@ static const struct command {
 	const char *arguments;
 	const char *summary; /* NULL: not for people */
 } commands[] = {
-	{"join", peer_join, "LINK [--home HOME] [--yes]", "join the network that a link names"},
+	{"join", peer_join, "LINK [--home HOME] [--yes]",
+		"join the network that a link names; -: read the link from the input"},
 	{"run", peer_run, "[--home HOME] [--listen A:P]",
 		"work for it, in the foreground, until stopped"},
 	{"status", peer_status, "[--home HOME] [--json]",

@@ -39,8 +39,8 @@ claim "neither is counted as connected" both
 claim "the coordinator's log says who does not know it" says "$work/serve.log" 'does not know its secret'
 peer_stop 3
 link=$whole
-"$talkoot_peer" join "$link" --yes --home "$work/peer-3" >"$work/rejoin.log" 2>&1 </dev/null
-claim "joining with the whole link mends it" says "$work/rejoin.log" 'The network answers'
+"$talkoot_peer" join - --yes --home "$work/peer-3" >"$work/rejoin.log" 2>&1 <<<"$link"
+claim "joining with the whole link mends it, as an input that no list of processes shows" says "$work/rejoin.log" 'The network answers'
 claim "no log shows the secret" bash -c "! grep -q '$secret' '$work'/*.log"
 claim "nor does the status page" bash -c "! grep -rq '$secret' '$home/web'"
 finish

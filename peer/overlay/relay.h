@@ -14,6 +14,8 @@
 
 #define RELAY_RESERVATIONS	      16u
 #define RELAY_CIRCUITS		      32u
+#define RELAY_RESERVATIONS_ROOT	      256u /* of a coordinator */
+#define RELAY_CIRCUITS_ROOT	      128u
 #define RELAY_CIRCUITS_PER_PEER	      8u /* that one session opened, or that lead to one reservation */
 #define RELAY_RESERVATIONS_PER_PREFIX 4u /* for global addresses: a Sybil does not fill the relay */
 #define RELAY_RESERVATION_MS	      3600000u	     /* renewed by asking again */

@@ -132,6 +132,10 @@ void ways_config_default(struct ways_config *out, const struct identity *id, con
 {
 	*out = (struct ways_config){.id = id, .punch = true};
 	relay_config_default(&out->relay);
+	if (id->role == ROLE_COORDINATOR) { /* the last resort of everybody */
+		out->relay.reservations = RELAY_RESERVATIONS_ROOT;
+		out->relay.circuits = RELAY_CIRCUITS_ROOT;
+	}
 	memcpy(out->seed, seed, sizeof(out->seed));
 }
 
@@ -158,6 +162,7 @@ struct ways *ways_new(const struct ways_config *config)
 	if (w == NULL)
 		return NULL;
 	w->config = *config;
+	w->punch_tokens = WAYS_PUNCH_BURST;
 	w->way_port = (struct way_port){w, port_send, port_waiting, port_accuse, port_log};
 	w->reach_port = (struct reach_port){&w->way_port, port_probe, port_record, w};
 	if (make_cores(w))

@@ -13,7 +13,9 @@
 #include "peer/overlay/reach.h"
 #include "peer/overlay/relay.h"
 
-#define WAYS_MAX 256u
+#define WAYS_MAX	 256u
+#define WAYS_PUNCH_BURST 32u   /* addresses that we dial on other peers' word at once … */
+#define WAYS_PUNCH_MS	 2000u /* … and one more in each such time */
 
 struct ways_config {
 	const struct identity *id; /* borrowed */

@@ -254,6 +254,21 @@ struct way *punch_expecting(struct ways *w, const struct endpoint *from, struct 
 	return NULL;
 }
 
+/* Nobody makes us dial often, whoever's addresses they are. */
+static bool may_dial_more(struct ways *w)
+{
+	uint64_t came = (w->now_ms - w->punch_ms) / WAYS_PUNCH_MS;
+
+	w->punch_ms += came * WAYS_PUNCH_MS;
+	w->punch_tokens = came >= WAYS_PUNCH_BURST - w->punch_tokens
+				  ? WAYS_PUNCH_BURST
+				  : w->punch_tokens + (uint32_t)came;
+	if (w->punch_tokens == 0)
+		return false;
+	w->punch_tokens--;
+	return true;
+}
+
 /* Only addresses that a peer may claim: hosts in scopes that we live in, ports that peers have. */
 void punch_dial(struct ways *w, struct way *way)
 {
@@ -261,7 +276,7 @@ void punch_dial(struct ways *w, struct way *way)
 		const struct endpoint *at = &way->punch.at[i];
 
 		if (at->port >= REACH_PORT_MIN && reach_may_dial(w->reach, at) &&
-			!attempt_dial(w, way, ATTEMPT_PUNCH, at, &way->peer))
+			may_dial_more(w) && !attempt_dial(w, way, ATTEMPT_PUNCH, at, &way->peer))
 			return;
 	}
 }

@@ -66,6 +66,8 @@ struct ways {
 	uint64_t now_ms, now_s;
 	bool record_unsaid;
 	uint64_t punched;
+	uint32_t punch_tokens;
+	uint64_t punch_ms; /* when the last token came */
 };
 
 /* ways.c */

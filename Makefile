@@ -131,7 +131,8 @@ $(BUILD)/tests/math/%_blas: $(BUILD)/tests/math/%_blas.o $(LIB_BLAS) $(LIB_TASKS
 
 # The simulator drives the cores of peer/, and needs no more than they do.
 SIM := $(filter-out tests/sim/sim.c tests/sim/test_%.c,$(wildcard tests/sim/*.c))
-$(BUILD)/tests/sim/%: $(BUILD)/tests/sim/%.o $(call obj,$(SIM)) $(LIB_PEER) $(LIB_TASKS)
+SIM_PROGRAMS := $(patsubst %.c,$(BUILD)/%,tests/sim/sim.c $(wildcard tests/sim/test_*.c))
+$(SIM_PROGRAMS): $(BUILD)/tests/sim/%: $(BUILD)/tests/sim/%.o $(call obj,$(SIM)) $(LIB_PEER) $(LIB_TASKS)
 	$(call tell,LINK,$@)
 	$(CC) $(CFLAGS) $(MODE) $^ -o $@ $(LIBS_TASKS) -lcmocka
 

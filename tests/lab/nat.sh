@@ -6,12 +6,13 @@
 # afresh for each connection make it symmetric. As home routers do, all of them drop what nobody asked for, unanswered.
 
 nat_kinds=(full-cone address-restricted port-restricted symmetric upnp)
+# A variant of the last one: upnp-only, whose router does not speak NAT-PMP.
 
 # A /24 for site NUMBER: of the range for benchmarks (RFC 2544), but miniupnpd refuses to map ports of an address that
 # documentation, benchmarks or private networks use. 11/8 is somebody's; here it is nobody's, as nothing leaves the lab.
 nat_subnet() { # KIND NUMBER
 	case $1 in
-	upnp) echo "11.0.$2" ;;
+	upnp*) echo "11.0.$2" ;;
 	*) echo "198.18.$2" ;;
 	esac
 }
@@ -72,12 +73,15 @@ nat_rules() { # NAMESPACE KIND
 			$(nat_map "$2")
 		}
 	NFT
-	[ "$2" != upnp ] || upnp_start "$1"
+	case $2 in
+	upnp) upnp_start "$1" yes ;;
+	upnp-only) upnp_start "$1" no ;;
+	esac
 }
 
 # miniupnpd on a port-restricted NAT: hosts behind it may ask for ports, by UPnP and by NAT-PMP. Where it is not installed
 # the NAT is just port-restricted.
-upnp_start() { # NAMESPACE
+upnp_start() { # NAMESPACE NATPMP
 	local conf=$work/miniupnpd-$1.conf
 	if ! command -v miniupnpd >/dev/null; then
 		echo "# miniupnpd is not installed: nobody maps ports at $1"
@@ -97,7 +101,7 @@ upnp_start() { # NAMESPACE
 		ext_ifname=wan
 		listening_ip=lan
 		enable_upnp=yes
-		enable_natpmp=yes
+		enable_natpmp=$2
 		secure_mode=yes
 		lease_file=$work/miniupnpd-$1.leases
 		uuid=7a1c0074-0000-4000-8000-000000000001

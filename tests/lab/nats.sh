@@ -53,11 +53,34 @@ maps_by() { # CLIENT PORT COMMAND...: PORT is then open to a stranger
 	lab_pids+=($!)
 	wait_for 20 is_mapped "$@"
 }
+# Ours, too: it finds the router by itself.
+peer_maps_by() { # HOST HOW PORT
+	local orders
+	mkfifo "$work/mapper-$1"
+	inside "$1" "$talkoot_peer" port-mapper <"$work/mapper-$1" 2>&1 | cat >"$work/mapper-$1.log" & # it may write no files
+	exec {orders}>"$work/mapper-$1"
+	echo "MAP $3 600" >&"$orders"
+	wait_for 20 grep -qsE "^(MAPPED|NONE) " "$work/mapper-$1.log"
+	says "$work/mapper-$1.log" "^MAPPED $2 ${site_subnet[${1%-1}]}.2:$3 " || return 1
+	inside_exec "$1" "$probe" listen "$3" >/dev/null 2>&1 </dev/null &
+	lab_pids+=($!)
+	wait_for 10 inside second "$probe" call "${site_subnet[${1%-1}]}.2:$3" || return 1
+	exec {orders}>&-
+	wait_for 10 is_closed "${site_subnet[${1%-1}]}.2:$3"
+}
+
+is_closed() { # ENDPOINT
+	! inside second "$probe" call "$1"
+}
+
 if ! command -v miniupnpd >/dev/null || ! command -v upnpc >/dev/null || ! command -v natpmpc >/dev/null; then
 	skip "upnp maps ports: miniupnpd, upnpc or natpmpc is not installed (scripts/setup lab)"
 else
 	claim "upnp maps a port by UPnP" maps_by upnpc 4301 upnpc -a 10.0.0.11 4301 4301 TCP
 	claim "upnp maps a port by NAT-PMP" maps_by natpmpc 4302 natpmpc -g 10.0.0.1 -a 4302 4302 tcp 600
+	claim "talkoot-peer maps a port by NAT-PMP, and takes it back" peer_maps_by upnp-b-1 NAT-PMP 4303
+	nat_new only upnp-only 11.0.99 && host_new only 1
+	claim "talkoot-peer maps a port by UPnP, and takes it back" peer_maps_by only-1 UPnP 4304
 fi
 
 # Two hosts, each behind a NAT, that dial each other at once from the port where a server saw them.

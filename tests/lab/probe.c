@@ -104,13 +104,14 @@ static bool is_talkative(int fd)
 	return line_put(fd, "punch") && line_get(fd, line, CALL_MS) && strcmp(line, "punch") == 0;
 }
 
-/* Dials from port and listens on it, again and again: a SYN that comes too early is dropped by the other NAT. */
+/* Dials from port and listens on it, again and again: a SYN that comes too early is dropped by the other NAT.
+ * The two sides take unequal times for a try, so that they cannot miss each other in step. */
 static bool punches(uint16_t port, int listening, const struct sockaddr_in *to)
 {
 	int64_t end = now_us() + PUNCH_MS * 1000;
 
 	while (now_us() < end) {
-		int fd = tcp_open(port, to, 200);
+		int fd = tcp_open(port, to, 300 + getpid() % 7 * 50);
 
 		if (fd < 0 && is_readable(listening, 50))
 			fd = accept(listening, NULL, NULL);
@@ -139,12 +140,14 @@ static int punch(const char *server, uint16_t port)
 	return EXIT_SUCCESS;
 }
 
+/* Leaves it to the caller to close: a reset from here could come before the caller knows that it got through. */
 static int listen_on(uint16_t port)
 {
 	int fd = tcp_listening(port);
 
 	while (fd >= 0 && is_readable(fd, -1))
-		close(accept(fd, NULL, NULL));
+		if (accept(fd, NULL, NULL) < 0)
+			break;
 	return EXIT_FAILURE;
 }
 

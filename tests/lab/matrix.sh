@@ -9,8 +9,8 @@
 # shellcheck source=tests/lab/lib.sh
 . "$(dirname "$0")/lib.sh"
 
-if ! command -v miniupnpd >/dev/null || ! command -v natpmpc >/dev/null; then
-	skip "who meets whom: miniupnpd or natpmpc is not installed (scripts/setup lab)"
+if ! command -v miniupnpd >/dev/null; then
+	skip "who meets whom: miniupnpd is not installed (scripts/setup lab)"
 	finish
 fi
 meet=$lab_build/meet
@@ -40,7 +40,9 @@ done
 
 number=10
 home_new() { # SITE KIND
-	nat_new "$1" "$2" "$(nat_subnet "$2" "$number")" 10 && host_new "$1" 1
+	local kind=$2
+	[ "$1" != upnp-a ] || kind=upnp-only # so that both protocols are used
+	nat_new "$1" "$kind" "$(nat_subnet "$2" "$number")" 10 && host_new "$1" 1
 }
 for set in a b; do
 	for kind in "${kinds[@]}"; do
@@ -53,8 +55,10 @@ for set in a b; do
 		fi
 		node_start "$kind-$set" "$host" "$number" $((7400 + number)) "${contacts[@]}"
 		if [ "$kind" = upnp ]; then
-			inside "$host" natpmpc -g 10.0.0.1 -a $((7400 + number)) $((7400 + number)) tcp 3600 >"$work/natpmpc.log" 2>&1
-			echo "mapped ${site_subnet[$site]}.2:$((7400 + number))" >&"${orders[$kind-$set]}"
+			mapper_start "$host" $((7400 + number))
+			read -r said how at _ <"$work/mapper-$host.log" || true
+			echo "# $host: $said $how $at"
+			[ "$said" != MAPPED ] || echo "mapped $at" >&"${orders[$kind-$set]}"
 		fi
 	done
 done

@@ -117,3 +117,21 @@ upnp_start() { # NAMESPACE NATPMP
 	lab_pids+=($!)
 	wait_for 10 grep -qs 'listening on port' "$work/miniupnpd-$1.log"
 }
+
+# A host asks its router for PORT, as an agent does: with `talkoot-peer port-mapper`, which says what came of it in a line
+# and takes the port back when nobody speaks to it any more. It may write no files, hence the cat.
+declare -A mapper_orders=()
+mapper_start() { # HOST PORT
+	local fd
+	mkfifo "$work/mapper-$1"
+	inside "$1" "$talkoot_peer" port-mapper <"$work/mapper-$1" 2>&1 | cat >"$work/mapper-$1.log" &
+	exec {fd}>"$work/mapper-$1"
+	mapper_orders[$1]=$fd
+	echo "MAP $2 3600" >&"$fd"
+	wait_for 20 grep -qsE "^(MAPPED|NONE) " "$work/mapper-$1.log"
+}
+
+mapper_stop() { # HOST
+	local fd=${mapper_orders[$1]}
+	exec {fd}>&-
+}

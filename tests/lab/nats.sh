@@ -53,20 +53,16 @@ maps_by() { # CLIENT PORT COMMAND...: PORT is then open to a stranger
 	lab_pids+=($!)
 	wait_for 20 is_mapped "$@"
 }
-# Ours, too: it finds the router by itself.
+# Ours, too: it finds the router by itself, and takes the port back when it is let go.
 peer_maps_by() { # HOST HOW PORT
-	local orders
+	local at=${site_subnet[${1%-1}]}.2:$3
 	inside_exec "$1" "$probe" listen "$3" >/dev/null 2>&1 </dev/null &
 	lab_pids+=($!)
-	mkfifo "$work/mapper-$1"
-	inside "$1" "$talkoot_peer" port-mapper <"$work/mapper-$1" 2>&1 | cat >"$work/mapper-$1.log" & # it may write no files
-	exec {orders}>"$work/mapper-$1"
-	echo "MAP $3 600" >&"$orders"
-	wait_for 20 grep -qsE "^(MAPPED|NONE) " "$work/mapper-$1.log"
-	says "$work/mapper-$1.log" "^MAPPED $2 ${site_subnet[${1%-1}]}.2:$3 " || return 1
-	wait_for 10 inside second "$probe" call "${site_subnet[${1%-1}]}.2:$3" || return 1
-	exec {orders}>&-
-	wait_for 10 is_closed "${site_subnet[${1%-1}]}.2:$3"
+	mapper_start "$1" "$3"
+	says "$work/mapper-$1.log" "^MAPPED $2 $at " || return 1
+	wait_for 10 inside second "$probe" call "$at" || return 1
+	mapper_stop "$1"
+	wait_for 10 is_closed "$at"
 }
 
 is_closed() { # ENDPOINT

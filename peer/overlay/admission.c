@@ -7,7 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#define MILLI 1000u
+#define MILLI	1000u
+#define CARRIED (1ull << 63) /* prefixes of addresses have at most 56 bits */
 
 static uint32_t burst(bool local)
 {
@@ -113,11 +114,9 @@ static struct admission_bucket *bucket_of(
 	return &a->buckets[i];
 }
 
-const char *admission_refuse(struct admission *a, const struct endpoint *from, uint64_t now_ms)
+static const char *take(struct admission *a, uint64_t prefix, bool local, uint64_t now_ms)
 {
-	bool local = from == NULL || endpoint_scope(from) != SCOPE_GLOBAL;
-	struct admission_bucket *b =
-		bucket_of(a, from != NULL ? endpoint_prefix(from) : 0, local, now_ms);
+	struct admission_bucket *b = bucket_of(a, prefix, local, now_ms);
 
 	b->milli = bucket_now(b, now_ms);
 	b->at_ms = now_ms;
@@ -129,6 +128,18 @@ const char *admission_refuse(struct admission *a, const struct endpoint *from, u
 	return NULL;
 }
 
+const char *admission_refuse(struct admission *a, const struct endpoint *from, uint64_t now_ms)
+{
+	bool local = from == NULL || endpoint_scope(from) != SCOPE_GLOBAL;
+
+	return take(a, from != NULL ? endpoint_prefix(from) : 0, local, now_ms);
+}
+
+const char *admission_refuse_carried(struct admission *a, uint64_t carrier, uint64_t now_ms)
+{
+	return take(a, admission_prefix_carried(carrier), false, now_ms);
+}
+
 const char *admission_refuse_full(struct admission *a)
 {
 	admission_count(a, ADMISSION_FULL, NULL);
@@ -138,6 +149,11 @@ const char *admission_refuse_full(struct admission *a)
 uint64_t admission_prefix(const struct endpoint *from)
 {
 	return from != NULL && endpoint_scope(from) == SCOPE_GLOBAL ? endpoint_prefix(from) : 0;
+}
+
+uint64_t admission_prefix_carried(uint64_t carrier)
+{
+	return CARRIED | carrier;
 }
 
 /* The log */

@@ -58,11 +58,16 @@ void admission_init(struct admission *a, uint64_t now_ms);
 /* May somebody from there begin a handshake now? NULL: yes, and it took a token; otherwise why not, and it is
  * counted. from NULL: it is not known from where. */
 const char *admission_refuse(struct admission *a, const struct endpoint *from, uint64_t now_ms);
+/* The same for what comes through the circuits of one session, which have a bucket together: who is behind
+ * a relay is not seen. */
+const char *admission_refuse_carried(struct admission *a, uint64_t carrier, uint64_t now_ms);
 /* There is no place for any more: counts that, and says so. */
 const char *admission_refuse_full(struct admission *a);
 
 /* The prefix whose half-open connections are counted together; 0: those of local addresses are not. */
 uint64_t admission_prefix(const struct endpoint *from);
+/* What stands for one: no address has this prefix. */
+uint64_t admission_prefix_carried(uint64_t carrier);
 
 /* Notes what became of a stranger; for FAILED, why says more. */
 void admission_count(struct admission *a, enum admission_fate fate, const char *why);

@@ -194,7 +194,7 @@ struct connection *connections_heaviest(const struct connections *t, uint64_t pr
 	for (struct connection *c = t->first; c != NULL; c = c->next) {
 		struct tally *tally;
 
-		if (c->prefix == 0)
+		if (c->prefix == 0 || c->dialled)
 			continue;
 		tally = tally_of(tallies, c->prefix);
 		tally->prefix = c->prefix;

@@ -373,7 +373,7 @@ static int step_begin(struct node *n, const struct node_event *event, struct nod
 	renewal_begin(n, c, event);
 	c->from_port = event->from_port;
 	c->own = event->own;
-	c->prefix = admission_prefix(event->remote);
+	c->prefix = places_prefix(event);
 	if (event->remote != NULL)
 		c->remote = *event->remote;
 	c->session = session_new(

@@ -113,7 +113,7 @@ void gossip_session_up(struct node *n, struct connection *c)
 	up.peer = directory_peer(o->directory, &c->key, 0, n->now_ms);
 	if (up.peer == 0 || up.peer == DIRECTORY_SELF || o->owed[up.peer])
 		return; /* a session without gossip */
-	if (c->prefix != 0)
+	if (c->prefix != 0 && c->remote.family != 0)
 		directory_prefix(o->directory, up.peer, c->prefix);
 	if (o->sessions[up.peer] == 0 && overlay_step(n, &up) != TK_OK)
 		return;

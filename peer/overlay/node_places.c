@@ -30,13 +30,21 @@ static bool make_place(struct node *n, uint64_t prefix, struct node_effects *out
 	return true;
 }
 
+uint64_t places_prefix(const struct node_event *event)
+{
+	return event->carrier != 0 ? admission_prefix_carried(event->carrier)
+				   : admission_prefix(event->remote);
+}
+
 const char *places_refuse(struct node *n, const struct node_event *event, struct node_effects *out)
 {
 	bool accepted = event->type == NODE_ACCEPTED;
-	uint64_t prefix = admission_prefix(event->remote);
+	uint64_t prefix = places_prefix(event);
 	const char *refused = NULL;
 
-	if (accepted)
+	if (accepted && event->carrier != 0)
+		refused = admission_refuse_carried(&n->admission, event->carrier, event->now_ms);
+	else if (accepted)
 		refused = admission_refuse(&n->admission, event->remote, event->now_ms);
 	if (refused == NULL && n->table.count >= n->connections_max &&
 		!(accepted && make_place(n, prefix, out)))

@@ -42,7 +42,7 @@ static void on_incoming(
 {
 	struct message no = {.type = MESSAGE_RELAY_OPENED,
 		.relay_opened = {.circuit = m->circuit, .status = RELAY_REFUSED}};
-	struct node_event event = {.type = NODE_ACCEPTED};
+	struct node_event event = {.type = NODE_ACCEPTED, .carrier = relay->conn};
 	conn_id conn = ways_number(w);
 	struct circuit *c;
 	int rc;

@@ -92,6 +92,22 @@ static void neighbours_share_a_bucket_and_strangers_do_not(void **state)
 	free(a);
 }
 
+/* Who comes through a relay shares a bucket with all others that do, and with nobody else. */
+static void circuits_of_one_session_share_a_bucket(void **state)
+{
+	struct admission *a = admission_start();
+	unsigned in = 0;
+
+	(void)state;
+	for (unsigned i = 0; i < 100; i++)
+		in += admission_refuse_carried(a, 7, 1000) == NULL;
+	assert_int_equal(in, ADMISSION_BURST);
+	assert_null(admission_refuse_carried(a, 8, 1000));
+	assert_int_equal(admitted(a, NULL, 1, 1000), 1);
+	assert_int_not_equal(admission_prefix_carried(7), admission_prefix_carried(8));
+	free(a);
+}
+
 /* From everywhere: each newcomer gets one try, whoever was seen lately keeps what it has left. */
 static void flood_from_everywhere_is_bounded_and_lets_newcomers_try(void **state)
 {
@@ -232,6 +248,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(prefix_gets_its_burst_and_then_its_rate),
 		cmocka_unit_test(neighbours_share_a_bucket_and_strangers_do_not),
+		cmocka_unit_test(circuits_of_one_session_share_a_bucket),
 		cmocka_unit_test(flood_from_everywhere_is_bounded_and_lets_newcomers_try),
 		cmocka_unit_test(table_equals_a_plain_list_under_any_traffic),
 		cmocka_unit_test(log_has_a_line_for_the_first_and_a_sum_for_the_rest),

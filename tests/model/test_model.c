@@ -126,6 +126,8 @@ static void images_are_checked_against_the_data_and_their_windows(void **state)
 	conv.type = LAYER_MAX_POOL;
 	conv.kernel = 17;
 	refused(&spec, &rows_of_6, TK_EINVAL, "its kernel 17 is larger than 16", __LINE__);
+	conv.type = LAYER_AVERAGE_POOL;
+	refused(&spec, &rows_of_6, TK_EINVAL, "a window of 17 x 17 does not fit", __LINE__);
 }
 
 /* Layers as large as they may be, until something overflows: limits hold, and nothing wraps. */

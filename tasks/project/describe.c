@@ -224,12 +224,14 @@ static int describe_traffic(
 	if (rc != TK_OK)
 		return rc;
 	fprintf(out, "a round     %s down to each worker", amount(a, theta, "B"));
+	if (state > 0)
+		fprintf(out, " and %s more with each unit", amount(a, state, "B"));
 	fprintf(out, ", %s up for each unit, %s up in all\n", amount(a, (double)update, "B"),
 		amount(b, (double)update * r->train.units_per_round, "B"));
 	if (state > 0)
 		fprintf(out,
-			"state       %s of that, which the next unit of its place fetches in "
-			"turn\n",
+			"state       %s of what goes up for each unit, which the next one of its "
+			"place fetches in turn\n",
 			amount(a, state, "B"));
 	fprintf(out, "once        %s of data at most, in parts as a worker needs them\n",
 		amount(a, shard_bytes(&r->data, SHARDS_MAX), "B"));

@@ -239,32 +239,43 @@ static void every_allocation_may_fail(void **state)
 	bytes_close(&bytes);
 }
 
-static void a_project_becomes_a_recipe_and_is_described(void **state)
+/* The recipe (recipe_close) of a project whose file is its own data, and its description (free). */
+static char *describe(struct scratch *scratch, const char *yaml, struct recipe *r)
 {
-	static const char yaml[] = "project: {name: tiny}\nmodel: {type: char-mlp, context: 2}\n"
-				   "data: {path: p.yaml, format: text}\n";
-	struct scratch scratch;
-	struct project p;
-	struct recipe r;
 	struct errmsg msg = {{0}};
+	struct project p;
 	char *text = NULL;
 	size_t n = 0;
 	FILE *f;
 
+	assert_int_equal(scratch_write(scratch, yaml, strlen(yaml)), 0);
+	assert_int_equal(project_read(&p, scratch->path, NULL, &msg), TK_OK);
+	if (project_recipe(r, &p, NULL, &msg) != TK_OK)
+		fail_msg("%s", msg.text);
+	f = open_memstream(&text, &n);
+	assert_non_null(f);
+	project_describe(&p, r, f);
+	fclose(f);
+	return text;
+}
+
+#define TINY                                                                                       \
+	"project: {name: tiny}\nmodel: {type: char-mlp, context: 2}\n"                             \
+	"data: {path: p.yaml, format: text}\n"
+
+static void a_project_becomes_a_recipe_and_is_described(void **state)
+{
+	struct scratch scratch;
+	struct recipe r;
+	char *text;
+
 	(void)state;
 	assert_int_equal(scratch_open(&scratch), 0);
-	assert_int_equal(scratch_write(&scratch, yaml, strlen(yaml)), 0);
-	assert_int_equal(project_read(&p, scratch.path, NULL, &msg), TK_OK);
-	if (project_recipe(&r, &p, NULL, &msg) != TK_OK)
-		fail_msg("%s", msg.text); /* the file is its own data */
+	text = describe(&scratch, TINY, &r);
 	assert_int_equal(r.seed, 1337);
 	assert_string_equal(r.name, "tiny");
 	assert_int_equal(r.data.context, 2);
 	check_round_trip(&r);
-	f = open_memstream(&text, &n);
-	assert_non_null(f);
-	project_describe(&p, &r, f);
-	fclose(f);
 	assert_non_null(strstr(text, "project     tiny\n"));
 	assert_non_null(strstr(text, "model       char-mlp: 2 tokens → "));
 	assert_non_null(strstr(text, "  linear        2                            256 "));
@@ -273,6 +284,28 @@ static void a_project_becomes_a_recipe_and_is_described(void **state)
 	assert_non_null(strstr(text, "warning: one unit reads"));
 	free(text);
 	recipe_close(&r);
+	scratch_close(&scratch);
+}
+
+/* The state of a unit's place travels both ways. */
+static void the_traffic_of_states_is_described_both_ways(void **state)
+{
+	struct scratch scratch;
+	struct recipe r;
+	char *text;
+
+	(void)state;
+	assert_int_equal(scratch_open(&scratch), 0);
+	text = describe(&scratch, TINY, &r);
+	assert_non_null(strstr(text, " down to each worker, "));
+	recipe_close(&r);
+	free(text);
+	text = describe(&scratch, TINY "train: {compression: sparseloco}\n", &r);
+	assert_non_null(strstr(text, " down to each worker and "));
+	assert_non_null(strstr(text, " more with each unit, "));
+	assert_non_null(strstr(text, " of what goes up for each unit, which the next one "));
+	recipe_close(&r);
+	free(text);
 	scratch_close(&scratch);
 }
 
@@ -326,6 +359,7 @@ int main(void)
 		cmocka_unit_test(mutated_recipes_are_refused_or_consistent),
 		cmocka_unit_test(every_allocation_may_fail),
 		cmocka_unit_test(a_project_becomes_a_recipe_and_is_described),
+		cmocka_unit_test(the_traffic_of_states_is_described_both_ways),
 		cmocka_unit_test(what_the_data_show_to_be_wrong_names_the_key),
 	};
 

@@ -299,6 +299,10 @@ static int set_image(struct model_spec *m, const struct model_settings *s, const
 
 	if (!model_uses_image(m))
 		return TK_OK;
+	if (d->kind == SAMPLE_TEXT)
+		return errmsg_set(msg, TK_EINVAL,
+			"model.layers: layers of images do not read text; remove conv2d, "
+			"max_pool, average_pool and group_norm");
 	if (image[0] == 0)
 		return errmsg_set(msg, TK_EINVAL,
 			"model.image: missing; the model looks at images, and the data do not say "

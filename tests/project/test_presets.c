@@ -271,6 +271,9 @@ static void images_are_what_the_owner_or_the_data_say(void **state)
 	memset(d.image, 0, sizeof(d.image));
 	assert_int_equal(model_expand(&spec, &s, &d, &msg), TK_EINVAL);
 	assert_non_null(strstr(msg.text, "model.image: missing"));
+	d = (struct dataset){.kind = SAMPLE_TEXT, .context = 4, .classes = 5};
+	assert_int_equal(model_expand(&spec, &s, &d, &msg), TK_EINVAL);
+	assert_non_null(strstr(msg.text, "layers of images do not read text; remove conv2d"));
 	s = (struct model_settings){.type = MODEL_LOGISTIC};
 	expand(&s, &digits, &spec, &m);
 	assert_int_equal(spec.image[0], 0);

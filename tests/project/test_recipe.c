@@ -317,6 +317,12 @@ static void what_the_data_show_to_be_wrong_names_the_key(void **state)
 	} wrong[] = {
 		{"project: {name: a}\nmodel: {type: gpt}\ndata: {path: none.txt}\n",
 			"/p.yaml:3:8: cannot open "},
+		{"project: {name: a}\nmodel: {type: gpt, context: 4}\n"
+		 "data: {path: p.yaml, format: text, validation_path: p.yaml.not}\n",
+			"/p.yaml:3:36: cannot open "},
+		{"project: {name: a}\nmodel: {type: mlp}\n"
+		 "data: {path: p.yaml, format: idx, labels: none.idx}\n",
+			"/p.yaml:3:8: "},
 		{"project: {name: a}\nmodel: {context: 4096, type: gpt}\n"
 		 "data: {path: p.yaml, format: text}\n",
 			"/p.yaml:3:8: "},

@@ -69,7 +69,7 @@ static void read_value(
 	struct reader *r, const struct key *k, const struct tree *value, struct place at)
 {
 	if (k->type == KEY_LAYERS && value->kind == TREE_LIST)
-		layer_list_read(&r->project.model, value, &r->faults);
+		layer_list_read(&r->project.model, r->project.layers_at, value, &r->faults);
 	else
 		value_read(&r->project, k, value, at, r->folder, &r->faults);
 }
@@ -250,6 +250,16 @@ static struct place data_place(const struct project *p, const struct errmsg *msg
 	return at;
 }
 
+/* The layer that the message is about, where there is a list of them. */
+static struct place model_place(const struct project *p, struct errmsg *msg)
+{
+	uint32_t layer = UINT32_MAX;
+
+	if (p->model.type == MODEL_LAYERS)
+		layer = layer_list_blame(&p->model, msg);
+	return layer == UINT32_MAX ? p->model_at : p->layers_at[layer];
+}
+
 static int choose_trace(struct recipe *r, struct errmsg *msg)
 {
 	struct model m;
@@ -299,8 +309,11 @@ int project_recipe(struct recipe *out, const struct project *p, const struct sha
 
 	if (rc != TK_OK)
 		rc = prefix_place(p, data_place(p, msg), rc, msg);
-	if (rc == TK_OK)
-		rc = prefix_place(p, p->model_at, recipe_fill(&r, p, msg), msg);
+	if (rc == TK_OK) {
+		rc = recipe_fill(&r, p, msg);
+		if (rc != TK_OK)
+			rc = prefix_place(p, model_place(p, msg), rc, msg);
+	}
 	if (rc == TK_OK)
 		rc = prefix_place(p, p->init_at, name_initial(&r, p, msg), msg);
 	if (rc == TK_OK)

@@ -27,6 +27,7 @@ struct project {
 	char file[DATA_PATH_MAX];
 	struct place data_at, model_at, init_at, numerics_at;
 	struct place labels_at, validation_at, validation_labels_at;
+	struct place layers_at[LIST_LAYERS_MAX]; /* of model.layers */
 };
 
 /* Reads and checks project.yaml. All errors are reported, one line each and in the file's order, as

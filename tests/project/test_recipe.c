@@ -332,7 +332,16 @@ static void what_the_data_show_to_be_wrong_names_the_key(void **state)
 		{"project: {name: a}\nmodel:\n  type: layers\n  context: 4\n"
 		 "  layers: [{embedding: {width: 2}}, {residual: [{linear: {width: 3}}]}, linear]\n"
 		 "data: {path: p.yaml, format: text}\n",
-			"the residual from layer 1 on gives 4 x 3 numbers"},
+			"/p.yaml:5:38: model.layers: residual: it gives 4 x 3 numbers"},
+		{"project: {name: a}\nmodel:\n  type: layers\n  context: 4\n  layers:\n"
+		 "  - {embedding: {width: 4}}\n  - {attention: {heads: 2}}\n  - flatten\n"
+		 "  - {embedding: {width: 4}}\n  - linear\n"
+		 "data: {path: p.yaml, format: text}\n",
+			"/p.yaml:9:6: model.layers: embedding: an embedding is the first layer"},
+		{"project: {name: a}\nmodel:\n  type: layers\n  context: 4\n  layers:\n"
+		 "  - {embedding: {width: 4}}\n  - residual: [relu, {attention: {heads: 3}}]\n"
+		 "  - linear\ndata: {path: p.yaml, format: text}\n",
+			"/p.yaml:7:23: model.layers: attention: its 3 heads do not divide"},
 		{"project: {name: a}\nmodel: {type: gpt, context: 4, init: none.st}\n"
 		 "data: {path: p.yaml, format: text}\n",
 			"/p.yaml:2:32: model.init: cannot open "},

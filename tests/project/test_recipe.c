@@ -287,6 +287,26 @@ static void a_project_becomes_a_recipe_and_is_described(void **state)
 	scratch_close(&scratch);
 }
 
+static void the_last_layers_of_a_deep_model_are_described_too(void **state)
+{
+	struct scratch scratch;
+	struct recipe r;
+	char *text;
+
+	(void)state;
+	assert_int_equal(scratch_open(&scratch), 0);
+	text = describe(&scratch,
+		"project: {name: deep}\nmodel: {type: gpt, layers: 4, context: 4}\n"
+		"data: {path: p.yaml, format: text}\n",
+		&r);
+	assert_non_null(strstr(text, "transformer.wte "));
+	assert_non_null(strstr(text, "  … 16 more between\n"));
+	assert_non_null(strstr(text, "lm_head "));
+	recipe_close(&r);
+	free(text);
+	scratch_close(&scratch);
+}
+
 /* The state of a unit's place travels both ways. */
 static void the_traffic_of_states_is_described_both_ways(void **state)
 {
@@ -374,6 +394,7 @@ int main(void)
 		cmocka_unit_test(mutated_recipes_are_refused_or_consistent),
 		cmocka_unit_test(every_allocation_may_fail),
 		cmocka_unit_test(a_project_becomes_a_recipe_and_is_described),
+		cmocka_unit_test(the_last_layers_of_a_deep_model_are_described_too),
 		cmocka_unit_test(the_traffic_of_states_is_described_both_ways),
 		cmocka_unit_test(what_the_data_show_to_be_wrong_names_the_key),
 	};

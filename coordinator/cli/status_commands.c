@@ -263,8 +263,10 @@ static int ask(const struct cli *cli, enum wish wish)
 	} else if (rc == TK_OK) {
 		rc = store_ask(home.store, row.id, wish, &msg);
 		if (rc == TK_OK && wish == WISH_STOP)
-			printf("%s will stop when its round %" PRIu32 " is complete\n", name,
-				row.round + 1);
+			printf("%s will stop when its round %" PRIu32
+			       " is complete, or at once if no result of that round has come "
+			       "in yet\n",
+				name, row.round + 1);
 		else if (rc == TK_OK)
 			printf("%s goes on when its coordinator hears of it\n", name);
 	}

@@ -20,13 +20,40 @@
 
 struct training_view {
 	time_t started;
+	double shown_at;
+	uint32_t units; /* of the present round that are done */
 	char last[128]; /* the last round, in words */
 };
+
+static double seconds_now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* Of the unit that this thread computes; others are at about the same step. A step may take less than a
+ * millisecond, so only some are shown: into a file, those after ten seconds without another line. */
+static int show_step(void *context, uint32_t round, uint32_t done, uint32_t total)
+{
+	struct training_view *v = context;
+	double now = seconds_now();
+
+	if (now - v->shown_at < (isatty(STDOUT_FILENO) != 0 ? 0.2 : 10))
+		return 0;
+	v->shown_at = now;
+	cli_progress(stdout, (uint64_t)(round + 1) << 32 | done,
+		"round %" PRIu32 " | step %" PRIu32 "/%" PRIu32 ", %" PRIu32 " units done%s%s",
+		round, done, total, v->units, v->last[0] != '\0' ? " | " : "", v->last);
+	return 0;
+}
 
 static int show_unit(void *context, uint32_t round, uint32_t done, uint32_t total)
 {
 	struct training_view *v = context;
 
+	v->units = done;
 	if (isatty(STDOUT_FILENO) != 0)
 		cli_progress(stdout, round, "round %" PRIu32 " | units %" PRIu32 "/%" PRIu32 "%s%s",
 			round, done, total, v->last[0] != '\0' ? " | " : "", v->last);
@@ -40,6 +67,8 @@ static int show_round(void *context, const struct train_round *r)
 	uint64_t left = (uint64_t)(time(NULL) - v->started) * (r->rounds - done) / done;
 	char duration[32];
 
+	v->units = 0;
+	v->shown_at = seconds_now();
 	cli_losses(v->last, sizeof(v->last), r->loss, &r->validation);
 	cli_duration(duration, sizeof(duration), left);
 	cli_progress(stdout, done, "round %" PRIu32 "/%" PRIu32 " | %s | %s left", done, r->rounds,
@@ -126,8 +155,8 @@ static int train(const struct project *p, const struct train_options *options, s
 	struct shard_cache cache = {0};
 	struct shard_sink sink = {&cache, shard_cache_sink};
 	struct shard_source source = {&cache, shard_cache_get};
-	struct training_view view = {.started = time(NULL)};
-	struct train_watch watch = {&view, show_unit, show_round};
+	struct training_view view = {.started = time(NULL), .shown_at = seconds_now()};
+	struct train_watch watch = {&view, show_step, show_unit, show_round};
 	struct bytes initial = {0};
 	float *parameters = NULL;
 	struct recipe recipe;

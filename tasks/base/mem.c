@@ -63,18 +63,26 @@ void mem_free(void *p)
 	free(p);
 }
 
+/* Bytes of an array of count floats, to whole lines of 64 bytes; 0: more than there can be. */
+static size_t floats_size(size_t count)
+{
+	if (count > SIZE_MAX / sizeof(float) - 64)
+		return 0;
+	return count == 0 ? 64 : (count * sizeof(float) + 63) / 64 * 64;
+}
+
+float *mem_floats_raw(size_t count)
+{
+	size_t size = floats_size(count);
+
+	return size == 0 || fails_now() ? NULL : aligned_alloc(64, size);
+}
+
 float *mem_floats(size_t count)
 {
-	size_t size;
-	float *x;
+	float *x = mem_floats_raw(count);
 
-	if (count > SIZE_MAX / sizeof(float) - 64)
-		return NULL;
-	size = (count * sizeof(float) + 63) / 64 * 64;
-	if (size == 0)
-		size = 64;
-	x = fails_now() ? NULL : aligned_alloc(64, size);
 	if (x != NULL)
-		memset(x, 0, size);
+		memset(x, 0, floats_size(count));
 	return x;
 }

@@ -17,6 +17,10 @@ void mem_free(void *p);
 /* An array of count floats on a 64-byte boundary, zeroed. Goes back with mem_free. */
 float *mem_floats(size_t count);
 
+/* The same with whatever the memory held, for who writes all of it before reading any: it takes no time,
+ * however long the array is. */
+float *mem_floats_raw(size_t count);
+
 /* Test seam: the allocation number `after` (1 = the next) fails; with forever every later one too.
  * after = 0 switches it off. One setting per thread. */
 void mem_fail(uint64_t after, int forever);

@@ -21,7 +21,7 @@ struct model_work *model_work_new(
 	w->training = training;
 	w->slots = compute_threads(c);
 	if (plan_init(&w->plan, m, c, rows_max, training) == TK_OK)
-		w->arena = mem_floats(w->plan.floats);
+		w->arena = mem_floats_raw(w->plan.floats);
 	if (w->arena != NULL)
 		return w;
 	model_work_free(w);

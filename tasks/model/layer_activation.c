@@ -190,7 +190,7 @@ const struct layer_ops layer_flatten = {
 
 /* The graph keeps what a branch remembers, and adds its two gradients (gradient.c). */
 const struct layer_ops layer_branch = {
-	.name = "branch",
+	.name = "residual",
 	.passes_value = true,
 	.shape = same_shape,
 };
@@ -218,7 +218,7 @@ static void join_forward(const struct pass *p, const float *x, float *y)
 }
 
 const struct layer_ops layer_join = {
-	.name = "join",
+	.name = "end of residual",
 	.in_place = true,
 	.passes_gradient = true,
 	.shape = same_shape,

@@ -4,7 +4,6 @@
 
 #define CHANNEL_GRAIN	   16u /* output channels of a thread, for the gradient of the weight */
 #define OPERATIONS_AT_ONCE 30000000.0
-#define POOL_KERNEL_MAX	   16u /* the place within a window is a byte */
 
 /* Sides of the output; a window must fit the padded image. */
 static int window_shape(struct placed_layer *p, uint32_t channels_out, struct errmsg *msg)
@@ -62,9 +61,11 @@ static int conv2d_shape(struct placed_layer *p, struct errmsg *msg)
 
 static int pool_shape(struct placed_layer *p, struct errmsg *msg)
 {
-	if (p->spec->kernel > POOL_KERNEL_MAX)
-		return errmsg_set(msg, TK_EINVAL, "its kernel %u is larger than %u",
-			p->spec->kernel, POOL_KERNEL_MAX);
+	if (p->spec->type == LAYER_MAX_POOL && p->spec->kernel > MAX_POOL_KERNEL_MAX)
+		return errmsg_set(msg, TK_EINVAL,
+			"its kernel %u is larger than %u, the most of a max_pool: put two after "
+			"each other, or take average_pool",
+			p->spec->kernel, MAX_POOL_KERNEL_MAX);
 	return window_shape(p, p->in.channels, msg);
 }
 

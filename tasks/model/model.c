@@ -139,7 +139,7 @@ static int place_tensors(struct model *m, uint32_t index, struct errmsg *msg)
 static int open_branch(struct walk *w, uint32_t index, struct errmsg *msg)
 {
 	if (w->depth == RESIDUAL_DEPTH_MAX)
-		return errmsg_set(msg, TK_ELIMIT, "more than %u branches are open at once",
+		return errmsg_set(msg, TK_ELIMIT, "more than %u residuals are open at once",
 			RESIDUAL_DEPTH_MAX);
 	w->open[w->depth++] = index;
 	return TK_OK;
@@ -151,17 +151,15 @@ static int close_branch(struct walk *w, uint32_t index, struct errmsg *msg)
 	struct placed_layer *branch;
 
 	if (w->depth == 0)
-		return errmsg_set(msg, TK_EINVAL, "no branch is open that it could join");
+		return errmsg_set(msg, TK_EINVAL, "no residual is open that it could end");
 	p->partner = w->open[--w->depth];
 	branch = &w->model->layers[p->partner];
 	branch->partner = index;
 	if (memcmp(&branch->in, &p->in, sizeof(p->in)) != 0)
 		return errmsg_set(msg, TK_EINVAL,
-			"the residual from layer %u on gives %u x %u numbers, which cannot be "
-			"added "
-			"to the %u x %u that went in: end it as wide as it begins",
-			p->partner, p->in.positions, p->in.width, branch->in.positions,
-			branch->in.width);
+			"it gives %u x %u numbers, which cannot be added to the %u x %u "
+			"that went in: end it as wide as it begins",
+			p->in.positions, p->in.width, branch->in.positions, branch->in.width);
 	return TK_OK;
 }
 
@@ -279,7 +277,7 @@ static int walk_all(struct walk *w, struct errmsg *msg)
 			return prefix_layer(m->layers[i].spec, i, rc, msg);
 	}
 	if (w->depth != 0)
-		return errmsg_set(msg, TK_EINVAL, "layer %u (branch): nothing joins it",
+		return errmsg_set(msg, TK_EINVAL, "layer %u (residual): it has no end",
 			w->open[w->depth - 1]);
 	if (m->tensor_count == 0)
 		return errmsg_set(msg, TK_EINVAL,

@@ -51,9 +51,10 @@ void safetensors_close(struct safetensors *s);
 const struct safetensors_entry *safetensors_find(const struct safetensors *s, const char *name);
 
 /* Fills parameters (m->parameters) from a file that has exactly the model's tensors, by name and shape.
- * F16 and BF16 are widened exactly, F64 is rounded to nearest even. A tied layer's weight may stand in
- * the file once more, if it is equal. Errors: those of safetensors_open, TK_EINVAL (what is missing, too
- * many, of another shape, or not finite). */
+ * F16 and BF16 are widened exactly, F64 is rounded to nearest even. A shared weight may stand in the
+ * file under the name of the embedding, of a layer tied to it, or under both, if they are equal.
+ * Errors: those of safetensors_open, TK_EINVAL (what is missing, too many, of another shape, or not
+ * finite). */
 int safetensors_load(
 	const struct model *m, struct span file, float *parameters, struct errmsg *msg) TK_CHECKED;
 

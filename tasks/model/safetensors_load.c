@@ -115,7 +115,7 @@ static int load_tensor(
 		out[i] = element(e->type, e->bytes.data, i);
 		if (!(out[i] - out[i] == 0))
 			return errmsg_set(msg, TK_EINVAL, "%s: element %zu is not a finite number",
-				t->name, i);
+				e->name, i);
 	}
 	return TK_OK;
 }
@@ -178,12 +178,31 @@ static int check_surplus(const struct model *m, const struct safetensors *s,
 	return TK_OK;
 }
 
+/* The tensor in the file. A shared weight may stand there under a tied layer's name alone: safetensors'
+ * save_model keeps the alphabetically first of the names that share memory. NULL: under none. */
+static const struct safetensors_entry *entry_of(
+	const struct model *m, const struct safetensors *s, const struct tensor *t)
+{
+	const struct safetensors_entry *e = safetensors_find(s, t->name);
+	char weight[sizeof(t->name)];
+
+	for (uint32_t l = 0; e == NULL && l < m->layer_count; l++) {
+		const struct layer *layer = m->layers[l].spec;
+
+		if (layer->tied == 0 || m->layers[l].weight != t->offset)
+			continue;
+		snprintf(weight, sizeof(weight), "%s.weight", layer->name);
+		e = safetensors_find(s, weight);
+	}
+	return e;
+}
+
 static int load_tensors(
 	const struct model *m, const struct safetensors *s, float *parameters, struct errmsg *msg)
 {
 	for (uint32_t i = 0; i < m->tensor_count; i++) {
 		const struct tensor *t = &m->tensors[i];
-		const struct safetensors_entry *e = safetensors_find(s, t->name);
+		const struct safetensors_entry *e = entry_of(m, s, t);
 		int rc;
 
 		if (e == NULL)

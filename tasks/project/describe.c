@@ -12,8 +12,9 @@
 
 #define AMOUNT_MAX   32u
 #define SHAPE_MAX    48u
-#define SHOWN_MAX    5u /* names of classes, before "…" */
-#define LAYERS_SHOWN 20u
+#define SHOWN_MAX    5u	 /* names of classes, before "…" */
+#define LAYERS_FIRST 16u /* shown before "…" */
+#define LAYERS_LAST  4u	 /* and after it: the head */
 
 /* Writes an amount with a prefix: "1.52 MB", "3.1 GFLOP"; whole below a thousand. */
 static const char *amount(char out[AMOUNT_MAX], double v, const char *unit)
@@ -78,26 +79,30 @@ static void describe_layer(const struct model *m, const struct placed_layer *l, 
 	fputc('\n', out);
 }
 
-/* The layers that a person thinks of, as far as they fit on a screen. */
+/* Layers that a person thinks of: not the ends of residuals. */
+static bool layer_counts(const struct model *m, uint32_t i)
+{
+	enum layer_type type = m->layers[i].spec->type;
+
+	return type != LAYER_BRANCH && type != LAYER_JOIN;
+}
+
+/* All, or the first and the last ones where they would not fit on a screen. */
 static void describe_layers(const struct model *m, FILE *out)
 {
-	uint32_t shown = 0;
-	uint32_t hidden = 0;
+	uint32_t count = 0, at = 0;
 
+	for (uint32_t i = 0; i < m->layer_count; i++)
+		count += layer_counts(m, i);
 	for (uint32_t i = 0; i < m->layer_count; i++) {
-		enum layer_type type = m->layers[i].spec->type;
-
-		if (type == LAYER_BRANCH || type == LAYER_JOIN)
+		if (!layer_counts(m, i))
 			continue;
-		if (shown == LAYERS_SHOWN) {
-			hidden++;
-			continue;
-		}
-		describe_layer(m, &m->layers[i], out);
-		shown++;
+		if (at < LAYERS_FIRST || at + LAYERS_LAST >= count)
+			describe_layer(m, &m->layers[i], out);
+		else if (at == LAYERS_FIRST)
+			fprintf(out, "  … %u more between\n", count - LAYERS_FIRST - LAYERS_LAST);
+		at++;
 	}
-	if (hidden > 0)
-		fprintf(out, "  … and %u layers more\n", hidden);
 }
 
 static void describe_model(const struct project *p, const struct model *m, FILE *out)
@@ -224,12 +229,14 @@ static int describe_traffic(
 	if (rc != TK_OK)
 		return rc;
 	fprintf(out, "a round     %s down to each worker", amount(a, theta, "B"));
+	if (state > 0)
+		fprintf(out, " and %s more with each unit", amount(a, state, "B"));
 	fprintf(out, ", %s up for each unit, %s up in all\n", amount(a, (double)update, "B"),
 		amount(b, (double)update * r->train.units_per_round, "B"));
 	if (state > 0)
 		fprintf(out,
-			"state       %s of that, which the next unit of its place fetches in "
-			"turn\n",
+			"state       %s of what goes up for each unit, which the next one of its "
+			"place fetches in turn\n",
 			amount(a, state, "B"));
 	fprintf(out, "once        %s of data at most, in parts as a worker needs them\n",
 		amount(a, shard_bytes(&r->data, SHARDS_MAX), "B"));

@@ -514,7 +514,8 @@ const struct key project_keys[] = {
 		.fallback = "int8",
 		GRADIENT("bf16"),
 		FIELD(train.compression),
-		.help = "of the updates that travel"},
+		.help = "of the updates that travel; sparseloco's are the smallest, but 4 bytes "
+			"for each parameter of what it left out travel beside them, both ways"},
 	{.path = "train.outer.optimizer",
 		.type = KEY_CHOICE,
 		.choices = outers,

@@ -3,6 +3,7 @@
  * layer; its only_values are types of layers. */
 #include "tasks/project/layer_list.h"
 
+#include <inttypes.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
@@ -118,6 +119,7 @@ const struct key layer_settings[] = {
 
 struct list_reader {
 	struct model_settings *out;
+	struct place *places;
 	struct faults *faults;
 	uint32_t depth; /* of residuals */
 };
@@ -223,6 +225,7 @@ static struct layer *append(struct list_reader *r, enum layer_type type, struct 
 			LIST_LAYERS_MAX);
 		return NULL;
 	}
+	r->places[r->out->layer_count] = at;
 	l = &r->out->layers[r->out->layer_count++];
 	*l = (struct layer){.type = type};
 	return l;
@@ -401,9 +404,10 @@ static void read_items(struct list_reader *r, const struct tree *list)
 	}
 }
 
-void layer_list_read(struct model_settings *out, const struct tree *list, struct faults *faults)
+void layer_list_read(struct model_settings *out, struct place *places, const struct tree *list,
+	struct faults *faults)
 {
-	struct list_reader r = {.out = out, .faults = faults};
+	struct list_reader r = {.out = out, .places = places, .faults = faults};
 	uint32_t before = faults->count + faults->dropped;
 
 	out->layer_count = 0;
@@ -414,6 +418,29 @@ void layer_list_read(struct model_settings *out, const struct tree *list, struct
 	read_items(&r, list);
 	if (faults->count + faults->dropped != before)
 		out->layer_count = 0;
+}
+
+uint32_t layer_list_blame(const struct model_settings *s, struct errmsg *msg)
+{
+	struct errmsg was;
+	uint32_t layer, item = 0;
+	int what = 0;
+
+	if (msg == NULL)
+		return UINT32_MAX;
+	was = *msg;
+	if (sscanf(was.text, "layer %" SCNu32 " (%*[^)]): %n", &layer, &what) != 1 || what == 0)
+		return UINT32_MAX;
+	/* attention became three layers (presets.c), everything else one */
+	while (item < s->layer_count &&
+		layer >= (s->layers[item].type == LAYER_ATTENTION ? 3u : 1u))
+		layer -= s->layers[item++].type == LAYER_ATTENTION ? 3 : 1;
+	if (item == s->layer_count)
+		return UINT32_MAX;
+	errmsg_set(msg, TK_EINVAL, "model.layers: %s: %s",
+		s->layers[item].type == LAYER_JOIN ? RESIDUAL : type_word(s->layers[item].type),
+		was.text + what);
+	return item;
 }
 
 void layer_list_help(FILE *out)

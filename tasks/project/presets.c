@@ -186,12 +186,12 @@ static int add_attention(struct builder *b, struct list_walk *w, const struct la
 
 	if (w->width == 0 || w->width > WIDTH_MAX / 3)
 		return errmsg_set(msg, TK_EINVAL,
-			"model.layers: attention wants to follow a layer of 1 to %u numbers for "
+			"it wants to follow a layer of 1 to %u numbers for "
 			"each token, such as embedding, position or layer_norm",
 			WIDTH_MAX / 3);
 	if (l->heads == 0 || w->width % l->heads != 0)
 		return errmsg_set(msg, TK_EINVAL,
-			"model.layers: %u heads of attention do not divide the %u numbers that "
+			"its %u heads do not divide the %u numbers that "
 			"each "
 			"token has there",
 			l->heads, (uint32_t)w->width);
@@ -262,8 +262,13 @@ static int add_list(struct builder *b, const struct model_settings *s, const str
 
 	if (d->kind == SAMPLE_TEXT)
 		w.positions = d->context;
-	for (uint32_t i = 0; rc == TK_OK && i < s->layer_count; i++)
+	for (uint32_t i = 0; rc == TK_OK && i < s->layer_count; i++) {
+		uint32_t first = b->count;
+
 		rc = add_listed(b, &w, &s->layers[i], msg);
+		if (rc != TK_OK)
+			errmsg_prefix(msg, rc, "layer %u (attention)", first);
+	}
 	return rc;
 }
 
@@ -299,6 +304,10 @@ static int set_image(struct model_spec *m, const struct model_settings *s, const
 
 	if (!model_uses_image(m))
 		return TK_OK;
+	if (d->kind == SAMPLE_TEXT)
+		return errmsg_set(msg, TK_EINVAL,
+			"model.layers: layers of images do not read text; remove conv2d, "
+			"max_pool, average_pool and group_norm");
 	if (image[0] == 0)
 		return errmsg_set(msg, TK_EINVAL,
 			"model.image: missing; the model looks at images, and the data do not say "

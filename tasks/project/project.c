@@ -69,7 +69,7 @@ static void read_value(
 	struct reader *r, const struct key *k, const struct tree *value, struct place at)
 {
 	if (k->type == KEY_LAYERS && value->kind == TREE_LIST)
-		layer_list_read(&r->project.model, value, &r->faults);
+		layer_list_read(&r->project.model, r->project.layers_at, value, &r->faults);
 	else
 		value_read(&r->project, k, value, at, r->folder, &r->faults);
 }
@@ -119,6 +119,9 @@ static void keep_places(struct reader *r)
 	struct project *p = &r->project;
 
 	p->data_at = reader_place(r, "data.path");
+	p->labels_at = reader_place(r, "data.labels");
+	p->validation_at = reader_place(r, "data.validation_path");
+	p->validation_labels_at = reader_place(r, "data.validation_labels");
 	p->init_at = reader_place(r, "model.init");
 	p->numerics_at = reader_place(r, "train.numerics");
 	p->model_at =
@@ -220,6 +223,43 @@ int project_check_grid(const struct project *p, struct errmsg *msg)
 	return prefix_place(p, p->numerics_at, rc, msg);
 }
 
+/* The key of the file that the message names; data.path's where it names none. A path may lie within
+ * another one, so the longest counts. */
+static struct place data_place(const struct project *p, const struct errmsg *msg)
+{
+	const struct {
+		const char *path;
+		struct place at;
+	} files[] = {
+		{p->data.path, p->data_at},
+		{p->data.labels, p->labels_at},
+		{p->data.validation_path, p->validation_at},
+		{p->data.validation_labels, p->validation_labels_at},
+	};
+	struct place at = p->data_at;
+	size_t longest = 0;
+
+	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+		size_t n = strlen(files[i].path);
+
+		if (msg != NULL && n > longest && strstr(msg->text, files[i].path) != NULL) {
+			longest = n;
+			at = files[i].at;
+		}
+	}
+	return at;
+}
+
+/* The layer that the message is about, where there is a list of them. */
+static struct place model_place(const struct project *p, struct errmsg *msg)
+{
+	uint32_t layer = UINT32_MAX;
+
+	if (p->model.type == MODEL_LAYERS)
+		layer = layer_list_blame(&p->model, msg);
+	return layer == UINT32_MAX ? p->model_at : p->layers_at[layer];
+}
+
 static int choose_trace(struct recipe *r, struct errmsg *msg)
 {
 	struct model m;
@@ -265,10 +305,15 @@ int project_recipe(struct recipe *out, const struct project *p, const struct sha
 	struct errmsg *msg)
 {
 	struct recipe r = {.numerics = NUMERICS_VERSION, .seed = p->seed, .train = p->train};
-	int rc = prefix_place(p, p->data_at, dataset_prepare(&r.data, &p->data, sink, msg), msg);
+	int rc = dataset_prepare(&r.data, &p->data, sink, msg);
 
-	if (rc == TK_OK)
-		rc = prefix_place(p, p->model_at, recipe_fill(&r, p, msg), msg);
+	if (rc != TK_OK)
+		rc = prefix_place(p, data_place(p, msg), rc, msg);
+	if (rc == TK_OK) {
+		rc = recipe_fill(&r, p, msg);
+		if (rc != TK_OK)
+			rc = prefix_place(p, model_place(p, msg), rc, msg);
+	}
 	if (rc == TK_OK)
 		rc = prefix_place(p, p->init_at, name_initial(&r, p, msg), msg);
 	if (rc == TK_OK)

@@ -26,6 +26,8 @@ struct project {
 	/* Where to report what only the data, or the file of model.init, show to be wrong. */
 	char file[DATA_PATH_MAX];
 	struct place data_at, model_at, init_at, numerics_at;
+	struct place labels_at, validation_at, validation_labels_at;
+	struct place layers_at[LIST_LAYERS_MAX]; /* of model.layers */
 };
 
 /* Reads and checks project.yaml. All errors are reported, one line each and in the file's order, as

@@ -49,12 +49,14 @@ int run_checkpoint(const struct running *run, struct bytes *out)
 	memcpy(p, run->leaves + 1, leaves);
 	p += leaves;
 	for (uint32_t i = 0; i < run->array_count; i++) {
-		floats_store(p, run->arrays[i], n);
+		floats_store_on(run->compute, p, run->arrays[i], n);
 		p += 4 * n;
 	}
 	floats_store(p, run->losses, run->done);
 	p += 4 * (size_t)run->done;
-	digest_blob(&digest, begin, size - DIGEST_BYTES);
+	digest = running_digest(run, span_of(begin, size - DIGEST_BYTES));
+	if (compute_stopped(run->compute))
+		return TK_ECANCELED;
 	memcpy(p, digest.b, DIGEST_BYTES);
 	out->len += size;
 	return TK_OK;
@@ -74,7 +76,7 @@ static uint32_t steps_of(const struct running *run, struct span in)
 	if (memcmp(head, in.data, MAGIC_BYTES + DIGEST_BYTES) != 0 || steps < 1 ||
 		steps > run->recipe->train.inner_steps || in.len != whole_bytes(run, steps))
 		return 0;
-	digest_blob(&digest, in.data, in.len - DIGEST_BYTES);
+	digest = running_digest(run, span_of(in.data, in.len - DIGEST_BYTES));
 	return memcmp(digest.b, in.data + in.len - DIGEST_BYTES, DIGEST_BYTES) == 0 ? steps : 0;
 }
 
@@ -93,7 +95,7 @@ int checkpoint_resume(struct running *run, struct span in, struct errmsg *msg)
 	memcpy(run->leaves + 1, p, leaves);
 	p += leaves;
 	for (uint32_t i = 0; i < run->array_count; i++) {
-		floats_load(run->arrays[i], p, n);
+		floats_load_on(run->compute, run->arrays[i], p, n);
 		p += 4 * n;
 	}
 	floats_load(run->losses, p, steps);

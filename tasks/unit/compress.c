@@ -3,6 +3,7 @@
 
 #include "tasks/base/require.h"
 #include "tasks/unit/compress_sparse.h"
+#include "tasks/unit/floats.h"
 
 /* How one codec packs a block of up to COMPRESS_BLOCK values. */
 struct codec {
@@ -30,6 +31,11 @@ static size_t block_at(size_t at, size_t count)
 	return count - at < COMPRESS_BLOCK ? count - at : COMPRESS_BLOCK;
 }
 
+static size_t blocks_of(size_t count)
+{
+	return count / COMPRESS_BLOCK + (count % COMPRESS_BLOCK != 0);
+}
+
 static size_t block_bytes(const struct codec *codec, size_t n)
 {
 	return codec->header_bytes + n * codec->value_bytes;
@@ -37,30 +43,51 @@ static size_t block_bytes(const struct codec *codec, size_t n)
 
 size_t compress_bytes(enum compression c, const struct compress_layout *l)
 {
-	size_t blocks = l->count / COMPRESS_BLOCK + (l->count % COMPRESS_BLOCK != 0);
 	struct codec codec = codec_of(engine_best(), c);
 
 	if (c == COMPRESSION_SPARSELOCO)
 		return sparse_bytes(l);
-	return blocks * codec.header_bytes + l->count * codec.value_bytes;
+	return blocks_of(l->count) * codec.header_bytes + l->count * codec.value_bytes;
 }
 
-static int dense_pack(const struct codec *codec, const float *x, size_t count, uint8_t *out)
+struct packing {
+	struct codec codec;
+	const float *x;
+	size_t count;
+	uint8_t *out;
+	atomic_bool unfit; /* a block that cannot be packed */
+};
+
+/* Only the last block may be short, so each has its place. */
+static void pack_blocks(void *context, size_t first, size_t count)
 {
-	for (size_t at = 0; at < count; at += COMPRESS_BLOCK) {
-		size_t n = block_at(at, count);
+	struct packing *p = context;
+	size_t bytes = block_bytes(&p->codec, COMPRESS_BLOCK);
 
-		if (!codec->pack(n, x + at, out))
-			return TK_EDIVERGED;
-		out += block_bytes(codec, n);
+	for (size_t i = first; i < first + count; i++) {
+		size_t at = i * COMPRESS_BLOCK;
+
+		if (!p->codec.pack(block_at(at, p->count), p->x + at, p->out + i * bytes)) {
+			atomic_store(&p->unfit, true);
+			return;
+		}
 	}
-	return TK_OK;
 }
 
-int compress_pack(const struct engine *e, enum compression c, const struct compress_layout *l,
+static int dense_pack(
+	const struct compute *on, enum compression c, const float *x, size_t count, uint8_t *out)
+{
+	struct packing p = {codec_of(on->engine, c), x, count, out, false};
+
+	compute_each(on, blocks_of(count), 1, FLOATS_COST * COMPRESS_BLOCK, pack_blocks, &p);
+	if (compute_stopped(on))
+		return TK_ECANCELED;
+	return atomic_load(&p.unfit) ? TK_EDIVERGED : TK_OK;
+}
+
+int compress_pack(const struct compute *on, enum compression c, const struct compress_layout *l,
 	const float *x, float *feedback, struct bytes *out)
 {
-	struct codec codec = codec_of(e, c);
 	size_t size = compress_bytes(c, l);
 	int rc = bytes_reserve(out, size);
 
@@ -68,9 +95,9 @@ int compress_pack(const struct engine *e, enum compression c, const struct compr
 	if (rc != TK_OK)
 		return rc;
 	if (c == COMPRESSION_SPARSELOCO)
-		rc = sparse_encode(e, l, x, feedback, out->data + out->len);
+		rc = sparse_encode(on, l, x, feedback, out->data + out->len);
 	else
-		rc = dense_pack(&codec, x, l->count, out->data + out->len);
+		rc = dense_pack(on, c, x, l->count, out->data + out->len);
 	if (rc == TK_OK)
 		out->len += size;
 	return rc;

@@ -8,7 +8,7 @@
 #ifndef TASKS_UNIT_COMPRESS_H
 #define TASKS_UNIT_COMPRESS_H
 
-#include "tasks/math/engine.h"
+#include "tasks/math/compute.h"
 #include "tasks/project/recipe.h"
 
 #define COMPRESS_BLOCK 4096u
@@ -36,10 +36,11 @@ static inline struct compress_layout compress_flat(size_t count)
 /* Exact bytes of the packed values. */
 size_t compress_bytes(enum compression c, const struct compress_layout *l);
 
-/* Appends the packed values of x. feedback (count floats, +0 at first) is for sparseloco, otherwise
- * NULL: feedback ← 0.95·feedback + x, less what was packed. Errors: TK_EDIVERGED (a value is not finite
- * or too large for the format), TK_ENOMEM; feedback and out are then as before. */
-int compress_pack(const struct engine *e, enum compression c, const struct compress_layout *l,
+/* Appends the packed values of x, computed on `on`. feedback (count floats, +0 at first) is for
+ * sparseloco, otherwise NULL: feedback ← 0.95·feedback + x, less what was packed. Errors: TK_EDIVERGED
+ * (a value is not finite or too large for the format), TK_ENOMEM; feedback and out are then as before.
+ * TK_ECANCELED (stopped): feedback is undefined, out as before. */
+int compress_pack(const struct compute *on, enum compression c, const struct compress_layout *l,
 	const float *x, float *feedback, struct bytes *out) TK_CHECKED;
 
 /* Unpacks untrusted bytes and adds the values to sum (count floats). Errors: TK_ECORRUPT (the length is

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "tasks/base/require.h"
+#include "tasks/unit/floats.h"
 
 #define LEVEL_MAX    0x7b80u /* 2^120 as bf16 */
 #define VECTOR_SHARE 16u     /* of a vector, one value in so many is kept */
@@ -90,20 +91,36 @@ size_t sparse_bytes(const struct compress_layout *l)
 	return bytes;
 }
 
-int sparse_encode(const struct engine *e, const struct compress_layout *l, const float *x,
+struct fitting {
+	const struct engine *engine;
+	const float *x, *feedback;
+	atomic_bool unfit;
+};
+
+static void fits_part(void *context, size_t first, size_t count)
+{
+	struct fitting *f = context;
+
+	if (!f->engine->sparse_fits(count, f->x + first, f->feedback + first))
+		atomic_store(&f->unfit, true);
+}
+
+int sparse_encode(const struct compute *c, const struct compress_layout *l, const float *x,
 	float *feedback, uint8_t *out)
 {
+	struct fitting fitting = {c->engine, x, feedback, false};
 	struct walk walk = {.layout = l};
 	struct sparse_block block;
 	size_t first;
 
-	if (!e->sparse_fits(l->count, x, feedback))
+	compute_each(c, l->count, SPARSE_BLOCK, FLOATS_COST, fits_part, &fitting);
+	if (atomic_load(&fitting.unfit))
 		return TK_EDIVERGED;
-	while (walk_next(&walk, &block, &first)) {
-		e->sparse_pack(&block, x + first, feedback + first, out);
+	while (!compute_stopped(c) && walk_next(&walk, &block, &first)) {
+		c->engine->sparse_pack(&block, x + first, feedback + first, out);
 		out += packed_bytes(block.keep);
 	}
-	return TK_OK;
+	return compute_stopped(c) ? TK_ECANCELED : TK_OK;
 }
 
 /* ---- Reading ---- */

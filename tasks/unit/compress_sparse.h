@@ -8,8 +8,8 @@
 size_t sparse_bytes(const struct compress_layout *l);
 
 /* Writes sparse_bytes(l) bytes and brings the feedback up to date. Errors: TK_EDIVERGED, with feedback
- * as before. */
-int sparse_encode(const struct engine *e, const struct compress_layout *l, const float *x,
+ * as before; TK_ECANCELED (stopped), with feedback undefined. */
+int sparse_encode(const struct compute *c, const struct compress_layout *l, const float *x,
 	float *feedback, uint8_t *out) TK_CHECKED;
 
 /* Reads sparse_bytes(l) untrusted bytes, adding the values to sum unless it is NULL.

@@ -78,6 +78,24 @@ int unit_parameters(const struct recipe *recipe, size_t *count, struct errmsg *m
 	return TK_OK;
 }
 
+uint32_t running_arrays(const struct train_spec *t)
+{
+	return t->mode == MODE_GRADIENT ? 2 : 1 + moment_arrays(t);
+}
+
+uint64_t running_bytes(
+	const struct train_spec *t, uint64_t parameters, const struct payload_layout *l)
+{
+	uint64_t checkpoint = checkpoint_bytes(t, running_arrays(t), parameters, t->inner_steps);
+
+	return l->bytes > checkpoint ? l->bytes : checkpoint;
+}
+
+size_t running_scratch(uint64_t bytes)
+{
+	return (size_t)(bytes / BLOB_LEAF) + 1;
+}
+
 /* Parameters, slot's state, buffers, and at the end the payload or on the way a checkpoint, each with the
  * frame that takes it out. What comes in may lie in a buffer that grew to twice its size. */
 static uint64_t held_bytes(
@@ -88,10 +106,8 @@ static uint64_t held_bytes(
 	uint64_t feedback = l->state.feedback;
 	uint64_t in = 2 * (4 * n + state_bytes(&l->state));
 	uint64_t gradient = t->mode == MODE_LOCAL ? n : 0;
-	uint64_t checkpoint = checkpoint_bytes(t, arrays, n, t->inner_steps);
-	uint64_t out = l->bytes > checkpoint ? l->bytes : checkpoint;
-	uint64_t digests = running_scratch(arrays * n + t->inner_steps) +
-			   trace_leaves(t, t->inner_steps) + 1ull;
+	uint64_t out = running_bytes(t, n, l);
+	uint64_t digests = running_scratch(out) + trace_leaves(t, t->inner_steps) + 1ull;
 
 	return in + 4 * (arrays * n + gradient + feedback + t->inner_steps) +
 	       DIGEST_BYTES * digests + 2 * out;

@@ -34,16 +34,6 @@ static size_t part_rows(const struct train_spec *t)
 	return t->batch_size / t->accumulate;
 }
 
-uint32_t running_arrays(const struct train_spec *t)
-{
-	return t->mode == MODE_GRADIENT ? 2 : 1 + moment_arrays(t);
-}
-
-size_t running_scratch(uint64_t floats)
-{
-	return (size_t)(4 * floats / BLOB_LEAF) + 1;
-}
-
 struct trace_state running_state(const struct running *run)
 {
 	size_t n = run->model.parameters;
@@ -57,7 +47,8 @@ struct trace_state running_state(const struct running *run)
 	return s;
 }
 
-/* False: out of memory. */
+/* False: out of memory. Parameters, moments and feedback are still to be filled; the gradient and the
+ * workspace are written before they are read, whatever they hold. */
 static bool running_alloc(struct running *run)
 {
 	const struct train_spec *t = &run->recipe->train;
@@ -67,35 +58,41 @@ static bool running_alloc(struct running *run)
 	bool whole = true;
 
 	run->work = model_work_new(&run->model, run->compute, part_rows(t), true);
-	run->theta = mem_floats(n);
-	run->gradient = mem_floats(n);
+	run->theta = mem_floats_raw(n);
+	run->gradient = mem_floats_raw(n);
 	run->losses = mem_floats(t->inner_steps);
 	run->leaves = mem_calloc(leaves, sizeof(*run->leaves));
 	run->arrays[run->array_count++] = run->theta;
 	for (uint32_t i = 0; i < moments; i++) {
-		run->moments[i] = mem_floats(n);
+		run->moments[i] = mem_floats_raw(n);
 		run->arrays[run->array_count++] = run->moments[i];
 		whole = whole && run->moments[i] != NULL;
 	}
 	if (t->mode == MODE_GRADIENT)
 		run->arrays[run->array_count++] = run->gradient;
 	if (run->layout.state.feedback > 0) {
-		run->feedback = mem_floats(n);
+		run->feedback = mem_floats_raw(n);
 		whole = whole && run->feedback != NULL;
 	}
-	run->scratch = mem_calloc(running_scratch((uint64_t)run->array_count * n + t->inner_steps),
-		sizeof(*run->scratch));
+	run->scratch = mem_alloc(
+		running_scratch(running_bytes(t, n, &run->layout)) * sizeof(*run->scratch));
 	return whole && run->work != NULL && run->theta != NULL && run->gradient != NULL &&
 	       run->losses != NULL && run->leaves != NULL && run->scratch != NULL;
 }
 
-/* True when these are the bytes of that digest. They are no longer than a state of the run. */
-static bool bytes_match(const struct running *run, struct span bytes, const struct digest *wanted)
+struct digest running_digest(const struct running *run, struct span bytes)
 {
 	const struct digest_part part = {.data = bytes.data, .len = bytes.len};
 	struct digest digest;
 
 	compute_digest(run->compute, &digest, run->scratch, &part, 1);
+	return digest;
+}
+
+static bool bytes_match(const struct running *run, struct span bytes, const struct digest *wanted)
+{
+	struct digest digest = running_digest(run, bytes);
+
 	return digest_equal(&digest, wanted);
 }
 
@@ -109,28 +106,36 @@ static int load_parameters(struct running *run, struct span in, struct errmsg *m
 	if (!bytes_match(run, in, &run->unit->parameters))
 		return errmsg_set(msg, TK_ECORRUPT, "the parameters differ from the unit's digest");
 	run->start = in;
-	floats_load(run->theta, in.data, n);
+	floats_load_on(run->compute, run->theta, in.data, n);
 	return TK_OK;
+}
+
+/* From the state's bytes, or with +0 where it has none. */
+static void fill(struct running *run, float *x, const uint8_t *in)
+{
+	if (in != NULL)
+		floats_load_on(run->compute, x, in, run->model.parameters);
+	else
+		floats_clear_on(run->compute, x, run->model.parameters);
 }
 
 static int load_state(struct running *run, struct span in, struct errmsg *msg)
 {
 	const struct state_layout *l = &run->layout.state;
 	size_t n = run->model.parameters;
-	size_t wanted = digest_is_zero(&run->unit->state) ? 0 : state_bytes(l);
+	bool given = !digest_is_zero(&run->unit->state);
+	size_t wanted = given ? state_bytes(l) : 0;
 
 	if (in.len != wanted)
 		return errmsg_set(msg, TK_ECORRUPT, "the slot's state has %zu bytes; %zu are right",
 			in.len, wanted);
-	if (digest_is_zero(&run->unit->state))
-		return TK_OK;
-	if (wanted == 0 || !bytes_match(run, in, &run->unit->state))
+	if (given && (wanted == 0 || !bytes_match(run, in, &run->unit->state)))
 		return errmsg_set(
 			msg, TK_ECORRUPT, "the slot's state differs from the unit's digest");
-	for (size_t i = 0; i < l->moments / n; i++)
-		floats_load(run->moments[i], in.data + 4 * n * i, n);
+	for (uint32_t i = 0; i < moment_arrays(&run->recipe->train); i++)
+		fill(run, run->moments[i], given && l->moments > 0 ? in.data + 4 * n * i : NULL);
 	if (l->feedback > 0)
-		floats_load(run->feedback, in.data + 4 * l->moments, n);
+		fill(run, run->feedback, given ? in.data + 4 * l->moments : NULL);
 	return TK_OK;
 }
 
@@ -318,6 +323,14 @@ static void difference_part(void *context, size_t first, size_t count)
 		run->gradient[i] = run->gradient[i] - run->theta[i];
 }
 
+/* Appends an array of the state as it is. */
+static int pack_array(struct running *run, const float *x, struct bytes *out)
+{
+	const struct compress_layout flat = compress_flat(run->model.parameters);
+
+	return compress_pack(run->compute, COMPRESSION_NONE, &flat, x, NULL, out);
+}
+
 /* The update, Δ = θ_r − θ or the mean gradient, packed, and the state at the end. TK_EDIVERGED when
  * something is not finite. */
 static int pack_payload(struct running *run, struct bytes *out)
@@ -330,21 +343,13 @@ static int pack_payload(struct running *run, struct bytes *out)
 	if (rc != TK_OK)
 		return rc;
 	if (t->mode == MODE_LOCAL)
-		compute_each(run->compute, n, 4096, 1, difference_part, run);
-	rc = compress_pack(run->compute->engine, t->compression, &run->layout.update, run->gradient,
+		compute_each(run->compute, n, 4096, FLOATS_COST, difference_part, run);
+	rc = compress_pack(run->compute, t->compression, &run->layout.update, run->gradient,
 		run->feedback, out);
-	for (size_t i = 0; i < l->moments / n && rc == TK_OK; i++) {
-		if (!floats_finite(run->moments[i], n))
-			rc = TK_EDIVERGED;
-		floats_store(out->data + out->len, run->moments[i], n);
-		out->len += 4 * n;
-	}
-	if (l->feedback > 0 && rc == TK_OK) {
-		if (!floats_finite(run->feedback, n))
-			rc = TK_EDIVERGED;
-		floats_store(out->data + out->len, run->feedback, n);
-		out->len += 4 * n;
-	}
+	for (size_t i = 0; i < l->moments / n && rc == TK_OK; i++)
+		rc = pack_array(run, run->moments[i], out);
+	if (l->feedback > 0 && rc == TK_OK)
+		rc = pack_array(run, run->feedback, out);
 	return rc;
 }
 
@@ -355,7 +360,8 @@ static int finish(struct running *run, float *loss, struct bytes *payload)
 	int rc;
 
 	*loss = run->compute->engine->sum(steps, run->losses) / (float)steps;
-	if (!floats_finite(loss, 1) || !floats_finite(run->theta, run->model.parameters))
+	if (!floats_finite(loss, 1) ||
+		!floats_finite_on(run->compute, run->theta, run->model.parameters))
 		return TK_EDIVERGED;
 	rc = pack_payload(run, payload);
 	if (rc != TK_OK)
@@ -377,7 +383,7 @@ static int conclude(struct running *run, struct unit_result *out)
 		return rc;
 	if (rc == TK_OK) {
 		claim.payload_bytes = out->payload.len;
-		digest_blob(&claim.payload, out->payload.data, out->payload.len);
+		claim.payload = running_digest(run, bytes_span(&out->payload));
 		run->leaves[leaves] = claim.payload;
 	} else {
 		claim.outcome = OUTCOME_NONFINITE;

@@ -31,7 +31,8 @@ struct run_progress {
 };
 
 /* Appends everything that the rest of the run needs. The bytes name their format and the unit's digest
- * and end in their own digest (checkpoint.h). Errors: TK_ENOMEM; out is then as before. */
+ * and end in their own digest (checkpoint.h). Errors: TK_ENOMEM, TK_ECANCELED (told to stop); out is
+ * then as before. */
 int run_checkpoint(const struct running *run, struct bytes *out) TK_CHECKED;
 
 struct unit_result {
@@ -56,7 +57,8 @@ int unit_parameters(const struct recipe *recipe, size_t *count, struct errmsg *m
  * memory to find out. */
 uint64_t unit_memory(const struct recipe *recipe);
 
-/* Runs it on c, whose stop is looked at many times in a step. The input is checked against the unit's
+/* Runs it on c, whose stop is looked at many times in a step, and as often before the first one and after
+ * the last. The input is checked against the unit's
  * digests. progress may be NULL. Gives *out only on success.
  * Errors: TK_EUNSUPPORTED (numerics), TK_ECORRUPT (the input is not the unit's; where there is a
  * checkpoint, start anew without it), TK_ECANCELED, TK_ENOMEM, what get returns. */

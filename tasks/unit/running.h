@@ -33,8 +33,17 @@ struct running {
 /* Arrays of n floats in a state. */
 uint32_t running_arrays(const struct train_spec *t);
 
-/* Digests that hashing a state of this many floats needs room for. */
-size_t running_scratch(uint64_t floats);
+/* Bytes of the longer of what a run may give out, a checkpoint of all steps and the payload: nothing that
+ * it hashes is longer. */
+uint64_t running_bytes(
+	const struct train_spec *t, uint64_t parameters, const struct payload_layout *l);
+
+/* Digests that hashing so many bytes needs room for. */
+size_t running_scratch(uint64_t bytes);
+
+/* digest_blob of bytes that a run takes in or gives out, no more than running_bytes; undefined after a
+ * stop. */
+struct digest running_digest(const struct running *run, struct span bytes);
 
 /* The first position of the unit in the sample order. */
 uint64_t running_position(const struct recipe *recipe, const struct unit *unit);

@@ -30,9 +30,9 @@ int sampler_init(struct sampler *s, const struct model *model, const struct data
 	if (data->kind == SAMPLE_TEXT)
 		s->tokens = mem_calloc(rows_max * data->context, sizeof(uint32_t));
 	else
-		s->features = mem_floats(rows_max * data->features);
+		s->features = mem_floats_raw(rows_max * data->features);
 	if (numbers)
-		s->targets = mem_floats(rows_max);
+		s->targets = mem_floats_raw(rows_max);
 	whole = s->shards != NULL && s->labels != NULL &&
 		(s->tokens != NULL || s->features != NULL) && numbers == (s->targets != NULL);
 	if (whole)

@@ -89,15 +89,16 @@ struct worker {
 	struct errmsg msg;
 };
 
-static int stop_between_steps(
-	void *context, const struct running *run, uint32_t done, uint32_t total)
+static int after_step(void *context, const struct running *run, uint32_t done, uint32_t total)
 {
-	struct round_work *w = context;
+	const struct worker *t = context;
+	const struct train_watch *watch = t->round->watch;
 
 	(void)run;
-	(void)done;
-	(void)total;
-	return atomic_load(&w->stopped);
+	if (atomic_load(&t->round->stopped) != 0)
+		return 1;
+	return t->number == 0 && watch != NULL && watch->step != NULL &&
+	       watch->step(watch->context, t->round->round, done, total) != 0;
 }
 
 /* A state without feedback is the same for every slot. */
@@ -106,17 +107,17 @@ static struct bytes *state_of(const struct round_work *w, uint32_t index)
 	return &w->states[w->slots == 1 ? 0 : index];
 }
 
-static int compute_unit(struct round_work *w, uint32_t worker, uint32_t index,
-	struct unit_result *result, struct errmsg *msg)
+static int compute_unit(struct worker *t, uint32_t index, struct unit_result *result)
 {
-	struct compute compute = {.engine = w->engine, .pool = w->pools[worker]};
-	struct run_progress progress = {w, stop_between_steps};
+	const struct round_work *w = t->round;
+	struct compute compute = {.engine = w->engine, .pool = w->pools[t->number]};
+	struct run_progress progress = {t, after_step};
 	struct unit_input input = {
 		.parameters = w->parameters, .state = bytes_span(state_of(w, index))};
 	struct unit unit;
 
 	unit_describe(&unit, &w->recipe_digest, w->round, index, &w->start);
-	return unit_run(w->recipe, &unit, &compute, &input, w->shards, &progress, result, msg);
+	return unit_run(w->recipe, &unit, &compute, &input, w->shards, &progress, result, &t->msg);
 }
 
 /* Merges the unit and keeps the feedback for its slot's next one. */
@@ -167,7 +168,7 @@ static void *compute_units(void *context)
 
 		if (i >= total)
 			break;
-		t->rc = compute_unit(w, t->number, i, &result, &t->msg);
+		t->rc = compute_unit(t, i, &result);
 		if (t->rc == TK_OK)
 			t->rc = merge_ready(w, i, &result, &t->msg);
 		done = atomic_fetch_add(&w->done, 1) + 1;

@@ -16,7 +16,9 @@ struct train_round {
 
 struct train_watch {
 	void *context;
-	/* After each unit (may be NULL) and each round; non-zero stops with TK_ECANCELED. */
+	/* After each step of the units that the calling thread computes, each unit, and each round; non-zero
+	 * stops with TK_ECANCELED. Each may be NULL; all are called by the thread that called train_run. */
+	int (*step)(void *context, uint32_t round, uint32_t done, uint32_t total);
 	int (*unit)(void *context, uint32_t round, uint32_t done, uint32_t total);
 	int (*round)(void *context, const struct train_round *round);
 };

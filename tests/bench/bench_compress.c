@@ -75,11 +75,12 @@ static bool bench_turn(
 	struct bench *b, const struct engine *e, enum compression c, struct seconds *best)
 {
 	float *feedback = c == COMPRESSION_SPARSELOCO ? b->feedback : NULL;
+	const struct compute alone = {.engine = e};
 	double start = now(), middle, end;
 	int rc;
 
 	b->packed.len = 0;
-	rc = compress_pack(e, c, &b->layout, b->x, feedback, &b->packed);
+	rc = compress_pack(&alone, c, &b->layout, b->x, feedback, &b->packed);
 	middle = now();
 	if (rc == TK_OK)
 		rc = compress_add(e, c, &b->layout, bytes_span(&b->packed), b->sum, NULL);

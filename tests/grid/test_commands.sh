@@ -108,7 +108,7 @@ begun() {
 	[ "$(field second units_accepted)" -gt 0 ]
 }
 claim "the second project begins" wait_for 60 begun
-claim "stop says when it will end" prints 'round' "$talkoot" -C "$home" stop second
+claim "stop says when it will end" prints 'round .* complete, or at once' "$talkoot" -C "$home" stop second
 claim "the project stops at a round's end" wait_for 60 is_over second
 claim "its state is stopped" same stopped "$(field second state)"
 claim "a round is merged whole or not at all" same $(($(field second round) * 6)) "$(field second units_accepted)"

@@ -141,6 +141,7 @@ static bool packs_again(enum compression how, const float *x, size_t n)
 static void run_payload_as(enum compression how, struct span in, const struct compress_layout *l)
 {
 	const struct engine *e = engine_best();
+	const struct compute alone = {.engine = e};
 	float sum[PAYLOAD_VALUES] = {0};
 	float feedback[PAYLOAD_VALUES] = {0};
 	struct bytes again = {0};
@@ -153,7 +154,7 @@ static void run_payload_as(enum compression how, struct span in, const struct co
 	REQUIRE(compress_add(e, how, l, in, sum, NULL) == TK_OK);
 	if (packs_again(how, sum, l->count))
 		require_same(in,
-			compress_pack(e, how, l, sum,
+			compress_pack(&alone, how, l, sum,
 				how == COMPRESSION_SPARSELOCO ? feedback : NULL, &again),
 			&again);
 }
@@ -193,6 +194,7 @@ static bool seed_payload(unsigned which, struct bytes *out)
 	float feedback[PAYLOAD_VALUES] = {0};
 	float update[PAYLOAD_VALUES];
 	uint8_t head[PAYLOAD_HEAD];
+	const struct compute alone = {.engine = engine_best()};
 	struct payload_layout l;
 
 	if (which >= sizeof(seeds) / sizeof(seeds[0]))
@@ -203,7 +205,7 @@ static bool seed_payload(unsigned which, struct bytes *out)
 	for (size_t i = 0; i < l.all.count; i++)
 		update[i] = (float)((i * 37) % 101) - 7.5f;
 	return bytes_append(out, head, sizeof(head)) == TK_OK &&
-	       compress_pack(engine_best(), seeds[which].how, &l.all, update,
+	       compress_pack(&alone, seeds[which].how, &l.all, update,
 		       seeds[which].how == COMPRESSION_SPARSELOCO ? feedback : NULL, out) == TK_OK;
 }
 

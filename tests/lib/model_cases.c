@@ -162,6 +162,13 @@ static struct layer image_residual[] = {
 	PLAIN(LAYER_FLATTEN),
 	LINEAR("d", 3),
 };
+static struct layer wide_average[] = {
+	CONV("a", 2, 3, 1, 1),
+	PLAIN(LAYER_TANH),
+	POOL(LAYER_AVERAGE_POOL, 17, 3, 2),
+	PLAIN(LAYER_FLATTEN),
+	LINEAR("d", 3),
+};
 static struct layer large_transformer[] = {
 	EMBEDDING(48),
 	POSITION,
@@ -217,6 +224,7 @@ const struct model_case model_cases[] = {
 	CASE(tied_twice, ENTROPY, 4, {0}, 6),
 	CASE(convolutions, ENTROPY, 0, {2, 6, 5}, 6),
 	CASE(image_residual, ENTROPY, 0, {2, 5, 4}, 6),
+	CASE(wide_average, ENTROPY, 0, {1, 18, 22}, 6),
 };
 const size_t model_case_count = sizeof(model_cases) / sizeof(model_cases[0]);
 

@@ -84,12 +84,11 @@ static void what_does_not_fit_is_refused_with_its_layer(void **state)
 		LINEAR("a", 6), {.type = LAYER_LINEAR, .name = "h", .width = 5, .tied = 2});
 	REFUSED(&texts_of_4, TK_EINVAL, "it is tied to layer 4", EMBEDDING,
 		{.type = LAYER_LINEAR, .name = "h", .width = 5, .tied = 5});
-	REFUSED(&rows_of_6, TK_EINVAL, "layer 0 (branch): nothing joins it", {.type = LAYER_BRANCH},
+	REFUSED(&rows_of_6, TK_EINVAL, "layer 0 (residual): it has no end", {.type = LAYER_BRANCH},
 		LINEAR("a", 3));
-	REFUSED(&rows_of_6, TK_EINVAL, "layer 1 (join): no branch is open", LINEAR("a", 3),
-		{.type = LAYER_JOIN});
-	REFUSED(&rows_of_6, TK_EINVAL,
-		"layer 2 (join): the residual from layer 0 on gives 1 x 3 numbers",
+	REFUSED(&rows_of_6, TK_EINVAL, "layer 1 (end of residual): no residual is open",
+		LINEAR("a", 3), {.type = LAYER_JOIN});
+	REFUSED(&rows_of_6, TK_EINVAL, "layer 2 (end of residual): it gives 1 x 3 numbers",
 		{.type = LAYER_BRANCH}, LINEAR("a", 3), {.type = LAYER_JOIN});
 	REFUSED(&rows_of_6, TK_EINVAL, "layer 0 (dropout): its rate 1 is not between",
 		{.type = LAYER_DROPOUT, .rate = 1}, LINEAR("a", 3));
@@ -126,6 +125,8 @@ static void images_are_checked_against_the_data_and_their_windows(void **state)
 	conv.type = LAYER_MAX_POOL;
 	conv.kernel = 17;
 	refused(&spec, &rows_of_6, TK_EINVAL, "its kernel 17 is larger than 16", __LINE__);
+	conv.type = LAYER_AVERAGE_POOL;
+	refused(&spec, &rows_of_6, TK_EINVAL, "a window of 17 x 17 does not fit", __LINE__);
 }
 
 /* Layers as large as they may be, until something overflows: limits hold, and nothing wraps. */
@@ -154,7 +155,7 @@ static void size_has_its_limits(void **state)
 	spec.layer_count = 2 * (RESIDUAL_DEPTH_MAX + 1);
 	for (uint32_t i = 0; i <= RESIDUAL_DEPTH_MAX; i++)
 		layers[i] = (struct layer){.type = LAYER_BRANCH};
-	refused(&spec, &rows_of_6, TK_ELIMIT, "layer 8 (branch): more than 8", __LINE__);
+	refused(&spec, &rows_of_6, TK_ELIMIT, "layer 8 (residual): more than 8", __LINE__);
 }
 
 static void losses_want_fitting_labels(void **state)

@@ -462,6 +462,49 @@ static void drop_tied(struct bytes *out, const struct written *w)
 	mem_free(header);
 }
 
+/* The same with the name of the tied layer alone, which is what safetensors' save_model writes. */
+static void keep_tied(struct bytes *out, const struct written *w, const char *shape)
+{
+	static const char before[] =
+		"\"transformer.wte.weight\":{\"dtype\":\"F32\",\"shape\":[6,8]";
+	struct bytes dropped = {0};
+	uint64_t n;
+	char header[8192];
+	char *at;
+
+	drop_tied(&dropped, w);
+	n = load_le64(dropped.data);
+	at = memmem(dropped.data + 8, (size_t)n, before, sizeof(before) - 1);
+	assert_non_null(at);
+	snprintf(header, sizeof(header),
+		"%.*s\"lm_head.weight\":{\"dtype\":\"F32\",\"shape\":%s%.*s",
+		(int)(at - (char *)dropped.data - 8), (char *)dropped.data + 8, shape,
+		(int)((char *)dropped.data + 8 + n - at - (sizeof(before) - 1)),
+		at + sizeof(before) - 1);
+	write_file(out, header, dropped.data + 8 + n, 4 * w->model.parameters);
+	bytes_close(&dropped);
+}
+
+static void a_tied_weight_may_stand_there_under_the_tied_layers_name_alone(void **state)
+{
+	struct bytes file = {0};
+	struct errmsg msg = {""};
+	struct written w;
+
+	(void)state;
+	written_init(&w, MODEL_GPT);
+	keep_tied(&file, &w, "[6,8]");
+	if (safetensors_load(&w.model, bytes_span(&file), w.again, &msg) != TK_OK)
+		fail_msg("%s", msg.text);
+	assert_memory_equal(w.parameters, w.again, 4 * w.model.parameters);
+	bytes_close(&file);
+	keep_tied(&file, &w, "[8,6]");
+	assert_int_equal(safetensors_load(&w.model, bytes_span(&file), w.again, &msg), TK_EINVAL);
+	assert_non_null(strstr(msg.text, "lm_head.weight has the shape (8, 6) in the file"));
+	bytes_close(&file);
+	written_close(&w);
+}
+
 static void a_tied_weight_stands_there_twice_or_once(void **state)
 {
 	struct bytes file = {0};
@@ -591,6 +634,7 @@ int main(void)
 		cmocka_unit_test(only_the_models_own_tensors_are_accepted),
 		cmocka_unit_test(what_is_written_is_read),
 		cmocka_unit_test(a_tied_weight_stands_there_twice_or_once),
+		cmocka_unit_test(a_tied_weight_may_stand_there_under_the_tied_layers_name_alone),
 		cmocka_unit_test(a_file_cut_anywhere_is_refused),
 		cmocka_unit_test(flipped_bits_are_refused_or_change_a_number),
 		cmocka_unit_test(every_allocation_may_fail),

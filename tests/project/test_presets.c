@@ -271,6 +271,9 @@ static void images_are_what_the_owner_or_the_data_say(void **state)
 	memset(d.image, 0, sizeof(d.image));
 	assert_int_equal(model_expand(&spec, &s, &d, &msg), TK_EINVAL);
 	assert_non_null(strstr(msg.text, "model.image: missing"));
+	d = (struct dataset){.kind = SAMPLE_TEXT, .context = 4, .classes = 5};
+	assert_int_equal(model_expand(&spec, &s, &d, &msg), TK_EINVAL);
+	assert_non_null(strstr(msg.text, "layers of images do not read text; remove conv2d"));
 	s = (struct model_settings){.type = MODEL_LOGISTIC};
 	expand(&s, &digits, &spec, &m);
 	assert_int_equal(spec.image[0], 0);
@@ -295,11 +298,11 @@ static void what_a_list_cannot_be_is_said(void **state)
 	s.layers[0] = (struct layer){.type = LAYER_CONV2D, .width = 3, .kernel = 1, .stride = 1};
 	s.layers[1] = (struct layer){.type = LAYER_ATTENTION, .heads = 1};
 	assert_int_equal(model_expand(&spec, &s, &digits, &msg), TK_EINVAL);
-	assert_non_null(strstr(msg.text, "attention wants to follow"));
+	assert_non_null(strstr(msg.text, "layer 1 (attention): it wants to follow"));
 	s.layers[0] = (struct layer){.type = LAYER_LINEAR, .width = 8};
 	s.layers[1].heads = 3;
 	assert_int_equal(model_expand(&spec, &s, &table, &msg), TK_EINVAL);
-	assert_non_null(strstr(msg.text, "3 heads of attention do not divide the 8 numbers"));
+	assert_non_null(strstr(msg.text, "its 3 heads do not divide the 8 numbers"));
 }
 
 static void an_allocation_that_fails_is_said(void **state)

@@ -239,32 +239,43 @@ static void every_allocation_may_fail(void **state)
 	bytes_close(&bytes);
 }
 
-static void a_project_becomes_a_recipe_and_is_described(void **state)
+/* The recipe (recipe_close) of a project whose file is its own data, and its description (free). */
+static char *describe(struct scratch *scratch, const char *yaml, struct recipe *r)
 {
-	static const char yaml[] = "project: {name: tiny}\nmodel: {type: char-mlp, context: 2}\n"
-				   "data: {path: p.yaml, format: text}\n";
-	struct scratch scratch;
-	struct project p;
-	struct recipe r;
 	struct errmsg msg = {{0}};
+	struct project p;
 	char *text = NULL;
 	size_t n = 0;
 	FILE *f;
 
+	assert_int_equal(scratch_write(scratch, yaml, strlen(yaml)), 0);
+	assert_int_equal(project_read(&p, scratch->path, NULL, &msg), TK_OK);
+	if (project_recipe(r, &p, NULL, &msg) != TK_OK)
+		fail_msg("%s", msg.text);
+	f = open_memstream(&text, &n);
+	assert_non_null(f);
+	project_describe(&p, r, f);
+	fclose(f);
+	return text;
+}
+
+#define TINY                                                                                       \
+	"project: {name: tiny}\nmodel: {type: char-mlp, context: 2}\n"                             \
+	"data: {path: p.yaml, format: text}\n"
+
+static void a_project_becomes_a_recipe_and_is_described(void **state)
+{
+	struct scratch scratch;
+	struct recipe r;
+	char *text;
+
 	(void)state;
 	assert_int_equal(scratch_open(&scratch), 0);
-	assert_int_equal(scratch_write(&scratch, yaml, strlen(yaml)), 0);
-	assert_int_equal(project_read(&p, scratch.path, NULL, &msg), TK_OK);
-	if (project_recipe(&r, &p, NULL, &msg) != TK_OK)
-		fail_msg("%s", msg.text); /* the file is its own data */
+	text = describe(&scratch, TINY, &r);
 	assert_int_equal(r.seed, 1337);
 	assert_string_equal(r.name, "tiny");
 	assert_int_equal(r.data.context, 2);
 	check_round_trip(&r);
-	f = open_memstream(&text, &n);
-	assert_non_null(f);
-	project_describe(&p, &r, f);
-	fclose(f);
 	assert_non_null(strstr(text, "project     tiny\n"));
 	assert_non_null(strstr(text, "model       char-mlp: 2 tokens → "));
 	assert_non_null(strstr(text, "  linear        2                            256 "));
@@ -276,6 +287,48 @@ static void a_project_becomes_a_recipe_and_is_described(void **state)
 	scratch_close(&scratch);
 }
 
+static void the_last_layers_of_a_deep_model_are_described_too(void **state)
+{
+	struct scratch scratch;
+	struct recipe r;
+	char *text;
+
+	(void)state;
+	assert_int_equal(scratch_open(&scratch), 0);
+	text = describe(&scratch,
+		"project: {name: deep}\nmodel: {type: gpt, layers: 4, context: 4}\n"
+		"data: {path: p.yaml, format: text}\n",
+		&r);
+	assert_non_null(strstr(text, "transformer.wte "));
+	assert_non_null(strstr(text, "  … 16 more between\n"));
+	assert_non_null(strstr(text, "lm_head "));
+	recipe_close(&r);
+	free(text);
+	scratch_close(&scratch);
+}
+
+/* The state of a unit's place travels both ways. */
+static void the_traffic_of_states_is_described_both_ways(void **state)
+{
+	struct scratch scratch;
+	struct recipe r;
+	char *text;
+
+	(void)state;
+	assert_int_equal(scratch_open(&scratch), 0);
+	text = describe(&scratch, TINY, &r);
+	assert_non_null(strstr(text, " down to each worker, "));
+	recipe_close(&r);
+	free(text);
+	text = describe(&scratch, TINY "train: {compression: sparseloco}\n", &r);
+	assert_non_null(strstr(text, " down to each worker and "));
+	assert_non_null(strstr(text, " more with each unit, "));
+	assert_non_null(strstr(text, " of what goes up for each unit, which the next one "));
+	recipe_close(&r);
+	free(text);
+	scratch_close(&scratch);
+}
+
 /* The file is its own data: text of more than 60 characters. */
 static void what_the_data_show_to_be_wrong_names_the_key(void **state)
 {
@@ -284,6 +337,12 @@ static void what_the_data_show_to_be_wrong_names_the_key(void **state)
 	} wrong[] = {
 		{"project: {name: a}\nmodel: {type: gpt}\ndata: {path: none.txt}\n",
 			"/p.yaml:3:8: cannot open "},
+		{"project: {name: a}\nmodel: {type: gpt, context: 4}\n"
+		 "data: {path: p.yaml, format: text, validation_path: p.yaml.not}\n",
+			"/p.yaml:3:36: cannot open "},
+		{"project: {name: a}\nmodel: {type: mlp}\n"
+		 "data: {path: p.yaml, format: idx, labels: none.idx}\n",
+			"/p.yaml:3:8: "},
 		{"project: {name: a}\nmodel: {context: 4096, type: gpt}\n"
 		 "data: {path: p.yaml, format: text}\n",
 			"/p.yaml:3:8: "},
@@ -293,7 +352,16 @@ static void what_the_data_show_to_be_wrong_names_the_key(void **state)
 		{"project: {name: a}\nmodel:\n  type: layers\n  context: 4\n"
 		 "  layers: [{embedding: {width: 2}}, {residual: [{linear: {width: 3}}]}, linear]\n"
 		 "data: {path: p.yaml, format: text}\n",
-			"the residual from layer 1 on gives 4 x 3 numbers"},
+			"/p.yaml:5:38: model.layers: residual: it gives 4 x 3 numbers"},
+		{"project: {name: a}\nmodel:\n  type: layers\n  context: 4\n  layers:\n"
+		 "  - {embedding: {width: 4}}\n  - {attention: {heads: 2}}\n  - flatten\n"
+		 "  - {embedding: {width: 4}}\n  - linear\n"
+		 "data: {path: p.yaml, format: text}\n",
+			"/p.yaml:9:6: model.layers: embedding: an embedding is the first layer"},
+		{"project: {name: a}\nmodel:\n  type: layers\n  context: 4\n  layers:\n"
+		 "  - {embedding: {width: 4}}\n  - residual: [relu, {attention: {heads: 3}}]\n"
+		 "  - linear\ndata: {path: p.yaml, format: text}\n",
+			"/p.yaml:7:23: model.layers: attention: its 3 heads do not divide"},
 		{"project: {name: a}\nmodel: {type: gpt, context: 4, init: none.st}\n"
 		 "data: {path: p.yaml, format: text}\n",
 			"/p.yaml:2:32: model.init: cannot open "},
@@ -326,6 +394,8 @@ int main(void)
 		cmocka_unit_test(mutated_recipes_are_refused_or_consistent),
 		cmocka_unit_test(every_allocation_may_fail),
 		cmocka_unit_test(a_project_becomes_a_recipe_and_is_described),
+		cmocka_unit_test(the_last_layers_of_a_deep_model_are_described_too),
+		cmocka_unit_test(the_traffic_of_states_is_described_both_ways),
 		cmocka_unit_test(what_the_data_show_to_be_wrong_names_the_key),
 	};
 

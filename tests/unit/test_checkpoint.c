@@ -198,6 +198,49 @@ static void a_checkpoint_without_memory_for_it_leaves_the_run_alone(void **state
 	unit_bench_close(&b);
 }
 
+/* Room that a checkpoint would fill, and a run that is told to stop before it is asked for one. */
+struct stopped {
+	atomic_bool stop;
+	struct bytes out;
+};
+
+#define UNTOUCHED 0xa5
+
+static int stop_and_keep(void *context, const struct running *run, uint32_t done, uint32_t total)
+{
+	struct stopped *s = context;
+
+	(void)done;
+	(void)total;
+	atomic_store(&s->stop, true);
+	assert_int_equal(run_checkpoint(run, &s->out), TK_ECANCELED);
+	return 0;
+}
+
+static void a_run_told_to_stop_writes_no_checkpoint(void **state)
+{
+	struct stopped s = {0};
+	const struct compute c = {.engine = engine_best(), .stop = &s.stop};
+	struct run_progress progress = {&s, stop_and_keep};
+	struct unit_result r = {0};
+	struct unit_bench b = {0};
+	size_t written = 0;
+
+	(void)state;
+	assert_true(tiny_init(&b.tiny, MODEL_MLP));
+	unit_bench_way(&b.tiny.recipe.train, 2);
+	unit_bench_prepare(&b, 1, 2);
+	assert_int_equal(bytes_reserve(&s.out, 1 << 16), TK_OK);
+	memset(s.out.data, UNTOUCHED, 1 << 16);
+	assert_int_equal(unit_bench_run(&b, &c, &progress, &r), TK_ECANCELED);
+	assert_int_equal(s.out.len, 0);
+	for (size_t i = 0; i < 1 << 16; i++)
+		written += s.out.data[i] != UNTOUCHED;
+	assert_in_range(written, 0, 256); /* its head */
+	bytes_close(&s.out);
+	unit_bench_close(&b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -206,6 +249,7 @@ int main(void)
 		cmocka_unit_test(another_units_checkpoint_is_refused),
 		cmocka_unit_test(steps_that_a_unit_does_not_have_are_refused),
 		cmocka_unit_test(a_checkpoint_without_memory_for_it_leaves_the_run_alone),
+		cmocka_unit_test(a_run_told_to_stop_writes_no_checkpoint),
 	};
 
 	if (crypto_start() != TK_OK || engine_enter_thread(NULL) != TK_OK)

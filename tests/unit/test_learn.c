@@ -85,7 +85,7 @@ static void learn(struct trial *t, const char *yaml)
 	struct shard_cache cache = {0};
 	struct shard_sink sink = {&cache, shard_cache_sink};
 	struct shard_source source = {&cache, shard_cache_get};
-	struct train_watch watch = {t, NULL, note_round};
+	struct train_watch watch = {.context = t, .round = note_round};
 	struct bytes errors = {0};
 	struct errmsg msg = {""};
 	struct project project;

@@ -3,6 +3,7 @@
 
 #include <math.h>
 #include <stdatomic.h>
+#include <sys/resource.h>
 
 #include "tasks/unit/payload.h"
 
@@ -131,12 +132,14 @@ static void a_state_that_is_no_longer_finite_makes_the_unit_nonfinite(void **sta
 	unit_bench_close(&b);
 }
 
-/* An engine whose products are counted, and one of them tells the unit to stop. cmocka runs one test at
+/* An engine whose products and packed blocks are counted, and one of them tells the unit to stop. cmocka runs one test at
  * a time, and an engine's functions have no context. */
 static atomic_bool stop;
-static atomic_uint products;
-static atomic_ullong late; /* multiply-adds of products begun after that */
-static uint32_t stop_at;
+static atomic_uint products, packed;
+static atomic_ullong late;	/* multiply-adds of products begun after that */
+static atomic_uint late_blocks; /* packed after that */
+static uint32_t stop_at;	/* this product; 0: none */
+static uint32_t stop_at_block;
 
 static void counted_gemm(bool ta, bool tb, size_t M, size_t N, size_t K, const float *A, size_t lda,
 	const float *B, size_t ldb, float *C, size_t ldc, bool accumulate)
@@ -146,6 +149,50 @@ static void counted_gemm(bool ta, bool tb, size_t M, size_t N, size_t K, const f
 	else if (atomic_fetch_add(&products, 1) + 1 == stop_at)
 		atomic_store(&stop, true);
 	engine_best()->gemm(ta, tb, M, N, K, A, lda, B, ldb, C, ldc, accumulate);
+}
+
+static void count_block(void)
+{
+	if (atomic_load(&stop))
+		atomic_fetch_add(&late_blocks, 1);
+	else if (atomic_fetch_add(&packed, 1) + 1 == stop_at_block)
+		atomic_store(&stop, true);
+}
+
+static bool counted_fp32_pack(size_t n, const float *x, uint8_t *out)
+{
+	count_block();
+	return engine_best()->fp32_pack(n, x, out);
+}
+
+static bool counted_int8_pack(size_t n, const float *x, uint8_t *out)
+{
+	count_block();
+	return engine_best()->int8_pack(n, x, out);
+}
+
+static void counted_sparse_pack(
+	const struct sparse_block *b, const float *x, float *feedback, uint8_t *out)
+{
+	count_block();
+	engine_best()->sparse_pack(b, x, feedback, out);
+}
+
+static struct engine counting_engine(void)
+{
+	struct engine e = *engine_best();
+
+	e.gemm = counted_gemm;
+	e.fp32_pack = counted_fp32_pack;
+	e.int8_pack = counted_int8_pack;
+	e.sparse_pack = counted_sparse_pack;
+	atomic_store(&stop, false);
+	atomic_store(&products, 0);
+	atomic_store(&packed, 0);
+	atomic_store(&late, 0);
+	atomic_store(&late_blocks, 0);
+	stop_at = stop_at_block = 0;
+	return e;
 }
 
 static int count_steps(void *context, const struct running *run, uint32_t done, uint32_t total)
@@ -159,22 +206,29 @@ static int count_steps(void *context, const struct running *run, uint32_t done, 
 /* Multiply-adds that the unit still begins after it was told to stop. */
 static double work_after_stop(struct unit_bench *b, struct pool *pool, uint32_t at)
 {
-	struct engine counting = *engine_best();
+	struct engine counting = counting_engine();
 	const struct compute c = {.engine = &counting, .pool = pool, .stop = &stop};
 	struct unit_result r = {0};
 	uint32_t steps = 0;
 	struct run_progress progress = {&steps, count_steps};
 
-	counting.gemm = counted_gemm;
-	atomic_store(&stop, false);
-	atomic_store(&products, 0);
-	atomic_store(&late, 0);
 	stop_at = at;
 	assert_int_equal(unit_bench_run(b, &c, &progress, &r), TK_ECANCELED);
 	assert_true(atomic_load(&stop));
 	assert_int_equal(r.claim.len, 0);
 	assert_int_equal(steps, 0); /* nobody was told of a step that was not done */
 	return (double)atomic_load(&late);
+}
+
+/* Makes each layer but the last so many times as wide. */
+static void widen(struct unit_bench *b, uint32_t times)
+{
+	for (uint32_t l = 0; l < b->tiny.recipe.model.layer_count; l++) {
+		struct layer *layer = &b->tiny.recipe.model.layers[l];
+
+		if (layer->width > 6) /* but the vocabulary */
+			layer->width *= times;
+	}
 }
 
 /* About a second of one core: a thousandth of it at most is begun. */
@@ -187,12 +241,7 @@ static void a_unit_told_to_stop_begins_hardly_anything_more(void **state)
 
 	(void)state;
 	assert_true(tiny_init(&b.tiny, MODEL_GPT));
-	for (uint32_t l = 0; l < b.tiny.recipe.model.layer_count; l++) {
-		struct layer *layer = &b.tiny.recipe.model.layers[l];
-
-		if (layer->width > 6) /* but the vocabulary */
-			layer->width *= 32;
-	}
+	widen(&b, 32);
 	b.tiny.recipe.train.batch_size = 1024;
 	unit_bench_prepare(&b, 0, 0);
 	assert_int_equal(pool_new(&pool, 3, NULL), TK_OK);
@@ -204,15 +253,96 @@ static void a_unit_told_to_stop_begins_hardly_anything_more(void **state)
 	unit_bench_close(&b);
 }
 
+/* The most that this process ever held at once. */
+static uint64_t peak_bytes(void)
+{
+	struct rusage usage;
+
+	assert_int_equal(getrusage(RUSAGE_SELF, &usage), 0);
+	return 1024 * (uint64_t)usage.ru_maxrss;
+}
+
+/* Memory that is written is memory that is held, so the most that was held shows what was still filled:
+ * neither arrays of the parameters' size, which are most of the first unit's memory, nor the workspace,
+ * which is most of the second's. (A sanitizer's own notes take an eighth.) Comes first here, before other tests have held more. */
+static void a_unit_told_to_stop_before_it_begins_fills_no_memory(void **state)
+{
+	static const uint32_t wider[] = {64, 8}, batches[] = {16, 4096};
+	const struct compute c = {.engine = engine_best(), .stop = &stop};
+	struct unit_result r = {0};
+
+	(void)state;
+	atomic_store(&stop, true);
+	for (int i = 0; i < 2; i++) {
+		struct unit_bench b = {0};
+		uint64_t before;
+
+		assert_true(tiny_init(&b.tiny, MODEL_GPT));
+		widen(&b, wider[i]);
+		b.tiny.recipe.train.batch_size = batches[i];
+		unit_bench_prepare(&b, 0, 0);
+		assert_true(unit_memory(&b.tiny.recipe) > 150e6);
+		before = peak_bytes();
+		assert_int_equal(unit_bench_run(&b, &c, NULL, &r), TK_ECANCELED);
+		assert_in_range(peak_bytes() - before, 0, 30e6);
+		unit_bench_close(&b);
+	}
+}
+
+/* A block of the result tells the unit to stop, which then ends within the array that is being packed: at
+ * once where blocks are packed one by one (sparseloco). */
+static void stop_while_packing(struct unit_bench *b, uint32_t array_blocks)
+{
+	struct unit_result r = {0};
+	struct engine counting = counting_engine();
+	const struct compute c = {.engine = &counting, .stop = &stop};
+	bool sparse = b->tiny.recipe.train.compression == COMPRESSION_SPARSELOCO;
+	uint32_t all, update_blocks;
+
+	assert_int_equal(unit_bench_run(b, &c, NULL, &r), TK_OK);
+	unit_result_close(&r);
+	all = atomic_load(&packed);
+	update_blocks = all - (sparse ? 3 : 2) * array_blocks;
+	assert_in_range(update_blocks, array_blocks, 3 * array_blocks);
+	for (uint32_t at = 1; at <= all; at += 5) {
+		counting = counting_engine();
+		stop_at_block = at;
+		assert_int_equal(unit_bench_run(b, &c, NULL, &r), TK_ECANCELED);
+		assert_int_equal(r.payload.len, 0);
+		assert_in_range(atomic_load(&late_blocks), 0,
+			sparse && at <= update_blocks ? 0 : array_blocks - 1);
+	}
+}
+
+static void a_unit_told_to_stop_while_it_packs_its_result_packs_hardly_any_more(void **state)
+{
+	(void)state;
+	for (unsigned way = 1; way < 3; way++) {
+		struct unit_bench b = {0};
+		uint32_t array_blocks;
+
+		assert_true(tiny_init(&b.tiny, MODEL_GPT));
+		widen(&b, 8);
+		unit_bench_way(&b.tiny.recipe.train, way);
+		unit_bench_prepare(&b, 0, 0);
+		array_blocks = (uint32_t)(b.parameters.len / 4 / COMPRESS_BLOCK + 1);
+		stop_while_packing(&b, array_blocks);
+		unit_bench_close(&b);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_unit_told_to_stop_before_it_begins_fills_no_memory),
 		cmocka_unit_test(a_state_that_is_not_the_units_is_refused),
 		cmocka_unit_test(a_state_for_a_recipe_that_carries_none_is_refused),
 		cmocka_unit_test(no_state_is_a_state_of_zeros),
 		cmocka_unit_test(the_payload_ends_with_the_state_of_the_last_step),
 		cmocka_unit_test(a_state_that_is_no_longer_finite_makes_the_unit_nonfinite),
 		cmocka_unit_test(a_unit_told_to_stop_begins_hardly_anything_more),
+		cmocka_unit_test(
+			a_unit_told_to_stop_while_it_packs_its_result_packs_hardly_any_more),
 	};
 
 	if (crypto_start() != TK_OK || engine_enter_thread(NULL) != TK_OK)

@@ -58,7 +58,7 @@ static int keep_losses(void *context, const struct train_round *r)
 static void training_lowers_the_validation_loss(void **state)
 {
 	float losses[6] = {0};
-	struct train_watch watch = {losses, NULL, keep_losses};
+	struct train_watch watch = {.context = losses, .round = keep_losses};
 	struct digest model;
 	float *parameters;
 	struct tiny t;
@@ -73,6 +73,42 @@ static void training_lowers_the_validation_loss(void **state)
 		fail_msg(
 			"%g after round 0, %g after round 5", (double)losses[0], (double)losses[5]);
 	mem_free(parameters);
+	tiny_close(&t);
+}
+
+struct steps_seen {
+	uint32_t calls, last_done, stop_at;
+};
+
+static int see_step(void *context, uint32_t round, uint32_t done, uint32_t total)
+{
+	struct steps_seen *s = context;
+
+	assert_true(round < 6 && total == 5 && done == s->last_done % total + 1);
+	s->last_done = done;
+	return ++s->calls == s->stop_at;
+}
+
+static void each_step_of_a_unit_is_told_and_may_be_the_last(void **state)
+{
+	struct steps_seen seen = {0};
+	struct train_watch watch = {.context = &seen, .step = see_step};
+	float *parameters = NULL;
+	struct digest model;
+	struct tiny t;
+
+	(void)state;
+	assert_true(tiny_init(&t, MODEL_LOGISTIC));
+	assert_int_equal(train_run(&t.recipe, engine_best(), span_of("", 0), &t.source, 1, &watch,
+				 &parameters, &model, NULL),
+		TK_OK);
+	assert_int_equal(seen.calls, 6 * 4 * 5);
+	mem_free(parameters);
+	seen = (struct steps_seen){.stop_at = 7};
+	assert_int_equal(train_run(&t.recipe, engine_best(), span_of("", 0), &t.source, 2, &watch,
+				 &parameters, &model, NULL),
+		TK_ECANCELED);
+	assert_int_equal(seen.calls, 7);
 	tiny_close(&t);
 }
 
@@ -124,6 +160,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(threads_and_engines_leave_the_model_digest_alone),
 		cmocka_unit_test(training_lowers_the_validation_loss),
+		cmocka_unit_test(each_step_of_a_unit_is_told_and_may_be_the_last),
 		cmocka_unit_test(diverging_training_says_so),
 		cmocka_unit_test(every_failing_allocation_of_a_run_is_survived),
 	};

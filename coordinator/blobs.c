@@ -6,6 +6,7 @@
 #include "coordinator/core_state.h"
 #include "tasks/base/mem.h"
 #include "tasks/base/require.h"
+#include "tasks/unit/sampler.h"
 
 static bool needs(const struct core_project *p, const struct digest *blob)
 {
@@ -30,6 +31,39 @@ bool core_needs_blob(const struct core *c, const struct digest *blob)
 		if (needs(p, blob))
 			return true;
 	return false;
+}
+
+/* In the window of the round in progress. */
+static void shard_place(const struct core_project *p, uint32_t shard, struct blob_place *out)
+{
+	const struct recipe *r = &p->recipe;
+	struct order order = part_order(&r->data.train, r->seed);
+	uint64_t position = (uint64_t)p->row.round * r->train.units_per_round *
+			    r->train.inner_steps * r->train.batch_size;
+
+	out->shared = out->grouped = true;
+	out->group = r->data.train.digests[order_group(&order, position, shard)];
+}
+
+void core_blob_place(const struct core *c, const struct digest *blob, struct blob_place *out)
+{
+	*out = (struct blob_place){0};
+	for (const struct core_project *p = c->projects; p != NULL; p = p->next) {
+		const struct dataset_part *train = &p->recipe.data.train;
+
+		if (p->row.state != PROJECT_RUNNING)
+			continue;
+		if (digest_equal(&p->row.recipe, blob) || digest_equal(&p->row.parameters, blob)) {
+			out->shared = true;
+			return;
+		}
+		for (uint32_t i = 0; i < train->shards; i++) {
+			if (!digest_equal(&train->digests[i], blob))
+				continue;
+			shard_place(p, i, out);
+			return;
+		}
+	}
 }
 
 void blob_bad(struct core *c, const struct digest *blob, const char *why)

@@ -40,7 +40,7 @@ struct serve {
 	struct node_uv *node; /* NULL while stalled */
 	struct core *core;    /* NULL while stalled */
 	struct core_effects effects;
-	struct blob_checks checks;
+	struct serve_blobs blobs;
 	uint64_t generation; /* of the core */
 	uint64_t newest_project;
 	uint64_t store_version;
@@ -69,9 +69,19 @@ uint64_t serve_generation(const struct serve *s)
 	return s->generation;
 }
 
-struct blob_checks *serve_blob_checks(struct serve *s)
+struct serve_blobs *serve_blobs(struct serve *s)
 {
-	return &s->checks;
+	return &s->blobs;
+}
+
+const struct core *serve_core(const struct serve *s)
+{
+	return s->core;
+}
+
+struct node_uv *serve_node(const struct serve *s)
+{
+	return s->node;
 }
 
 bool serve_needs_blob(const struct serve *s, const struct digest *blob)
@@ -126,6 +136,8 @@ static void on_up(void *context, conn_id conn, const struct public_key *key, enu
 		node_uv_drop(s->node, conn, GOODBYE_PROTOCOL, "only peers connect here");
 	else
 		serve_step(s, &event);
+	if (role == ROLE_PEER)
+		serve_blobs_up(s, conn, key);
 	s->changed = true;
 }
 
@@ -134,18 +146,9 @@ static void on_down(void *context, conn_id conn, const char *why)
 	struct serve *s = context;
 	struct core_event event = {.type = CORE_PEER_DOWN, .conn = conn, .text = why};
 
+	serve_blobs_down(s, conn);
 	serve_step(s, &event);
 	s->changed = true;
-}
-
-static void send_blob_part(struct serve *s, conn_id conn, const struct message_blob_get *get)
-{
-	struct message answer;
-
-	if (serve_blob_part(s, get, &answer) == TK_EINVAL)
-		node_uv_drop(s->node, conn, GOODBYE_PROTOCOL, "asked beyond the end of a blob");
-	else
-		(void)!node_uv_send(s->node, conn, &answer);
 }
 
 static void flush(struct serve *s);
@@ -155,9 +158,7 @@ static void on_message(void *context, conn_id conn, const struct message *m)
 	struct serve *s = context;
 	struct core_event event = {.type = CORE_MESSAGE, .conn = conn, .message = m};
 
-	if (m->type == MESSAGE_BLOB_GET)
-		send_blob_part(s, conn, &m->blob_get);
-	else
+	if (!serve_blobs_message(s, conn, m))
 		serve_step(s, &event);
 	if (s->effects.count >= EFFECTS_MAX)
 		flush(s);
@@ -165,9 +166,7 @@ static void on_message(void *context, conn_id conn, const struct message *m)
 
 static void on_dial_failed(void *context, conn_id conn, const char *why)
 {
-	(void)context;
-	(void)conn;
-	(void)why; /* a coordinator dials nobody */
+	(void)context, (void)conn, (void)why; /* a coordinator dials nobody */
 }
 
 static void on_log(void *context, const char *line)
@@ -261,6 +260,8 @@ static int start(struct serve *s, struct errmsg *msg)
 	if (s->node == NULL || node_uv_gossip(s->node) != TK_OK)
 		rc = errmsg_set(msg, TK_ENOMEM, "not enough memory");
 	else
+		rc = serve_blobs_open(s, msg);
+	if (rc == TK_OK)
 		rc = listen_for_peers(s, msg);
 	s->changed = true;
 	return rc;
@@ -294,6 +295,7 @@ static void node_closed(void *context)
 {
 	struct serve *s = context;
 
+	serve_blobs_close(s);
 	node_uv_free(s->node);
 	s->node = NULL;
 	s->closing = false;
@@ -453,6 +455,7 @@ static void on_timer(uv_timer_t *timer)
 	s->ticks++;
 	if (s->core == NULL)
 		return;
+	serve_blobs_tick(s);
 	notice_changes(s);
 	if (s->ticks % TICK_EVERY == 0)
 		serve_step(s, &tick);
@@ -568,6 +571,7 @@ int serve_run(const struct serve_options *options, struct errmsg *msg)
 		.message = on_message,
 		.dial_failed = on_dial_failed,
 		.log = on_log,
+		.writable = serve_blobs_writable,
 	};
 	snprintf(s->web, sizeof(s->web), "%s%s",
 		options->web != NULL ? options->web : options->home,

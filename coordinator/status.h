@@ -10,6 +10,7 @@ struct status_live {
 	bool serving;
 	uint64_t now_s;
 	uint64_t peers_connected;
+	uint64_t blob_bytes_sent; /* by the coordinator, over all runs; also when nothing serves */
 	void *context;
 	/* Leases that this peer holds, and whether it is connected. NULL: unknown. */
 	size_t (*leases)(void *context, const struct public_key *key, bool *connected);
@@ -39,6 +40,7 @@ int project_numbers(struct store *s, const struct project_row *row, struct proje
 
 /* Writes "live" into the store for other processes, and reads it. */
 int status_save_live(struct store *s, uint64_t peers_connected, struct errmsg *msg) TK_CHECKED;
+#define STATUS_BLOBS_SENT "blob_bytes_sent" /* where the store has it */
 int status_load_live(
 	struct store *s, bool serving, struct status_live *live, struct errmsg *msg) TK_CHECKED;
 

@@ -210,10 +210,14 @@ int status_project_json(struct store *s, const struct project_row *row,
 {
 	struct project_numbers numbers;
 	int rc = collect(s, row, &numbers, NULL, msg);
+	json_t *o;
 
 	if (rc != TK_OK)
 		return rc;
-	return dump(project_object(row, &numbers, live), JSON_INDENT(2), out, msg);
+	o = project_object(row, &numbers, live);
+	json_object_set_new(
+		o, "coordinator_blob_bytes_sent", json_integer((json_int_t)live->blob_bytes_sent));
+	return dump(o, JSON_INDENT(2), out, msg);
 }
 
 /* The page, on its way. */
@@ -326,5 +330,9 @@ int status_load_live(struct store *s, bool serving, struct status_live *live, st
 	*live = (struct status_live){.serving = serving};
 	if (rc == TK_OK && serving)
 		live->peers_connected = strtoull(text, NULL, 10);
+	if (rc == TK_OK)
+		rc = store_text(s, STATUS_BLOBS_SENT, text, sizeof(text), msg);
+	if (rc == TK_OK)
+		live->blob_bytes_sent = strtoull(text, NULL, 10);
 	return rc;
 }

@@ -27,7 +27,6 @@ void agent_free(struct agent *a)
 		return;
 	for (uint32_t i = 0; i < AGENT_JOBS_MAX; i++)
 		mem_free(a->jobs[i].shards);
-	fetch_close(&a->want.fetch);
 	if (a->has_recipe)
 		recipe_close(&a->recipe);
 	secret_wipe(a, sizeof(*a)); /* salts */
@@ -71,19 +70,6 @@ static void take_message(
 	case MESSAGE_GOODBYE:
 		link_goodbye(a, event, out);
 		break;
-	case MESSAGE_BLOB_PART:
-		prepare_part(a, event, out);
-		break;
-	case MESSAGE_BLOB_MISSING:
-		prepare_missing(a, event, out);
-		break;
-	case MESSAGE_BLOB_GET: {
-		struct message m = {.type = MESSAGE_BLOB_MISSING,
-			.blob_missing = {.digest = event->message->blob_get.digest}};
-
-		effect_send(out, &m); /* peers serve blobs once there is a swarm to serve */
-		break;
-	}
 	case MESSAGE_NO_WORK:
 		link_no_work(a, event, out);
 		break;
@@ -123,7 +109,6 @@ static void tick(struct agent *a, const struct agent_event *event, struct agent_
 {
 	link_tick(a, event, out);
 	job_tick(a, event, out);
-	prepare_tick(a, event, out);
 	checkpoint_tick(a, event->now_ms, out);
 }
 

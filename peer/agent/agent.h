@@ -21,7 +21,6 @@
 #define AGENT_BACKOFF_MAX_MS 30000u
 #define AGENT_CONNECT_MS     20000u /* from DIAL to UP */
 #define AGENT_REPLACED_MS    60000u /* when another process uses our identity */
-#define AGENT_FETCH_MS	     60000u /* a fetch without a single part: the session is dropped */
 #define AGENT_ASK_AGAIN_MS   30000u /* a WORK_REQUEST without an answer is repeated */
 #define AGENT_PAUSE_MS	     10000u /* after giving a lease back */
 #define AGENT_CRASHES_MAX    3u	    /* of the worker in a row; then it rests, longer each time */
@@ -40,8 +39,8 @@ enum agent_event_type {
 	AGENT_SENT = 6,		    /* answers WATCH_SENT: what was queued has left this machine */
 	AGENT_BLOB_FOUND = 7,	    /* answers FIND_BLOB: digest; bytes when they were wanted */
 	AGENT_BLOB_ABSENT = 8,	    /* answers FIND_BLOB: digest */
-	AGENT_BLOB_STORED = 9,	    /* answers STORE_BLOB: digest */
-	AGENT_BLOB_FAILED = 10,	    /* answers STORE_BLOB: digest, text */
+	AGENT_BLOB_STORED = 9,	    /* answers FETCH_BLOB: digest; it is on disk and right */
+	AGENT_BLOB_FAILED = 10,	    /* answers FETCH_BLOB: digest, text */
 	AGENT_WORKER_PROGRESS = 11, /* job, done, total */
 	AGENT_WORKER_DONE = 12,	    /* job, claim, bytes (payload); random becomes the salt */
 	AGENT_WORKER_FAILED = 13,   /* job, code, text */
@@ -76,17 +75,17 @@ struct agent_event {
 };
 
 enum agent_effect_type {
-	AGENT_DIAL = 1,		  /* host: index into the link's hosts */
-	AGENT_SEND = 2,		  /* message (its spans borrow from bytes) */
-	AGENT_DROP = 3,		  /* end the session or the dialling; reason, text */
-	AGENT_WATCH_SENT = 4,	  /* tell when all that was sent has left */
-	AGENT_FIND_BLOB = 5,	  /* kind, digest; want_bytes */
-	AGENT_STORE_BLOB = 6,	  /* kind, digest, bytes */
-	AGENT_REMOVE_BLOB = 7,	  /* kind, digest */
-	AGENT_COMPUTE = 8,	  /* job, bytes (the unit), recipe, parameters, state (zero: none),
+	AGENT_DIAL = 1,		/* host: index into the link's hosts */
+	AGENT_SEND = 2,		/* message (its spans borrow from bytes) */
+	AGENT_DROP = 3,		/* end the session or the dialling; reason, text */
+	AGENT_WATCH_SENT = 4,	/* tell when all that was sent has left */
+	AGENT_FIND_BLOB = 5,	/* kind, digest; want_bytes */
+	AGENT_FETCH_BLOB = 6,	/* kind, digest, total (0: not known), max; ahead: not waited for */
+	AGENT_REMOVE_BLOB = 7,	/* kind, digest */
+	AGENT_COMPUTE = 8,	/* job, bytes (the unit), recipe, parameters, state (zero: none),
 				   * shards; digest (the unit's), resume: from its checkpoint */
-	AGENT_CANCEL = 9,	  /* job: its answer is not wanted any more */
-	AGENT_SAVE_RESULT = 10,	  /* digest (nonce), bytes (an encoded record): durably */
+	AGENT_CANCEL = 9,	/* job: its answer is not wanted any more */
+	AGENT_SAVE_RESULT = 10, /* digest (nonce), bytes (an encoded record): durably */
 	AGENT_REMOVE_RESULT = 11, /* digest (nonce) */
 	AGENT_READ_PAYLOAD = 12,  /* digest (nonce), total (its length), offset, length */
 	AGENT_SAVE_LEASES = 13, /* bytes: nonce and unit digest of all leases held, 64 bytes each */
@@ -106,10 +105,11 @@ struct agent_effect {
 	enum agent_blob kind;
 	bool want_bytes;
 	bool resume;
+	bool ahead;
 	struct digest digest;
 	struct digest recipe, parameters, state;
 	uint64_t job;
-	uint64_t total, offset;
+	uint64_t total, max, offset;
 	uint32_t length;
 	struct message message;
 	struct bytes bytes;  /* owned by the list */
@@ -156,6 +156,9 @@ void agent_load_totals(struct agent *a, const struct agent_totals *totals);
  * call there is no limit. */
 void agent_limit_memory(struct agent *a, uint64_t bytes);
 
+/* May the blob leave the disk, or does a lease that we hold need it? */
+bool agent_needs_blob(const struct agent *a, const struct digest *blob);
+
 /* The time between two checkpoints of a unit. */
 void agent_checkpoint_every(struct agent *a, uint64_t ms);
 
@@ -185,6 +188,8 @@ struct agent_status {
 	uint32_t leases;
 	uint32_t pending; /* results that are not settled yet */
 	struct agent_totals totals;
+	/* Bytes of blobs in this run; the shell fills them in. */
+	uint64_t blobs_from_peers, blobs_from_coordinator, blobs_served;
 	char reason[TEXT_MAX + 384]; /* the sentence for the volunteer */
 };
 void agent_status(const struct agent *a, uint64_t now_ms, struct agent_status *out);

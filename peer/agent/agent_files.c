@@ -47,6 +47,8 @@ int agent_files_open(struct agent_files *f, const char *home, struct errmsg *msg
 	if (rc == TK_OK)
 		rc = folder_make(f->checkpoints, true, msg);
 	if (rc == TK_OK)
+		rc = under(f->arriving, sizeof(f->arriving), home, "arriving", msg);
+	if (rc == TK_OK)
 		rc = under(name, sizeof(name), home, "blobs", msg);
 	if (rc == TK_OK)
 		rc = blob_store_init(&f->blobs, name, msg);

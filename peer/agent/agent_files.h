@@ -11,6 +11,7 @@ struct agent_files {
 	char results[AGENT_PATH_MAX];
 	struct blob_store blobs; /* recipes and shards: they last */
 	char checkpoints[AGENT_PATH_MAX];
+	char arriving[AGENT_PATH_MAX]; /* blobs that are not whole yet */
 	struct blob_store
 		parameters; /* and states; emptied at every start: they last for a round */
 };

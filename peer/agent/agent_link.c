@@ -115,20 +115,18 @@ void link_drop(struct agent *a, const struct agent_event *event, enum goodbye_re
 
 /* Another session in place of the one that was up: what was on its way is asked for and said again, as after
  * any reconnect. */
-static void link_renewed(
-	struct agent *a, const struct agent_event *event, struct agent_effects *out)
+static void link_renewed(struct agent *a, struct agent_effects *out)
 {
 	a->told = 0;
 	a->ask_ms = 0;
 	result_disconnected(a);
 	result_reconnected(a, out);
-	prepare_reconnected(a, event->now_ms, out);
 }
 
 void link_up(struct agent *a, const struct agent_event *event, struct agent_effects *out)
 {
 	if (a->link_state == LINK_UP && event->role == ROLE_COORDINATOR)
-		link_renewed(a, event, out);
+		link_renewed(a, out);
 	if (a->link_state != LINK_DIALLING)
 		return;
 	if (event->role != ROLE_COORDINATOR) {
@@ -148,7 +146,6 @@ void link_up(struct agent *a, const struct agent_event *event, struct agent_effe
 		job_save_leases(a, out);
 	}
 	result_reconnected(a, out);
-	prepare_reconnected(a, event->now_ms, out);
 }
 
 static void retire(struct agent *a, const char *text, struct agent_effects *out)

@@ -1,5 +1,5 @@
 /* Gathering what a unit needs: the recipe, the parameters, its slot's state, the shards; what the disk has is not fetched
- * again. One blob at a time, a few parts under way (peer/swarm/fetch.h). */
+ * again. One blob is waited for at a time; shards are fetched ahead. The swarm does the fetching. */
 #include "peer/agent/agent_state.h"
 
 #include <stdio.h>
@@ -11,13 +11,13 @@
 #include "tasks/unit/run.h"
 #include "tasks/unit/state.h"
 
-static void find(struct agent *a, enum agent_blob kind, const struct digest *digest, uint64_t max,
-	struct agent_effects *out)
+/* total: its length when known, else 0. */
+static void find(struct agent *a, enum agent_blob kind, const struct digest *digest, uint64_t total,
+	uint64_t max, struct agent_effects *out)
 {
 	struct agent_effect *e = effect_push(out, AGENT_FIND_BLOB);
 
-	a->want = (struct want){.phase = WANT_FINDING, .kind = kind};
-	fetch_begin(&a->want.fetch, digest, max);
+	a->want = (struct want){WANT_FINDING, kind, *digest, total, max};
 	if (e == NULL)
 		return;
 	e->kind = kind;
@@ -25,15 +25,27 @@ static void find(struct agent *a, enum agent_blob kind, const struct digest *dig
 	e->want_bytes = kind == BLOB_RECIPE;
 }
 
-static void request_parts(struct agent *a, uint64_t now_ms, struct agent_effects *out)
+static void fetch(const struct want *w, bool ahead, struct agent_effects *out)
 {
-	struct message m;
+	struct agent_effect *e = effect_push(out, AGENT_FETCH_BLOB);
 
-	if (a->want.phase != WANT_FETCHING || !link_is_up(a))
+	if (e == NULL)
 		return;
-	a->want.heard_ms = now_ms;
-	while (fetch_next_request(&a->want.fetch, &m))
-		effect_send(out, &m);
+	e->kind = w->kind;
+	e->digest = w->digest;
+	e->total = w->total;
+	e->max = w->max;
+	e->ahead = ahead;
+}
+
+/* All shards come at once, while the parameters do. */
+static void fetch_ahead(const struct job *j, struct agent_effects *out)
+{
+	for (uint32_t i = j->shards_found; i < j->shard_count; i++) {
+		struct want w = {WANT_NOTHING, BLOB_SHARD, j->shards[i], 0, SHARD_BYTES};
+
+		fetch(&w, true, out);
+	}
 }
 
 /* Does the unit fit the recipe that it names? The root signed both, so this should never speak. */
@@ -134,6 +146,7 @@ void prepare_job(struct agent *a, struct job *j, uint64_t now_ms, struct agent_e
 			return;
 		}
 		j->stage = JOB_PARAMETERS;
+		fetch_ahead(j, out);
 	}
 	if (j->stage == JOB_STATE && digest_is_zero(&j->unit.state))
 		j->stage = JOB_SHARDS;
@@ -142,13 +155,14 @@ void prepare_job(struct agent *a, struct job *j, uint64_t now_ms, struct agent_e
 	if (a->want.phase != WANT_NOTHING)
 		return;
 	if (j->stage == JOB_RECIPE)
-		find(a, BLOB_RECIPE, &j->unit.recipe, RECIPE_BYTES_MAX, out);
+		find(a, BLOB_RECIPE, &j->unit.recipe, 0, RECIPE_BYTES_MAX, out);
 	else if (j->stage == JOB_PARAMETERS)
-		find(a, BLOB_PARAMETERS, &j->unit.parameters, j->parameter_bytes, out);
+		find(a, BLOB_PARAMETERS, &j->unit.parameters, j->parameter_bytes,
+			j->parameter_bytes, out);
 	else if (j->stage == JOB_STATE)
-		find(a, BLOB_STATE, &j->unit.state, j->state_bytes, out);
+		find(a, BLOB_STATE, &j->unit.state, j->state_bytes, j->state_bytes, out);
 	else if (j->stage == JOB_SHARDS)
-		find(a, BLOB_SHARD, &j->shards[j->shards_found], SHARD_BYTES, out);
+		find(a, BLOB_SHARD, &j->shards[j->shards_found], 0, SHARD_BYTES, out);
 }
 
 static bool needed_by_job(const struct agent *a, const struct digest *blob)
@@ -202,10 +216,12 @@ static void take_recipe(
 	a->recipe = recipe;
 	a->recipe_digest = j->unit.recipe;
 	a->has_recipe = true;
-	if (job_plan(a, j, &a->recipe, &msg) != TK_OK)
+	if (job_plan(a, j, &a->recipe, &msg) != TK_OK) {
 		job_abandon(a, j, event->now_ms, msg.text, out);
-	else
-		j->stage = JOB_PARAMETERS;
+		return;
+	}
+	j->stage = JOB_PARAMETERS;
+	fetch_ahead(j, out);
 }
 
 /* The blob is on disk: the job that waits for it has one need less. */
@@ -239,7 +255,6 @@ static void blob_failed(
 {
 	struct job *j = prepare_next(a);
 
-	fetch_close(&a->want.fetch);
 	a->want.phase = WANT_NOTHING;
 	if (j != NULL)
 		job_abandon(a, j, now_ms, why, out);
@@ -248,79 +263,39 @@ static void blob_failed(
 void prepare_blob(struct agent *a, const struct agent_event *event, struct agent_effects *out)
 {
 	struct want *w = &a->want;
-	struct digest digest = w->fetch.digest;
-	enum agent_blob kind = w->kind;
+	struct want was = *w;
 	bool finding = event->type == AGENT_BLOB_FOUND || event->type == AGENT_BLOB_ABSENT;
 
-	if (w->phase != (finding ? WANT_FINDING : WANT_STORING) ||
-		!digest_equal(&event->digest, &digest))
-		return;
+	if (w->phase != (finding ? WANT_FINDING : WANT_FETCHING) ||
+		!digest_equal(&event->digest, &w->digest))
+		return; /* one that came ahead */
 	if (event->type == AGENT_BLOB_ABSENT) {
 		w->phase = WANT_FETCHING;
-		w->heard_ms = event->now_ms;
-		request_parts(a, event->now_ms, out);
+		fetch(w, false, out);
 	} else if (event->type == AGENT_BLOB_FAILED) {
 		blob_failed(a, event->now_ms, event->text, out);
-	} else if (event->type == AGENT_BLOB_STORED && kind == BLOB_RECIPE) {
-		find(a, kind, &digest, RECIPE_BYTES_MAX, out); /* its bytes are wanted, too */
+	} else if (event->type == AGENT_BLOB_STORED && w->kind == BLOB_RECIPE) {
+		find(a, was.kind, &was.digest, was.total, was.max, out); /* its bytes, too */
 	} else {
-		fetch_close(&w->fetch);
 		w->phase = WANT_NOTHING;
-		blob_ready(a, kind, &digest, event, out);
+		blob_ready(a, was.kind, &was.digest, event, out);
 	}
 }
 
-void prepare_part(struct agent *a, const struct agent_event *event, struct agent_effects *out)
+bool agent_needs_blob(const struct agent *a, const struct digest *blob)
 {
-	struct want *w = &a->want;
-	struct errmsg msg = {{0}};
-	struct agent_effect *e;
-	struct digest digest = w->fetch.digest;
-	uint64_t max = w->fetch.max;
-	int rc;
+	if (needed_by_job(a, blob))
+		return true;
+	for (uint32_t i = 0; i < AGENT_JOBS_MAX; i++) {
+		const struct job *j = &a->jobs[i];
 
-	if (w->phase != WANT_FETCHING)
-		return; /* not asked for: nothing of it is kept */
-	rc = fetch_part(&w->fetch, &event->message->blob_part, &msg);
-	if (rc == TK_ENOMEM) {
-		out->error = rc;
-	} else if (rc < 0) {
-		fetch_close(&w->fetch);
-		fetch_begin(&w->fetch, &digest, max);
-		link_drop(a, event, GOODBYE_PROTOCOL, msg.text, out);
-	} else if (rc == TK_OK) {
-		request_parts(a, event->now_ms, out);
-	} else {
-		e = effect_push(out, AGENT_STORE_BLOB);
-		if (e == NULL)
-			return;
-		e->kind = w->kind;
-		e->digest = digest;
-		e->bytes = w->fetch.got;
-		w->fetch.got = (struct bytes){0};
-		w->phase = WANT_STORING;
+		if (j->id == 0)
+			continue;
+		if (digest_equal(&j->unit.recipe, blob))
+			return true;
+		for (uint32_t k = 0; k < j->shard_count; k++)
+			if (digest_equal(&j->shards[k], blob))
+				return true;
 	}
-}
-
-void prepare_missing(struct agent *a, const struct agent_event *event, struct agent_effects *out)
-{
-	const struct message_blob_missing *m = &event->message->blob_missing;
-
-	if (a->want.phase == WANT_FETCHING && digest_equal(&m->digest, &a->want.fetch.digest))
-		blob_failed(a, event->now_ms, "the coordinator does not have its data", out);
-}
-
-void prepare_reconnected(struct agent *a, uint64_t now_ms, struct agent_effects *out)
-{
-	if (a->want.phase != WANT_FETCHING)
-		return;
-	fetch_restart(&a->want.fetch);
-	request_parts(a, now_ms, out);
-}
-
-void prepare_tick(struct agent *a, const struct agent_event *event, struct agent_effects *out)
-{
-	if (a->want.phase == WANT_FETCHING && link_is_up(a) &&
-		event->now_ms >= a->want.heard_ms + AGENT_FETCH_MS)
-		link_drop(a, event, GOODBYE_SHUTDOWN, "no data came for a minute", out);
+	return false;
 }

@@ -36,8 +36,7 @@ static void out_of_memory(struct shell *s)
 
 /* Answers */
 
-/* Queues an event. Takes *bytes (may be NULL); copies text. */
-static void answer(struct shell *s, const struct agent_event *event, struct bytes *bytes)
+void shell_answer(struct shell *s, const struct agent_event *event, struct bytes *bytes)
 {
 	struct answer *a = mem_calloc(1, sizeof(*a));
 
@@ -89,7 +88,7 @@ static void dial(struct shell *s, const struct agent_effect *e)
 		return;
 	s->conn = 0;
 	failed.text = msg.text;
-	answer(s, &failed, NULL);
+	shell_answer(s, &failed, NULL);
 }
 
 static void send_message(struct shell *s, struct agent_effect *e)
@@ -122,7 +121,7 @@ static void watch_sent(struct shell *s)
 	if (s->conn != 0 && node_uv_waiting(s->node, s->conn) > NODE_OUTPUT_LOW)
 		s->watching = true;
 	else
-		answer(s, &sent, NULL);
+		shell_answer(s, &sent, NULL);
 }
 
 static void find_blob(struct shell *s, const struct agent_effect *e)
@@ -141,21 +140,7 @@ static void find_blob(struct shell *s, const struct agent_effect *e)
 		blob_store_remove(store, &e->digest);
 	if (rc != TK_OK)
 		found.type = AGENT_BLOB_ABSENT;
-	answer(s, &found, &bytes);
-}
-
-static void store_blob(struct shell *s, const struct agent_effect *e)
-{
-	struct agent_event stored = {.type = AGENT_BLOB_STORED, .digest = e->digest};
-	struct errmsg msg = {{0}};
-	struct digest is;
-
-	if (blob_store_put(agent_files_store(&s->files, e->kind), &is, bytes_span(&e->bytes),
-		    &msg) != TK_OK) {
-		stored.type = AGENT_BLOB_FAILED;
-		stored.text = msg.text;
-	}
-	answer(s, &stored, NULL);
+	shell_answer(s, &found, &bytes);
 }
 
 static void compute(struct shell *s, const struct agent_effect *e)
@@ -169,7 +154,7 @@ static void compute(struct shell *s, const struct agent_effect *e)
 	if (failed.code == TK_ENOENT)
 		failed.type = AGENT_WORKER_LACKS;
 	failed.text = msg.text[0] != '\0' ? msg.text : error_text(failed.code);
-	answer(s, &failed, NULL);
+	shell_answer(s, &failed, NULL);
 }
 
 static void save_result(struct shell *s, const struct agent_effect *e)
@@ -181,7 +166,7 @@ static void save_result(struct shell *s, const struct agent_effect *e)
 		saved.type = AGENT_RESULT_FAILED;
 		saved.text = msg.text;
 	}
-	answer(s, &saved, NULL);
+	shell_answer(s, &saved, NULL);
 }
 
 static void read_payload(struct shell *s, const struct agent_effect *e)
@@ -196,7 +181,7 @@ static void read_payload(struct shell *s, const struct agent_effect *e)
 		event.type = AGENT_PAYLOAD_FAILED;
 		event.text = msg.text;
 	}
-	answer(s, &event, &part);
+	shell_answer(s, &event, &part);
 	bytes_close(&part);
 }
 
@@ -239,11 +224,11 @@ static void carry_out(struct shell *s, struct agent_effect *e)
 	case AGENT_FIND_BLOB:
 		find_blob(s, e);
 		break;
-	case AGENT_STORE_BLOB:
-		store_blob(s, e);
+	case AGENT_FETCH_BLOB:
+		blobs_fetch(s, e);
 		break;
 	case AGENT_REMOVE_BLOB:
-		blob_store_remove(agent_files_store(&s->files, e->kind), &e->digest);
+		blobs_remove(s, e);
 		break;
 	case AGENT_COMPUTE:
 		compute(s, e);
@@ -288,11 +273,16 @@ static void carry_out(struct shell *s, struct agent_effect *e)
 static void write_status(struct shell *s)
 {
 	struct agent_status now;
+	struct swarm_totals blobs;
 	uint64_t now_ms = shell_now_ms(s);
 	struct errmsg msg = {{0}};
 	bool turned, news;
 
 	agent_status(s->core, now_ms, &now);
+	blobs_totals(s, &blobs);
+	now.blobs_from_peers = blobs.from_peers;
+	now.blobs_from_coordinator = blobs.from_tracker;
+	now.blobs_served = blobs.served;
 	turned = now.state != s->told.state || now.connected != s->told.connected;
 	/* Padding that differs costs a needless write. NOLINTNEXTLINE(*-memory-comparison,cert-*) */
 	news = turned || memcmp(&now, &s->told, sizeof(now)) != 0;
@@ -335,10 +325,15 @@ void shell_announced(struct shell *s, const struct announcement *a)
 
 void shell_event(struct shell *s, struct agent_event *event)
 {
-	struct answer *a;
-
 	if (!s->stopping)
 		step(s, event);
+	shell_settle(s);
+}
+
+void shell_settle(struct shell *s)
+{
+	struct answer *a;
+
 	while ((a = answer_pop(s)) != NULL) {
 		if (!s->stopping)
 			step(s, &a->event);

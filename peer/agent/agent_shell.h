@@ -10,6 +10,7 @@
 #include "peer/agent/status_file.h"
 #include "peer/agent/worker_uv.h"
 #include "peer/overlay/node_uv.h"
+#include "peer/swarm/exchange.h"
 
 struct answer; /* an event that waits for the step in progress to end */
 
@@ -27,6 +28,12 @@ struct shell {
 	struct worker_uv *worker;
 	enum misbehave misbehave;
 	struct bytes scratch; /* for misbehave */
+
+	/* agent_blobs.c */
+	struct exchange *exchange;
+	struct exchange_handler exchange_handler;
+	struct digest *unchecked; /* blobs that an earlier run left, not yet offered to others */
+	size_t unchecked_count, unchecked_room;
 	FILE *log;
 
 	struct agent_status told; /* what status.json says */
@@ -47,10 +54,27 @@ struct shell {
 void shell_event(struct shell *s, struct agent_event *event);
 /* News of the network's root. */
 void shell_announced(struct shell *s, const struct announcement *a);
+/* An event for after the step in progress, or for shell_settle. Takes *bytes (may be NULL); copies text. */
+void shell_answer(struct shell *s, const struct agent_event *event, struct bytes *bytes);
+void shell_settle(struct shell *s);
 /* Frees what shell_event made. */
 void shell_close(struct shell *s);
 /* "12:34:56 line" */
 void shell_log(struct shell *s, const char *line);
+
+/* agent_blobs.c: the swarm */
+int blobs_open(struct shell *s, struct errmsg *msg) TK_CHECKED;
+void blobs_close(struct shell *s);
+void blobs_fetch(struct shell *s, const struct agent_effect *e);
+void blobs_remove(struct shell *s, const struct agent_effect *e);
+void blobs_up(struct shell *s, conn_id conn, const struct public_key *key, enum role role);
+void blobs_down(struct shell *s, conn_id conn);
+void blobs_dial_failed(struct shell *s, conn_id conn);
+void blobs_writable(struct shell *s, conn_id conn);
+/* False: the message is not about blobs. */
+bool blobs_message(struct shell *s, conn_id conn, const struct message *m);
+void blobs_tick(struct shell *s);
+void blobs_totals(const struct shell *s, struct swarm_totals *out);
 
 /* agent_uv.c */
 

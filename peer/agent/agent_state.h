@@ -3,7 +3,6 @@
 #define PEER_AGENT_AGENT_STATE_H
 
 #include "peer/agent/agent.h"
-#include "peer/swarm/fetch.h"
 
 #define KEPT_MAX (AGENT_JOBS_MAX + 1u) /* sets of parameters kept on disk, and states */
 
@@ -51,15 +50,14 @@ struct result {
 	uint64_t upload_offset;
 };
 
-/* The one blob being gathered. A fetch that nobody needs any more runs to its end: parts that are
- * still under way could not be told from those of a later fetch. */
-enum want_phase { WANT_NOTHING = 0, WANT_FINDING = 1, WANT_FETCHING = 2, WANT_STORING = 3 };
+/* The one blob that is waited for. A fetch that nobody needs any more runs to its end. */
+enum want_phase { WANT_NOTHING = 0, WANT_FINDING = 1, WANT_FETCHING = 2 };
 
 struct want {
 	enum want_phase phase;
 	enum agent_blob kind;
-	struct fetch fetch;
-	uint64_t heard_ms; /* the last part, or when the asking began */
+	struct digest digest;
+	uint64_t total, max; /* total 0: not known */
 };
 
 /* Blobs on disk that last for a round, newest first. */
@@ -164,11 +162,6 @@ uint32_t job_count(const struct agent *a);
 /* agent_prepare.c: the blobs of a job */
 void prepare_job(struct agent *a, struct job *j, uint64_t now_ms, struct agent_effects *out);
 void prepare_blob(struct agent *a, const struct agent_event *event, struct agent_effects *out);
-void prepare_part(struct agent *a, const struct agent_event *event, struct agent_effects *out);
-void prepare_missing(struct agent *a, const struct agent_event *event, struct agent_effects *out);
-void prepare_reconnected(struct agent *a, uint64_t now_ms, struct agent_effects *out);
-/* Drops the session when a fetch has heard nothing for too long. */
-void prepare_tick(struct agent *a, const struct agent_event *event, struct agent_effects *out);
 struct job *prepare_next(struct agent *a);  /* the first job that is not ready; NULL: none */
 struct job *job_computing(struct agent *a); /* NULL: none */
 

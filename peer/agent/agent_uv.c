@@ -45,8 +45,8 @@ static void on_up(void *context, conn_id conn, const struct public_key *key, enu
 	struct shell *s = context;
 	struct agent_event event = {.type = AGENT_UP, .role = role};
 
-	(void)key; /* the node has demanded the network's */
-	if (conn == s->conn)
+	blobs_up(s, conn, key, role);
+	if (conn == s->conn) /* the node has demanded the network's key */
 		shell_event(s, &event);
 }
 
@@ -64,11 +64,13 @@ static void connection_over(
 
 static void on_down(void *context, conn_id conn, const char *why)
 {
+	blobs_down(context, conn);
 	connection_over(context, conn, AGENT_DOWN, why);
 }
 
 static void on_dial_failed(void *context, conn_id conn, const char *why)
 {
+	blobs_dial_failed(context, conn);
 	connection_over(context, conn, AGENT_DIAL_FAILED, why);
 }
 
@@ -77,7 +79,8 @@ static void on_message(void *context, conn_id conn, const struct message *m)
 	struct shell *s = context;
 	struct agent_event event = {.type = AGENT_MESSAGE, .message = m};
 
-	if (conn == s->conn)
+	/* Only the coordinator may speak of work. */
+	if (!blobs_message(s, conn, m) && conn == s->conn)
 		shell_event(s, &event);
 }
 
@@ -110,6 +113,7 @@ static void on_writable(void *context, conn_id conn)
 	struct shell *s = context;
 	struct agent_event event = {.type = AGENT_SENT};
 
+	blobs_writable(s, conn);
 	if (conn != s->conn || !s->watching)
 		return;
 	s->watching = false;
@@ -241,6 +245,7 @@ static void on_tick(uv_timer_t *timer)
 	if (++r->ticks % PEERS_SAVE_TICKS == 0)
 		peers_save(&r->shell);
 	ports_tick(r);
+	blobs_tick(&r->shell);
 	shell_event(&r->shell, &event);
 }
 
@@ -336,6 +341,8 @@ static int load(struct shell *s, struct errmsg *msg)
 	struct status_file old;
 	int rc = agent_files_open(&s->files, s->home->path, msg);
 
+	if (rc == TK_OK)
+		rc = blobs_open(s, msg);
 	if (rc == TK_OK)
 		rc = agent_files_load(&s->files, s->core, on_log, s, msg);
 	if (rc == TK_OK && status_file_read(&old, s->home->path, NULL) == TK_OK)
@@ -448,6 +455,7 @@ static int with_loop(struct runner *r, const struct agent_options *options, stru
 	rc = prepare(r, options, msg);
 	if (rc == TK_OK)
 		rc = run(r, options, msg);
+	blobs_close(s);
 	shell_close(s);
 	agent_free(s->core);
 	worker_uv_free(s->worker);

@@ -17,6 +17,7 @@ struct status_file {
 	uint32_t percent;
 	uint32_t leases, pending;
 	struct agent_totals totals;
+	uint64_t blobs_from_peers, blobs_from_coordinator, blobs_served; /* bytes, in this run */
 	struct public_key peer;
 	char engine[16];
 	char remark[TEXT_MAX]; /* on this computer (engine_remark); empty: none */

@@ -24,6 +24,9 @@ void status_file_fill(struct status_file *s, const struct agent_status *status)
 	s->leases = status->leases;
 	s->pending = status->pending;
 	s->totals = status->totals;
+	s->blobs_from_peers = status->blobs_from_peers;
+	s->blobs_from_coordinator = status->blobs_from_coordinator;
+	s->blobs_served = status->blobs_served;
 }
 
 /* Texts from the network may be no UTF-8, which JSON cannot hold: such bytes become '?'. */
@@ -50,6 +53,16 @@ static json_t *computing_object(const struct status_file *s)
 		(json_int_t)s->percent);
 }
 
+static bool blobs_add(json_t *root, const struct status_file *s)
+{
+	return json_object_set_new(root, "blob_bytes_from_peers",
+		       json_integer((json_int_t)s->blobs_from_peers)) == 0 &&
+	       json_object_set_new(root, "blob_bytes_from_coordinator",
+		       json_integer((json_int_t)s->blobs_from_coordinator)) == 0 &&
+	       json_object_set_new(
+		       root, "blob_bytes_served", json_integer((json_int_t)s->blobs_served)) == 0;
+}
+
 int status_file_encode(const struct status_file *s, struct bytes *out)
 {
 	char peer[2 * KEY_BYTES + 1];
@@ -68,6 +81,10 @@ int status_file_encode(const struct status_file *s, struct bytes *out)
 		(json_int_t)s->totals.units_late, "credit_flops",
 		(json_int_t)s->totals.credit_flops, "peer", peer, "engine", s->engine, "remark",
 		text_value(s->remark), "updated", (json_int_t)s->updated_s);
+	if (root != NULL && !blobs_add(root, s)) {
+		json_decref(root);
+		root = NULL;
+	}
 	if (root != NULL)
 		text = json_dumps(root, JSON_INDENT(2));
 	if (text != NULL)
@@ -116,6 +133,9 @@ static void read_object(struct status_file *s, const json_t *root)
 	s->totals.units_late = read_number(root, "units_late");
 	s->totals.credit_flops = read_number(root, "credit_flops");
 	s->updated_s = read_number(root, "updated");
+	s->blobs_from_peers = read_number(root, "blob_bytes_from_peers");
+	s->blobs_from_coordinator = read_number(root, "blob_bytes_from_coordinator");
+	s->blobs_served = read_number(root, "blob_bytes_served");
 	if (peer == NULL || hex_decode(s->peer.b, KEY_BYTES, peer) != TK_OK)
 		memset(s->peer.b, 0, KEY_BYTES);
 }

@@ -147,6 +147,11 @@ size_t node_session_count(const struct node *n);
 /* When NODE_WAKE is due; UINT64_MAX: never. */
 uint64_t node_wake_ms(const struct node *n);
 
+/* The record that a peer has signed of itself, as far as we hold a good one. encoded is borrowed until the
+ * next step. False: we hold none. */
+bool node_record(const struct node *n, const struct public_key *key, struct span *encoded,
+	struct record *record);
+
 /* Records of peers that we know to be good, neighbours first, encoded; for a cache that outlives us.
  * Returns how many, at most max; the spans are borrowed until the next step. */
 size_t node_good_peers(const struct node *n, struct span *records, size_t max);

@@ -428,6 +428,20 @@ uint64_t node_wake_ms(const struct node *n)
 	return n->overlay->owing ? n->now_ms + NODE_TICK_MS : gossip_wake_ms(n->overlay->core);
 }
 
+bool node_record(const struct node *n, const struct public_key *key, struct span *encoded,
+	struct record *record)
+{
+	const struct overlay *o = n->overlay;
+	peer_ref peer = o != NULL ? directory_find(o->directory, key) : 0;
+	const struct record *r = peer != 0 ? directory_record(o->directory, peer) : NULL;
+
+	if (r == NULL)
+		return false;
+	*record = *r;
+	*encoded = directory_record_bytes(o->directory, peer);
+	return encoded->len != 0;
+}
+
 size_t node_good_peers(const struct node *n, struct span *records, size_t max)
 {
 	const struct overlay *o = n->overlay;

@@ -497,6 +497,12 @@ size_t node_uv_good_peers(const struct node_uv *n, struct span *records, size_t 
 	return node_good_peers(ways_node(n->ways), records, max);
 }
 
+bool node_uv_record(const struct node_uv *n, const struct public_key *key, struct span *encoded,
+	struct record *record)
+{
+	return node_record(ways_node(n->ways), key, encoded, record);
+}
+
 size_t node_uv_neighbours(const struct node_uv *n)
 {
 	return node_neighbour_count(ways_node(n->ways));

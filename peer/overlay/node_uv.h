@@ -44,6 +44,9 @@ int node_uv_publish(
 /* node_good_peers(), node_neighbour_count(). */
 size_t node_uv_good_peers(const struct node_uv *n, struct span *records, size_t max);
 size_t node_uv_neighbours(const struct node_uv *n);
+/* node_record(). */
+bool node_uv_record(const struct node_uv *n, const struct public_key *key, struct span *encoded,
+	struct record *record);
 
 /* Borrows loop, id and handler; they must outlive the node. Ignores SIGPIPE from here on, in the whole
  * process: libuv does not. NULL: out of memory. */

@@ -5,6 +5,7 @@
  * power failure until its folder is synced, so each put syncs both folders, found or written. */
 #include "peer/swarm/blob_store.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -14,6 +15,7 @@
 #include <unistd.h>
 
 #include "tasks/base/file.h"
+#include "tasks/base/mem.h"
 
 #define COMPARE_BYTES 65536u
 
@@ -122,6 +124,61 @@ int blob_store_put(
 	return TK_OK;
 }
 
+int blob_store_adopt(const struct blob_store *s, const struct digest *digest, const char *path,
+	struct errmsg *msg)
+{
+	char folder[PATH_MAX];
+	char to[PATH_MAX];
+	int rc;
+
+	blob_paths(s, digest, folder, to);
+	rc = folder_make(folder, false, msg);
+	if (rc == TK_OK && rename(path, to) != 0)
+		rc = errmsg_set(msg, errno == ENOSPC ? TK_ENOSPC : TK_EIO,
+			"cannot move %s to %s: %s", path, to, strerror(errno));
+	if (rc == TK_OK)
+		rc = folder_sync(folder, msg);
+	if (rc == TK_OK)
+		rc = folder_sync(s->folder, msg);
+	return rc == TK_OK || rc == TK_ENOSPC ? rc : TK_EIO;
+}
+
+/* The blobs of one folder, FOLDER/ab. */
+static void list_folder(const struct blob_store *s, const char *first,
+	void (*see)(void *context, const struct digest *digest), void *context)
+{
+	char path[PATH_MAX];
+	char hex[PATH_MAX];
+	struct dirent *entry;
+	struct digest digest;
+	DIR *folder;
+
+	snprintf(path, sizeof(path), "%s/%.2s", s->folder, first);
+	folder = opendir(path);
+	while (folder != NULL && (entry = readdir(folder)) != NULL) {
+		snprintf(hex, sizeof(hex), "%.2s%s", first, entry->d_name);
+		if (digest_from_hex(&digest, hex) == TK_OK)
+			see(context, &digest);
+	}
+	if (folder != NULL)
+		closedir(folder);
+}
+
+int blob_store_list(const struct blob_store *s,
+	void (*see)(void *context, const struct digest *digest), void *context, struct errmsg *msg)
+{
+	struct dirent *entry;
+	DIR *folder = opendir(s->folder);
+
+	if (folder == NULL)
+		return errmsg_set(msg, TK_EIO, "cannot read %s: %s", s->folder, strerror(errno));
+	while ((entry = readdir(folder)) != NULL)
+		if (strlen(entry->d_name) == 2 && entry->d_name[0] != '.')
+			list_folder(s, entry->d_name, see, context);
+	closedir(folder);
+	return TK_OK;
+}
+
 int blob_store_get(const struct blob_store *s, const struct digest *digest, size_t max,
 	struct bytes *out, struct errmsg *msg)
 {
@@ -147,6 +204,78 @@ int blob_store_get(const struct blob_store *s, const struct digest *digest, size
 	}
 	*out = in;
 	return TK_OK;
+}
+
+static int tops_read(
+	const char *path, int fd, uint64_t total, struct digest *nodes, struct errmsg *msg)
+{
+	uint8_t *part = mem_alloc(BLOB_PART);
+	int rc = part != NULL ? TK_OK
+			      : errmsg_set(msg, TK_ENOMEM, "not enough memory to check a blob");
+
+	for (size_t i = 0; rc == TK_OK && i < blob_part_count(total); i++) {
+		uint64_t left = total - (uint64_t)i * BLOB_PART;
+		size_t n = left < BLOB_PART ? (size_t)left : BLOB_PART;
+
+		if (read_at(fd, part, n, (uint64_t)i * BLOB_PART) != (ssize_t)n)
+			rc = errmsg_set(msg, TK_EIO, "cannot read %s", path);
+		else
+			blob_part_top(&nodes[i], part, n);
+	}
+	mem_free(part);
+	return rc;
+}
+
+static int tree_read(const char *path, int fd, const struct digest *digest, uint64_t total,
+	struct digest **out, struct errmsg *msg)
+{
+	size_t parts = blob_part_count(total);
+	struct digest *nodes = mem_calloc(blob_tree_nodes(parts), sizeof(*nodes));
+	struct digest root;
+	int rc = nodes != NULL ? tops_read(path, fd, total, nodes, msg)
+			       : errmsg_set(msg, TK_ENOMEM, "not enough memory to check a blob");
+
+	if (rc == TK_OK) {
+		blob_tree_build(&root, nodes, parts, total);
+		if (!digest_equal(&root, digest))
+			rc = errmsg_set(msg, TK_ECORRUPT,
+				"the blob in %s is corrupt: its bytes do not have the digest in "
+				"its name; check the disk and fetch it again",
+				path);
+	}
+	if (rc == TK_OK)
+		*out = nodes;
+	else
+		mem_free(nodes);
+	return rc;
+}
+
+int blob_store_tree(const struct blob_store *s, const struct digest *digest, uint64_t max,
+	uint64_t *total, struct digest **nodes, struct errmsg *msg)
+{
+	char folder[PATH_MAX];
+	char path[PATH_MAX];
+	struct stat st;
+	int rc;
+	int fd;
+
+	blob_paths(s, digest, folder, path);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return errmsg_set(msg, errno == ENOENT ? TK_ENOENT : TK_EIO, "cannot open %s: %s",
+			path, strerror(errno));
+	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode))
+		rc = errmsg_set(msg, TK_EIO, "%s is not a readable file", path);
+	else if (st.st_size == 0)
+		rc = errmsg_set(msg, TK_ECORRUPT, "the blob in %s is empty", path);
+	else if ((uint64_t)st.st_size > max)
+		rc = errmsg_set(msg, TK_ELIMIT, "the blob in %s is too long", path);
+	else
+		rc = tree_read(path, fd, digest, (uint64_t)st.st_size, nodes, msg);
+	if (rc == TK_OK)
+		*total = (uint64_t)st.st_size;
+	close(fd);
+	return rc;
 }
 
 int blob_store_size(const struct blob_store *s, const struct digest *digest, uint64_t *size)

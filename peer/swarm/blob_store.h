@@ -20,10 +20,25 @@ int blob_store_init(struct blob_store *s, const char *folder, struct errmsg *msg
 int blob_store_put(const struct blob_store *s, struct digest *digest, struct span bytes,
 	struct errmsg *msg) TK_CHECKED;
 
+/* Takes a file that holds the blob, and was checked, into the store by renaming it; durable on return.
+ * Errors: TK_ENOSPC, TK_EIO. */
+int blob_store_adopt(const struct blob_store *s, const struct digest *digest, const char *path,
+	struct errmsg *msg) TK_CHECKED;
+
+/* Calls `see` for each blob that lies there (not checked). Errors: TK_EIO. */
+int blob_store_list(const struct blob_store *s,
+	void (*see)(void *context, const struct digest *digest), void *context,
+	struct errmsg *msg) TK_CHECKED;
+
 /* Reads a whole blob, checks it and gives *out.
  * Errors: TK_ENOENT, TK_ECORRUPT, TK_ELIMIT (> max), TK_EIO, TK_ENOMEM. */
 int blob_store_get(const struct blob_store *s, const struct digest *digest, size_t max,
 	struct bytes *out, struct errmsg *msg) TK_CHECKED;
+
+/* Reads a whole blob part by part, checks it and gives the tree of its digest (digest.h), for its proofs.
+ * Errors: TK_ENOENT, TK_ECORRUPT (also an empty one), TK_ELIMIT (> max), TK_EIO, TK_ENOMEM. */
+int blob_store_tree(const struct blob_store *s, const struct digest *digest, uint64_t max,
+	uint64_t *total, struct digest **nodes, struct errmsg *msg) TK_CHECKED;
 
 /* Its length when there (not checked), or TK_ENOENT. */
 int blob_store_size(

@@ -202,6 +202,14 @@ static void mate_end(struct swarm *s, struct swarm_mate *m, struct swarm_effects
 	swarm_release(s, m, 1, sizeof(*m));
 }
 
+bool swarm_is_liar(const struct swarm *s, peer_ref peer)
+{
+	for (uint32_t i = 0; i < LIARS_MAX; i++)
+		if (s->liars[i] == peer)
+			return true;
+	return false;
+}
+
 void swarm_accuse(struct swarm *s, struct swarm_mate *m, const char *why, struct swarm_effects *out)
 {
 	swarm_push(s, out, SWARM_ACCUSE, m->peer)->why = why;
@@ -302,6 +310,9 @@ static void drop(struct swarm *s, blob_ref ref, struct swarm_effects *out)
 	swarm_link_farewell(s, b, out);
 	while (b->links != NULL)
 		swarm_link_close(s, b->links, out);
+	s->grave_words = b->have; /* an effect may borrow it */
+	s->grave_count = b->words;
+	b->have = NULL;
 	swarm_blob_free(s, b);
 }
 

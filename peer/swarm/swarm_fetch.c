@@ -231,7 +231,7 @@ void swarm_fetch_fill(struct swarm *s, struct swarm_link *l, struct swarm_effect
 	struct swarm_blob *b = l->blob;
 	struct choice c = {0, 0};
 
-	if (b->whole || !l->mate->up || s->now_ms < l->busy_ms || l->theirs_count == 0)
+	if (b->whole || l->lied || !l->mate->up || s->now_ms < l->busy_ms || l->theirs_count == 0)
 		return;
 	while (s->error == TK_OK && l->asked < (l->probing ? 1 : l->window) &&
 		l->mate->asked < 2u * s->config.window_max) {
@@ -432,6 +432,8 @@ void swarm_fetch_part_came(struct swarm *s, struct swarm_mate *m, const struct s
 		   p->length != swarm_blob_part_length(s, b, r->piece, r->part)) {
 		s->totals.wasted += p->length;
 		s->totals.liars++;
+		if (m->peer != s->config.tracker)
+			s->liars[s->liar_count++ % LIARS_MAX] = m->peer;
 		swarm_accuse(s, m, "it sent a part of a blob with a wrong proof", out);
 		swarm_find_soon(s, b);
 		swarm_fetch_fill_all(s, b, out);

@@ -166,7 +166,7 @@ void swarm_find_sources(struct swarm *s, struct swarm_mate *m, const struct swar
 	for (uint32_t i = 0; i < p->count; i++) {
 		peer_ref peer = p->peers[i];
 
-		if (peer == 0 || b->candidate_count == CANDIDATES_MAX ||
+		if (peer == 0 || swarm_is_liar(s, peer) || b->candidate_count == CANDIDATES_MAX ||
 			in(b->candidates, b->candidate_count, peer) ||
 			in(b->dials, b->dial_count, peer) || swarm_link_find(s, b, peer) != NULL)
 			continue;

@@ -71,6 +71,7 @@ static struct swarm_link *link_make(struct swarm *s, struct swarm_blob *b, struc
 	l->sent = l->words + (size_t)2 * b->words;
 	l->window = s->parts_per_piece == 1 ? 1 : 4;
 	l->gained_ms = s->now_ms;
+	l->lied = swarm_is_liar(s, m->peer);
 	l->next = b->links;
 	if (l->next != NULL)
 		l->next->previous = l;
@@ -166,6 +167,8 @@ void swarm_link_close(struct swarm *s, struct swarm_link *l, struct swarm_effect
 
 void swarm_link_buried(struct swarm *s)
 {
+	swarm_release(s, s->grave_words, s->grave_count, sizeof(*s->grave_words));
+	s->grave_words = NULL;
 	while (s->graves != NULL) {
 		struct swarm_link *l = s->graves;
 

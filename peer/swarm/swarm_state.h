@@ -16,7 +16,8 @@
 #define DIALS_MAX	16u
 #define WAITERS_MAX	32u /* peers that were told BUSY and hear when their turn has come */
 #define HUNGRY_MAX	64u
-#define HUNGRY_TOLD	4u /* of each new source */
+#define LIARS_MAX	64u /* that are remembered */
+#define HUNGRY_TOLD	4u  /* of each new source */
 #define TRACKER_WAITERS 4096u
 #define LINKS_OF_MATE	1024u /* one more ends the one that was used longest ago */
 #define REFUSED_MAX	2048u /* requests of one peer that are refused in REFUSED_MS */
@@ -53,6 +54,7 @@ struct swarm_link {
 	struct swarm_link *grave; /* the next one that is to be freed */
 	size_t bytes;		  /* of one that is */
 	bool counted;		  /* among the blob's dialled ones */
+	bool lied;		  /* it has sent something wrong before: nothing is asked of it */
 	bool probing;		  /* it was busy: one request at a time until it answers */
 	bool told;		  /* it knows what we have, as of told_count pieces */
 	uint32_t told_count;
@@ -168,12 +170,16 @@ struct swarm {
 	struct swarm_mate *mate_list;
 	struct swarm_blob *blob_list, *busy_list;
 	struct swarm_link *graves;
+	uint64_t *grave_words; /* the pieces of a blob that was dropped in the last step */
+	uint32_t grave_count;
 	struct swarm_slot slots[SWARM_SLOTS_MAX];
 	uint32_t slot_count;
 	struct swarm_upload *queues; /* SWARM_SLOTS_MAX, or config.slots, of queue_max */
 	struct swarm_waiter *waiters;
 	uint32_t waiter_count, waiter_max;
-	struct tracker *tracker; /* when we are it */
+	struct tracker *tracker;   /* when we are it */
+	peer_ref liars[LIARS_MAX]; /* a ring */
+	uint32_t liar_count;
 	struct swarm_totals totals;
 	size_t memory;
 };
@@ -201,6 +207,7 @@ struct swarm_message *swarm_say(struct swarm *s, struct swarm_effects *out,
 void swarm_accuse(
 	struct swarm *s, struct swarm_mate *m, const char *why, struct swarm_effects *out);
 uint64_t swarm_random(struct swarm *s); /* the next of this step */
+bool swarm_is_liar(const struct swarm *s, peer_ref peer);
 struct swarm_blob *swarm_blob_find(const struct swarm *s, blob_ref ref);
 struct swarm_mate *swarm_mate_find(const struct swarm *s, peer_ref peer);
 bool swarm_is_seed(const struct swarm *s);

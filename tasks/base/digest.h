@@ -73,6 +73,11 @@ void blob_tree_build(struct digest *root, struct digest *nodes, size_t parts, ui
 size_t blob_part_path(
 	struct digest path[64], const struct digest *nodes, size_t parts, size_t index);
 
+/* Remembers what a proof has shown: the top of the part and the nodes beside its way up, so that the part
+ * can be passed on with the same proof. steps is right for this part: the proof was verified. */
+void blob_tree_learn(struct digest *nodes, size_t parts, size_t index, const struct digest *top,
+	const struct digest *path, size_t steps);
+
 /* True when the bytes stand at offset in the blob of total bytes whose digest is root, and the part is
  * as long as it can be there. Any input may be foreign: at most 64 steps are looked at. */
 bool blob_part_verify(const struct digest *root, uint64_t total, uint64_t offset, struct span bytes,

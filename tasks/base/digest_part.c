@@ -103,6 +103,25 @@ size_t blob_part_path(
 	return steps;
 }
 
+void blob_tree_learn(struct digest *nodes, size_t parts, size_t index, const struct digest *top,
+	const struct digest *path, size_t steps)
+{
+	size_t taken = 0;
+
+	REQUIRE(index < parts);
+	nodes[index] = *top;
+	while (parts > 1) {
+		if ((index ^ 1) < parts) {
+			REQUIRE(taken < steps);
+			nodes[index ^ 1] = path[taken++];
+		}
+		nodes += parts;
+		parts = (parts + 1) / 2;
+		index /= 2;
+	}
+	REQUIRE(taken == steps);
+}
+
 bool blob_part_verify(const struct digest *root, uint64_t total, uint64_t offset, struct span bytes,
 	const struct digest *path, size_t steps)
 {

@@ -154,3 +154,15 @@ struct order_window order_window(const struct order *o, uint64_t position)
 	return (struct order_window){
 		position - offset + x.end, left < ORDER_WINDOW ? (uint32_t)left : ORDER_WINDOW};
 }
+
+uint64_t order_group(const struct order *o, uint64_t position, uint64_t shard)
+{
+	struct epoch e;
+	uint64_t slot;
+
+	order_require(o);
+	e = epoch_for(o, position / o->samples);
+	REQUIRE(shard < e.shards);
+	slot = bijection_inverse(e.shards, e.key, 0, shard);
+	return bijection(e.shards, e.key, 0, slot - slot % ORDER_WINDOW);
+}

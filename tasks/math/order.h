@@ -38,4 +38,8 @@ struct order_window {
 };
 struct order_window order_window(const struct order *o, uint64_t position);
 
+/* The first shard of the window in which a shard is mixed, in the epoch of a position: the same for all
+ * shards of the window. */
+uint64_t order_group(const struct order *o, uint64_t position, uint64_t shard);
+
 #endif

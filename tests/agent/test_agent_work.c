@@ -401,29 +401,6 @@ static void data_that_the_coordinator_lacks_gives_the_lease_back(void **state)
 	script_expect(s, "SEND WORK_REQUEST 2\n");
 }
 
-static void corrupt_data_ends_the_session_and_is_asked_for_again(void **state)
-{
-	struct script *s = *state;
-
-	s->blobs_corrupt = true;
-	begin_computing(s);
-	assert_int_equal(s->dropped_reason, GOODBYE_PROTOCOL);
-	s->blobs_corrupt = false;
-	script_pass(s, 3000);
-	script_connect(s);
-	script_expect(s, "DIAL 1\nSEND WORK_REQUEST 1\nSTORE recipe\nSTORE parameters\nCOMPUTE\n");
-}
-
-static void silence_during_a_fetch_ends_the_session(void **state)
-{
-	struct script *s = *state;
-
-	s->blobs_silent = true;
-	begin_computing(s);
-	script_pass(s, AGENT_FETCH_MS + 1000);
-	assert_non_null(strstr(s->trace, "DROP"));
-}
-
 static void a_crash_is_retried_once_then_given_back(void **state)
 {
 	struct script *s = *state;
@@ -498,8 +475,6 @@ int main(void)
 		TEST(parameters_of_old_rounds_leave_the_disk),
 		TEST(a_job_that_waits_past_its_deadline_is_given_back),
 		TEST(data_that_the_coordinator_lacks_gives_the_lease_back),
-		TEST(corrupt_data_ends_the_session_and_is_asked_for_again),
-		TEST(silence_during_a_fetch_ends_the_session),
 		TEST(a_crash_is_retried_once_then_given_back),
 		TEST(three_crashes_in_a_row_make_the_worker_rest),
 		TEST(a_blob_that_spoiled_on_disk_is_gathered_again),

@@ -284,8 +284,8 @@ static void a_state_longer_than_the_recipe_says_is_refused(void **state)
 	assert_int_equal(bytes_append(&s->state, "1234", 4), TK_OK);
 	connect(s);
 	lease(s);
-	assert_non_null(strstr(s->trace, "DROP 2"));
-	assert_non_null(strstr(s->dropped, "at most"));
+	assert_non_null(strstr(s->trace, "SEND ABANDON 1\n"));
+	assert_non_null(strstr(s->sent.abandon.text, "longer"));
 }
 
 static void states_of_old_rounds_leave_the_disk(void **state)

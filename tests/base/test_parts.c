@@ -80,6 +80,16 @@ static void check_length(const uint8_t *data, size_t total)
 		assert_memory_equal(path, plain, steps * sizeof(path[0]));
 		assert_true(verifies(&want, data, total, i * BLOB_PART, path, steps));
 	}
+	/* Who has one part alone can pass it on with its proof. */
+	for (size_t i = 0; i < t.parts; i += 3) {
+		struct digest *learned = calloc(blob_tree_nodes(t.parts), sizeof(*learned));
+		size_t steps = blob_part_path(path, t.nodes, t.parts, i);
+
+		blob_tree_learn(learned, t.parts, i, &t.nodes[i], path, steps);
+		steps = blob_part_path(path, learned, t.parts, i);
+		assert_true(verifies(&want, data, total, i * BLOB_PART, path, steps));
+		free(learned);
+	}
 	free(t.nodes);
 }
 

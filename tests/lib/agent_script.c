@@ -67,45 +67,36 @@ static void put_on_disk(struct script *s, const struct digest *d)
 	s->on_disk[s->on_disk_count++] = *d;
 }
 
-static void serve_blob(struct script *s, const struct message_blob_get *get, struct queue *q)
+/* The swarm fetches for the agent; what comes ahead is not told of. */
+static void fetch_blob(struct script *s, const struct agent_effect *e, struct queue *q)
 {
 	const struct bytes *blob = &s->recipe;
 	struct digest state;
 	struct answer *a;
-	size_t n;
 
 	digest_blob(&state, s->state.data, s->state.len);
-	if (digest_equal(&get->digest, &state))
+	if (digest_equal(&e->digest, &state))
 		blob = &s->state;
 	for (size_t i = 0; i < SCRIPT_ROUNDS; i++)
-		if (digest_equal(&get->digest, &s->parameters_digest[i]))
+		if (digest_equal(&e->digest, &s->parameters_digest[i]))
 			blob = &s->parameters[i];
-	if (s->blobs_silent)
+	if (s->blobs_silent || e->ahead)
 		return;
-	a = queue_push(q, AGENT_MESSAGE);
-	if (s->blobs_missing) {
-		a->message = (struct message){
-			.type = MESSAGE_BLOB_MISSING, .blob_missing = {.digest = get->digest}};
+	a = queue_push(q, AGENT_BLOB_STORED);
+	a->event.digest = e->digest;
+	if (s->blobs_missing || blob->len > e->max) {
+		a->event.type = AGENT_BLOB_FAILED;
+		a->event.text = s->blobs_missing ? "the coordinator does not have its data"
+						 : "the blob is longer than it may be";
 		return;
 	}
-	REQUIRE(get->offset < blob->len);
-	n = blob->len - get->offset;
-	n = n < get->length ? n : get->length;
-	REQUIRE(bytes_append(&a->bytes, blob->data + get->offset, n) == TK_OK);
-	a->bytes.data[0] ^= s->blobs_corrupt;
-	a->message = (struct message){.type = MESSAGE_BLOB_PART,
-		.blob_part = {.digest = get->digest,
-			.total = blob->len,
-			.offset = get->offset,
-			.bytes = bytes_span(&a->bytes)}};
+	note(s, "STORE %s\n", blob_name(e->kind));
+	put_on_disk(s, &e->digest);
 }
 
-static void see_send(struct script *s, const struct message *m, struct queue *q)
+static void see_send(struct script *s, const struct message *m)
 {
 	switch (m->type) {
-	case MESSAGE_BLOB_GET:
-		serve_blob(s, &m->blob_get, q);
-		break;
 	case MESSAGE_WORK_REQUEST:
 		note(s, "SEND WORK_REQUEST %u\n", (unsigned)m->work_request.slots);
 		break;
@@ -137,11 +128,6 @@ static void see_disk(struct script *s, const struct agent_effect *e, struct queu
 		if (e->want_bytes)
 			REQUIRE(bytes_append(&a->bytes, s->recipe.data, s->recipe.len) == TK_OK);
 		break;
-	case AGENT_STORE_BLOB:
-		note(s, "STORE %s\n", blob_name(e->kind));
-		put_on_disk(s, &e->digest);
-		a = queue_push(q, AGENT_BLOB_STORED);
-		break;
 	case AGENT_SAVE_RESULT:
 		note(s, "SAVE_RESULT %u\n", (unsigned)e->digest.b[0]);
 		keep(&s->saved, &e->bytes);
@@ -167,7 +153,7 @@ static void see(struct script *s, const struct agent_effect *e, struct queue *q)
 		note(s, "DIAL %u\n", (unsigned)e->host);
 		break;
 	case AGENT_SEND:
-		see_send(s, &e->message, q);
+		see_send(s, &e->message);
 		break;
 	case AGENT_DROP:
 		note(s, "DROP %u\n", (unsigned)e->reason);
@@ -177,6 +163,9 @@ static void see(struct script *s, const struct agent_effect *e, struct queue *q)
 	case AGENT_WATCH_SENT:
 		note(s, "WATCH_SENT\n");
 		s->watching = true;
+		break;
+	case AGENT_FETCH_BLOB:
+		fetch_blob(s, e, q);
 		break;
 	case AGENT_REMOVE_BLOB:
 		note(s, "REMOVE %s\n", blob_name(e->kind));

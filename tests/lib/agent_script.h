@@ -34,7 +34,6 @@ struct script {
 	bool disk_full;	    /* SAVE_RESULT fails */
 	bool disk_slow;	    /* SAVE_RESULT is not answered */
 	bool blobs_missing; /* the coordinator has none */
-	bool blobs_corrupt; /* it sends a wrong byte */
 	bool blobs_silent;  /* it does not answer */
 
 	/* what effects carried last */

@@ -429,6 +429,7 @@ const struct fuzz_target fuzz_targets[] = {
 	{"gossip", fuzz_gossip, fuzz_gossip_seed},
 	{"ways", fuzz_ways, fuzz_ways_seed},
 	{"portmap", fuzz_portmap, fuzz_portmap_seed},
+	{"swarm", fuzz_swarm, fuzz_swarm_seed},
 	{"unit", run_unit, seed_unit},
 	{"claim", run_claim, seed_claim},
 	{"round", run_round, seed_round},

@@ -42,6 +42,10 @@ bool fuzz_ways_seed(unsigned which, struct bytes *out);
 void fuzz_portmap(struct span in);
 bool fuzz_portmap_seed(unsigned which, struct bytes *out);
 
+/* That of fuzz_swarm.c. */
+void fuzz_swarm(struct span in);
+bool fuzz_swarm_seed(unsigned which, struct bytes *out);
+
 /* That of fuzz_gossip.c. */
 void fuzz_gossip(struct span in);
 bool fuzz_gossip_seed(unsigned which, struct bytes *out);

@@ -1,0 +1,72 @@
+#!/usr/bin/env bash
+# Peers fetch parameters and data from each other: the coordinator sends each blob a few times however many peers there
+# are, the model is the local one, and a peer whose files were spoiled while it was away passes nothing wrong on.
+# shellcheck source=tests/grid/lib.sh
+. "$(dirname "$0")/lib.sh"
+
+# A model of some 400 KB and data of two pieces, so that blobs weigh more than messages.
+wide_project() { # NAME ROUNDS
+	write_text "$work/$1.txt" 400000 9
+	cat >"$work/$1.yaml" <<-YAML
+		project: {name: $1, seed: 5}
+		model:   {type: char-mlp, context: 8, embedding: 16, hidden: [384, 128]}
+		data:    {path: $1.txt, format: text, validation_fraction: 0.05}
+		train:   {learning_rate: 2.0e-3, batch_size: 16, rounds: $2, units_per_round: 12, inner_steps: 4}
+		verify:  {policy: full, quorum: 2}
+	YAML
+}
+
+number() { # JSON-FILE FIELD
+	sed -n "s/.*\"$2\": *\\([0-9]*\\).*/\\1/p" "$1" | head -n 1
+}
+
+peer_number() { # PEER FIELD
+	"$talkoot_peer" status --home "$work/peer-$1" --json >"$work/peer-$1.json" 2>/dev/null
+	number "$work/peer-$1.json" "$2"
+}
+
+sum_over_peers() { # FIELD
+	local i n sum=0
+	for i in "${!peer_pids[@]}"; do
+		n=$(peer_number "$i" "$1")
+		sum=$((sum + ${n:-0}))
+	done
+	echo "$sum"
+}
+
+sent_by_coordinator() { # PROJECT
+	"$talkoot" -C "$home" status "$1" --json >"$work/status.json"
+	number "$work/status.json" coordinator_blob_bytes_sent
+}
+
+run_with() { # PROJECT PEERS
+	local i before after
+	before=$(sent_by_coordinator "$1")
+	for ((i = 1; i <= $2; i++)); do
+		[ -n "${peer_pids[$i]:-}" ] || peer_start "$i"
+	done
+	claim "$2 peers train $1 to its end" finished "$1" 180
+	sleep 3 # the statistics are written every other second
+	after=$(sent_by_coordinator "$1")
+	sent=$((after - before))
+	from_peers=$(sum_over_peers blob_bytes_from_peers)
+	echo "# $2 peers: the coordinator sent $sent bytes, peers fetched $from_peers from each other so far"
+}
+
+rounds=6
+wide_project few "$rounds"
+want=$(local_model "$work/few.yaml")
+sed 's/name: few/name: many/' "$work/few.yaml" >"$work/many.yaml"
+coordinator_start
+submit few "$work/few.yaml"
+run_with few 3
+few=$sent
+submit many "$work/many.yaml"
+run_with many 9
+many=$sent
+claim "peers have fetched from each other" [ "$from_peers" -gt "$many" ]
+claim "three times as many peers cost the coordinator less than twice as much" [ "$many" -lt $((2 * few)) ]
+claim "the model is bit for bit the local one" same "$want" "$(field few model_digest)"
+claim "and again with many peers" same "$want" "$(field many model_digest)"
+claim "nothing of honest peers was rejected" [ "$(field many units_rejected)" = 0 ]
+finish

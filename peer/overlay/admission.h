@@ -11,8 +11,8 @@
 #include "peer/wire/messages.h"
 
 #define ADMISSION_PREFIXES_MAX 1024u
-#define ADMISSION_BURST	       32u /* handshakes that a prefix may begin at once */
-#define ADMISSION_PER_S	       2u  /* and in each second after that */
+#define ADMISSION_BURST	       64u /* handshakes that a prefix may begin at once */
+#define ADMISSION_PER_S	       4u  /* and in each second after that */
 /* Loopback, link-local and private addresses, and those that are not known: a LAN, a test, a proxy. */
 #define ADMISSION_LOCAL_BURST 4096u
 #define ADMISSION_LOCAL_PER_S 1024u

@@ -113,6 +113,7 @@ static void on_new_body(
 {
 	uint64_t has = slot != SLOT_NONE ? bit(slot) : 0;
 	struct body_entry *e;
+	bool isolated = g->isolated;
 	bool newest;
 	bool stale;
 
@@ -134,7 +135,7 @@ static void on_new_body(
 		if (g->now_ms + HELD_MS < g->slow_ms)
 			g->slow_ms = g->now_ms + HELD_MS;
 		if (newest && body_of(g, body)->beacon && slot == SLOT_NONE)
-			join_adopt(g, slot_of(g, peer));
+			join_adopt(g, slot_of(g, peer), isolated);
 		return;
 	}
 	body_spread(g, e, body, slot);

@@ -5,6 +5,7 @@
  * failing while there are neighbours enough, all of them wait. */
 #include "peer/overlay/gossip_state.h"
 
+#define NATED_ROTATE_MS	 64000u
 #define JOINS_AT_ONCE	 2u
 #define PROBES_AT_ONCE	 2u
 #define STREAK		 6u
@@ -26,7 +27,7 @@ static bool may_be_dialled(const struct gossip *g, const struct candidate *c)
 	       prefix_may_be_chosen(g, c->peer);
 }
 
-enum pick { PICK_PUBLIC = 1, PICK_NATED = 2, PICK_ANY = 3, PICK_TRIED = 4, PICK_CONTACT = 5 };
+enum pick { PICK_PUBLIC = 1, PICK_NATED = 2, PICK_TRIED = 3, PICK_CONTACT = 4 };
 
 static bool is_wanted(const struct gossip *g, const struct candidate *c, enum pick how)
 {
@@ -36,17 +37,17 @@ static bool is_wanted(const struct gossip *g, const struct candidate *c, enum pi
 	case PICK_NATED:
 		return !c->contact && !peer_of(g, c->peer)->public;
 	case PICK_TRIED:
-		return c->tried;
-	case PICK_ANY:
-		return !c->contact;
+		return c->tried && (peer_of(g, c->peer)->public || !g->config.public);
 	default:
 		return c->contact;
 	}
 }
 
-/* One by chance, of those that never failed if there are any. */
+/* One by chance, of those that never failed if there are any. Whoever is isolated gives all contacts the same
+ * chance: those that never fail may be the ones that isolate it. */
 static struct candidate *pick_one(struct gossip *g, enum pick how)
 {
+	bool fair = g->isolated && how == PICK_CONTACT;
 	struct candidate *best = NULL;
 	unsigned seen = 0;
 
@@ -55,7 +56,7 @@ static struct candidate *pick_one(struct gossip *g, enum pick how)
 
 		if (!is_wanted(g, c, how) || !may_be_dialled(g, c))
 			continue;
-		if (best != NULL && (best->fails == 0) != (c->fails == 0)) {
+		if (!fair && best != NULL && (best->fails == 0) != (c->fails == 0)) {
 			if (c->fails != 0)
 				continue;
 			seen = 0;
@@ -119,7 +120,7 @@ static struct candidate *next_candidate(struct gossip *g, enum neighbour_purpose
 	struct candidate *c = NULL;
 
 	*purpose = FOR_JOIN;
-	if ((alone || g->rejoin > 0) && pending_for(g, FOR_JOIN) < JOINS_AT_ONCE)
+	if ((alone || g->isolated) && pending_for(g, FOR_JOIN) < JOINS_AT_ONCE)
 		c = pick_one(g, PICK_CONTACT);
 	if (c != NULL || bits(g->outbound) >= outbound_wanted(g) ||
 		bits(g->active | (g->pending & g->outbound)) >= g->config.active_max)
@@ -127,7 +128,10 @@ static struct candidate *next_candidate(struct gossip *g, enum neighbour_purpose
 	*purpose = FOR_LINK;
 	if (!g->config.public && public_neighbours(g) >= g->config.active_out)
 		return pick_one(g, PICK_NATED); /* public ones are for all */
-	c = pick_one(g, PICK_PUBLIC);
+	if (dice_below(g, 2) == 0)		/* old friends rather than what strangers say */
+		c = pick_one(g, PICK_TRIED);
+	if (c == NULL || c->fails != 0)
+		c = pick_one(g, PICK_PUBLIC);
 	if (c == NULL && (!g->config.public || alone))
 		c = pick_one(g, PICK_NATED);
 	return c != NULL || alone ? c : pick_one(g, PICK_CONTACT);
@@ -156,8 +160,7 @@ void views_fill(struct gossip *g)
 	g->fill_ms = NEVER;
 	if (g->left)
 		return;
-	if (g->now_ms < g->patient_ms && g->rejoin == 0 &&
-		bits(g->outbound & g->active) >= ENOUGH) {
+	if (g->now_ms < g->patient_ms && !g->isolated && bits(g->outbound & g->active) >= ENOUGH) {
 		g->fill_ms = g->patient_ms;
 		return;
 	}
@@ -166,10 +169,8 @@ void views_fill(struct gossip *g)
 		c = next_candidate(g, &purpose);
 		if (c == NULL || !dial(g, c, purpose))
 			break;
-		if (purpose == FOR_JOIN && g->rejoin > 0)
-			g->rejoin--;
 	}
-	if (bits(g->outbound) >= outbound_wanted(g) && g->rejoin == 0)
+	if (bits(g->outbound) >= outbound_wanted(g) && !g->isolated)
 		return;
 	if (g->dial_tokens == 0)
 		g->fill_ms = g->token_ms + 1000;
@@ -194,22 +195,38 @@ void views_fill_after_failure(struct gossip *g)
 	views_fill_soon(g, (uint32_t)(g->patient_ms - g->now_ms));
 }
 
-/* A neighbour for a look, not for good: has it heard more than we have? Rather one that was a neighbour
- * before, for those whom strangers name may all be theirs. */
+/* For a look: anybody by chance, every other time one that was a neighbour before, for those whom strangers
+ * name may all be theirs. Suspects, too: that they could not be reached may be what is wrong. */
+static struct candidate *pick_for_look(struct gossip *g)
+{
+	bool tried = dice_below(g, 2) == 0;
+	struct candidate *best = NULL;
+	unsigned seen[2] = {0, 0};
+
+	for (unsigned i = 0; i < g->passive_count; i++) {
+		struct candidate *c = &g->passive[i];
+
+		if (c->contact || slot_of(g, c->peer) != SLOT_NONE || is_expired(g, c->peer) ||
+			(tried && !c->tried && seen[1] != 0))
+			continue;
+		if (tried && c->tried && seen[1] == 0)
+			best = NULL;
+		if (dice_below(g, ++seen[tried && c->tried]) == 0 || best == NULL)
+			best = c;
+	}
+	return best;
+}
+
+/* A neighbour for a look, not for good: has it heard more than we have? */
 bool views_probe(struct gossip *g)
 {
-	struct candidate *c = NULL;
+	struct candidate *c;
 
 	tokens_refill(g);
 	if (g->dial_tokens == 0 || bits(g->pending) >= PENDING_MAX ||
 		pending_for(g, FOR_PROBE) >= PROBES_AT_ONCE)
 		return false;
-	if (dice_below(g, 2) == 0)
-		c = pick_one(g, PICK_TRIED);
-	if (c == NULL)
-		c = pick_one(g, PICK_PUBLIC);
-	if (c == NULL)
-		c = pick_one(g, PICK_ANY);
+	c = pick_for_look(g);
 	return c != NULL && dial(g, c, FOR_PROBE);
 }
 
@@ -224,7 +241,8 @@ void views_rotate(struct gossip *g)
 		g->rotate_wait_ms = ROTATE_MS;
 	g->rotate_ms = g->now_ms + about(g, g->rotate_wait_ms);
 	tokens_refill(g);
-	if (bits(g->outbound & g->active) < outbound_wanted(g) || g->dial_tokens == 0 ||
+	if ((!g->config.public && g->rotate_wait_ms > NATED_ROTATE_MS) ||
+		bits(g->outbound & g->active) < outbound_wanted(g) || g->dial_tokens == 0 ||
 		bits(g->pending) >= PENDING_MAX || (g->outbound & g->active & ~g->eager) == 0)
 		return;
 	c = pick_one(g, PICK_PUBLIC);

@@ -171,6 +171,8 @@ static void ask(struct gossip *g, unsigned slot, bool high)
 	m->flag = high && n->purpose != FOR_JOIN;
 	n->back = SLOT_SELF; /* records come with a refusal */
 	n->back_ms = now32(g);
+	if (g->isolated && n->purpose == FOR_JOIN)
+		send_to(g, g->slot_peer[slot], MESSAGE_HEADS);
 }
 
 static void pending_until(struct gossip *g, uint32_t ms)
@@ -194,13 +196,29 @@ void join_up(struct gossip *g, unsigned slot)
 	}
 }
 
-/* A peer that we only wanted to look at knows more than our neighbours: keep it. */
-void join_adopt(struct gossip *g, unsigned slot)
+/* Every other of those that we chose, by chance: they let nothing through. */
+static void renew_outbound(struct gossip *g)
+{
+	uint64_t set = g->outbound & g->active;
+
+	while (set != 0) {
+		unsigned slot = next_slot(&set);
+
+		if (dice_below(g, 2) == 0)
+			join_send_away(g, slot, false);
+	}
+	views_fill_soon(g, 0);
+}
+
+/* A peer that we only wanted to look at has a beacon that our neighbours have not: keep it. */
+void join_adopt(struct gossip *g, unsigned slot, bool isolated)
 {
 	struct neighbour *n = slot != SLOT_NONE ? &g->neighbours[slot] : NULL;
 
 	if (n == NULL || n->state != NEIGHBOUR_ASKED || n->purpose != FOR_PROBE)
 		return;
+	if (isolated)
+		renew_outbound(g);
 	n->purpose = FOR_LINK;
 	n->since_ms = now32(g);
 	g->outbound |= bit(slot);
@@ -292,11 +310,25 @@ static bool evict(struct gossip *g)
 	return true;
 }
 
+/* Public peers have no need of NATed ones, so a second one that comes to us wants something else. */
+static bool has_public_inbound(const struct gossip *g)
+{
+	uint64_t set = g->active & ~g->outbound;
+
+	while (set != 0) {
+		if (peer_of(g, g->slot_peer[next_slot(&set)])->public)
+			return true;
+	}
+	return false;
+}
+
 /* Is there a slot for somebody who asks? If need be, somebody else makes room. */
 static bool make_room(struct gossip *g, peer_ref peer, bool high, bool join)
 {
 	unsigned guest;
 
+	if (!g->config.public && peer_of(g, peer)->public && has_public_inbound(g))
+		return false;
 	if (!prefix_has_room(g, peer))
 		return guest_has_room(g);
 	if (inbound_has_room(g, high))
@@ -435,8 +467,15 @@ static void on_neighbor_reply(
 		link_up(g, slot);
 		return;
 	}
-	emit(g, GOSSIP_RELEASE, peer);
 	join = n->purpose == FOR_JOIN;
+	if (g->isolated && join && n->state == NEIGHBOUR_ASKED) { /* its heads are on their way */
+		n->purpose = FOR_PROBE;
+		n->since_ms = now32(g);
+		g->outbound &= ~bit(slot);
+		pending_until(g, PROBE_MS);
+		return;
+	}
+	emit(g, GOSSIP_RELEASE, peer);
 	slot_free(g, slot);
 	/* A contact is asked again soon by whoever has nobody: it names others each time. */
 	passive_wait(g, peer, join && g->active == 0 ? JOIN_AGAIN_MS : BACKOFF_MS);

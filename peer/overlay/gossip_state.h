@@ -34,10 +34,10 @@
 #define BACKOFF_MS	   60000u /* after a refusal or DISCONNECT */
 #define SHUFFLE_REPLY_MS   10000u
 #define DIAL_BURST	   8u	  /* dials at once; then one a second */
-#define EVICT_MS	   10000u /* between two evictions */
-#define ROTATE_MS	   300000u
+#define EVICT_MS	   20000u /* between two evictions */
+#define ROTATE_MS	   3600000u
 #define SHARE_MS	   60000u /* in which shuffles replace a quarter of the passive view … */
-#define SHARE_EACH	   8u	  /* … and each of them no more than so many */
+#define SHARE_EACH	   4u	  /* … and each of them no more than so many */
 #define ENOUGH		   3u	  /* outbound neighbours, not to be in a hurry for more */
 #define SUSPECT_FAILS_MAX  8u
 #define NEIGHBOUR_RATE	   256u /* control messages of one neighbour in a second */
@@ -166,7 +166,7 @@ struct gossip {
 	uint8_t passive_count, passive_capacity;
 	uint8_t dial_tokens;
 	uint8_t streak; /* dials that failed or were refused since the last that did not */
-	uint8_t rejoin; /* contacts still to be joined through though we have neighbours */
+	bool isolated;	/* three beacons missed: contacts are asked though we have neighbours */
 	uint8_t replaced, walked; /* by shuffles and walks in the passive view, in this SHARE_MS */
 	uint8_t walks, kept;	  /* joiners passed on, and kept, in this second */
 	bool left;
@@ -280,7 +280,7 @@ bool visitor_may_speak(struct gossip *g, peer_ref peer);
 void join_up(struct gossip *g, unsigned slot);
 void join_down(struct gossip *g, unsigned slot);
 void join_failed(struct gossip *g, peer_ref peer);
-void join_adopt(struct gossip *g, unsigned slot);
+void join_adopt(struct gossip *g, unsigned slot, bool isolated);
 void join_expire(struct gossip *g);
 void records_send(struct gossip *g, peer_ref peer);
 void join_leave(struct gossip *g);

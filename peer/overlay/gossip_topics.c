@@ -9,6 +9,7 @@
 #include "tasks/base/mem.h"
 
 #define ASKED_AT_ONCE	4u
+#define HURRY		20u /* beacons missed, after which looks become rarer */
 #define ISOLATED_MAX_MS 900000u
 
 int topics_reserve(struct gossip *g)
@@ -77,7 +78,7 @@ static void beacon_came(struct gossip *g)
 	g->watch_ms = g->config.root ? NEVER : g->now_ms + 2ull * g->config.beacon_ms;
 	g->isolated_ms = 0;
 	g->isolated_wait_ms = 3 * g->config.beacon_ms;
-	g->rejoin = 0;
+	g->isolated = false;
 }
 
 bool topics_retain(struct gossip *g, body_ref body)
@@ -265,7 +266,8 @@ void topics_watch(struct gossip *g)
 		return;
 	}
 	ask_around(g);
-	g->watch_ms = g->now_ms + about(g, g->config.beacon_ms);
+	g->watch_ms = g->now_ms + about(g, silent < HURRY * period ? g->config.beacon_ms / 2
+								   : g->config.beacon_ms);
 	if (silent < 3 * period) {
 		g->watch_ms = g->beacon_ms + 3 * period;
 		return;
@@ -274,7 +276,7 @@ void topics_watch(struct gossip *g)
 		return;
 	emit(g, GOSSIP_ISOLATED, 0);
 	g->counts.isolated++;
-	g->rejoin = 2;
+	g->isolated = true;
 	g->isolated_ms = g->now_ms + about(g, g->isolated_wait_ms);
 	g->isolated_wait_ms *= 2;
 	if (g->isolated_wait_ms > ISOLATED_MAX_MS)

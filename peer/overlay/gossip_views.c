@@ -16,7 +16,7 @@
 #define RETRY_MS	     5000u
 #define RETRY_MAX_MS	     600000u
 #define RETRY_CONTACT_MS     1000u
-#define RETRY_CONTACT_MAX_MS 60000u
+#define RETRY_CONTACT_MAX_MS 30000u
 #define NATED_MORE	     2u /* neighbours of any kind that a NATed peer looks for besides public ones */
 #define FORGIVE_MS	     30000u
 
@@ -350,7 +350,7 @@ void passive_failed(struct gossip *g, peer_ref peer)
 		return;
 	if (c->fails < SUSPECT_FAILS_MAX) {
 		c->fails++;
-	} else if (!c->contact) {
+	} else if (!c->contact && !g->isolated) { /* cut off, we judge nobody */
 		passive_remove(g, peer);
 		return;
 	}

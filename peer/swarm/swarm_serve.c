@@ -38,13 +38,13 @@ static struct swarm_slot *slot_begin(struct swarm *s, peer_ref peer, blob_ref bl
 	return slot;
 }
 
-/* How many pieces a waiter says that it has; UINT32_MAX: it has gone away. */
+/* How many pieces a waiter says that it has; 0 for one that has gone away, so that its place is free soon. */
 static uint32_t waiter_pieces(struct swarm *s, const struct swarm_waiter *w)
 {
 	struct swarm_blob *b = swarm_blob_find(s, w->blob);
 	const struct swarm_link *l = b == NULL ? NULL : swarm_link_find(s, b, w->peer);
 
-	return l == NULL ? UINT32_MAX : l->theirs_count;
+	return l == NULL ? 0 : l->theirs_count;
 }
 
 /* Who is next? Those that have gone away, or have all that they asked for, lose their place. */

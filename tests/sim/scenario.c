@@ -19,6 +19,7 @@ const struct scenario scenarios[] = {
 	{"bootstrap", "the link's first address is dead", sim_bootstrap, false, 0},
 	{"absent", "the coordinator is away for ten minutes", sim_absent, false, 0},
 	{"distribute", "a gigabyte to everybody", sim_distribute, false, 0},
+	{"town", "whole nodes, with real handshakes and signatures", sim_town, false, 0},
 	{"speed", "how fast, and how large, the simulation is", sim_speed, false, 0},
 	{"million", "a million peers", sim_million, true, 1000000},
 };

@@ -57,5 +57,6 @@ void sim_skew(struct run *r);
 void sim_bootstrap(struct run *r);
 void sim_absent(struct run *r);
 void sim_distribute(struct run *r);
+void sim_town(struct run *r);
 
 #endif

@@ -218,6 +218,31 @@ static void a_dead_first_address_locks_nobody_out(void **state)
 	assert_int_equal(report_misses(&report), 0);
 }
 
+static void whole_nodes_with_real_handshakes_do_the_same(void **state)
+{
+	struct run first, again;
+
+	(void)state;
+	run(&first, "town", 40, 7, 0);
+	assert_int_equal(report_misses(&report), 0);
+	run(&again, "town", 40, 7, 0);
+	assert_true(first.trace == again.trace);
+}
+
+static void everybody_gets_the_blob_and_the_seed_sends_it_a_few_times(void **state)
+{
+	struct run r;
+
+	(void)state;
+	run(&r, "distribute", 100, 7, 25);
+	for (uint32_t i = 0; i < report.figure_count; i++) {
+		if (strcmp(report.figures[i].name, "peers that have it") == 0)
+			assert_true(report.figures[i].measured >= 100);
+		if (strcmp(report.figures[i].name, "sent by the coordinator, in sizes") == 0)
+			assert_true(report.figures[i].measured <= 5);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -234,6 +259,8 @@ int main(void)
 		cmocka_unit_test(who_was_cut_off_comes_back),
 		cmocka_unit_test(a_crowd_and_a_simultaneous_start_give_one_component),
 		cmocka_unit_test(a_dead_first_address_locks_nobody_out),
+		cmocka_unit_test(whole_nodes_with_real_handshakes_do_the_same),
+		cmocka_unit_test(everybody_gets_the_blob_and_the_seed_sends_it_a_few_times),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -53,6 +53,11 @@ project_field() { # HOME NAME FIELD
 		sed -n "s/^ *\"$3\": \"\{0,1\}\([^\",]*\)\"\{0,1\},\{0,1\}\$/\1/p" | sed '/^null$/d'
 }
 
+# One number of `talkoot-peer status --json`; empty when it is missing.
+peer_field() { # HOME FIELD
+	"$talkoot_peer" status --home "$1" --json 2>/dev/null | sed -nE "s/^ *\"$2\": ([0-9]+),?\$/\1/p"
+}
+
 # The digest in the line "model  <digest>" of `talkoot train` or `talkoot status`.
 digest_in() { # FILE
 	sed -n 's/^model  *\([0-9a-f]\{64\}\)$/\1/p' "$1" | tail -n 1

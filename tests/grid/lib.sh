@@ -111,7 +111,8 @@ coordinator_stop() {
 	coordinator=
 }
 
-# Peers, by number.
+# Peers, by number. They listen on loopback and ask no router of the network that this computer is in.
+peer_alone=(--listen 127.0.0.1:0 --no-port-mapping)
 
 peer_start() { # NUMBER [OPTION...]
 	local number=$1 log=$work/peer-$1.log
@@ -120,7 +121,7 @@ peer_start() { # NUMBER [OPTION...]
 		"$talkoot_peer" join "$link" --yes --home "$work/peer-$number" >"$log" 2>&1 </dev/null ||
 			give_up "peer $number can join"
 	fi
-	"$talkoot_peer" run --home "$work/peer-$number" "$@" >>"$log" 2>&1 </dev/null &
+	"$talkoot_peer" run --home "$work/peer-$number" "${peer_alone[@]}" "$@" >>"$log" 2>&1 </dev/null &
 	peer_pids[$number]=$!
 }
 

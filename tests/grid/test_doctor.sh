@@ -6,7 +6,7 @@
 doctor() { # FILE [ARGUMENT...]
 	local out=$1
 	shift
-	"$talkoot_peer" doctor --listen 127.0.0.1:0 "$@" >"$out" 2>&1 </dev/null
+	"$talkoot_peer" doctor --listen 127.0.0.1:0 --no-port-mapping "$@" >"$out" 2>&1 </dev/null
 }
 
 fails() { # COMMAND...

@@ -167,7 +167,8 @@ bool served_add_peer(struct served *s)
 {
 	char home[128], path[128];
 	const char *join[] = {"join", s->link, "--yes", "--home", home, NULL};
-	const char *work[] = {"run", "--home", home, NULL};
+	const char *work[] = {
+		"run", "--home", home, "--listen", "127.0.0.1:0", "--no-port-mapping", NULL};
 	pid_t pid;
 
 	if (s->peer_count == SERVED_PEERS_MAX)

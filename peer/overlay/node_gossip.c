@@ -118,10 +118,10 @@ void gossip_session_up(struct node *n, struct connection *c)
 	if (o->sessions[up.peer] == 0 && overlay_step(n, &up) != TK_OK)
 		return;
 	c->peer = up.peer;
-	if (o->sessions[up.peer]++ == 0)
-		o->conns[up.peer] = c->id;
+	if (o->sessions[up.peer]++ == 0 || c->renews != 0)
+		o->conns[up.peer] = c->id; /* what it renews is to end */
 	/* Whom the application has dialled, a host of the link or one of the cache, is a way in. */
-	if (c->dialled && !c->sought)
+	if (c->dialled && !c->sought && c->renews == 0)
 		(void)!overlay_step(n, &start); /* the next session, or the core's own timer */
 }
 

@@ -40,6 +40,7 @@ void attempt_connected(const struct way *way, struct attempt *a, struct node_eve
 {
 	event->own = a->kind != ATTEMPT_CARRIER;
 	event->sought = way->sought || a->kind != ATTEMPT_DIRECT;
+	event->renews = a->kind == ATTEMPT_PUNCH ? way->now : 0;
 	event->expect = a->kind == ATTEMPT_CARRIER ? &a->expect : &way->peer;
 	event->respond = a->kind == ATTEMPT_PUNCH && !way->punch.leads;
 }

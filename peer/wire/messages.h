@@ -269,7 +269,8 @@ struct gossip_id {
 	uint8_t b[16]; /* the first bytes of the announcement's digest */
 };
 struct message_broadcast {
-	uint32_t hops; /* ≤ GOSSIP_HOPS_MAX: links it has come along, this one too; 0: answers a PULL */
+	uint32_t
+		hops; /* ≤ GOSSIP_HOPS_MAX: links it has come along, this one too; 0: answers a PULL */
 	struct span body; /* struct announcement, encoded; ≤ ANNOUNCEMENT_MAX */
 	struct signature signature;
 };

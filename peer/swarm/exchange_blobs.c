@@ -162,6 +162,7 @@ void exchange_want(struct exchange *x, const struct digest *digest, const struct
 {
 	struct exchange_blob *b = blob_take(x, digest);
 	struct swarm_event want = {.type = SWARM_WANT, .total = total, .max = max, .quiet = quiet};
+	uint64_t size;
 	struct errmsg msg = {{0}};
 	int rc = TK_OK;
 
@@ -171,7 +172,11 @@ void exchange_want(struct exchange *x, const struct digest *digest, const struct
 	}
 	if (b->store != NULL && !b->whole)
 		return; /* it comes already */
-	if (b->whole)	/* and yet it is wanted: its file must be lost */
+	if (b->whole && blob_store_size(store, digest, &size) == TK_OK) {
+		x->handler->complete(x->handler->context, digest);
+		return;
+	}
+	if (b->whole) /* its file is lost */
 		blob_drop(x, b, true);
 	b->store = store;
 	b->max = max;

@@ -2,7 +2,8 @@
 #include "peer/swarm/swarm_state.h"
 #include "tasks/base/mem.h"
 
-#define ESTIMATE_MS 500u /* of a source that was never measured, in the endgame */
+#define TRACKER_REST_MS 4000u
+#define ESTIMATE_MS	500u /* of a source that was never measured, in the endgame */
 
 /* How long a source takes */
 
@@ -455,10 +456,14 @@ static void source_late(struct swarm *s, struct swarm_link *l, struct swarm_effe
 	if (l->fails < FAILS_MAX && l->late < 2u * s->config.window_max)
 		return;
 	swarm_find_soon(s, l->blob);
-	if (swarm_link_is_tracker(s, l))
-		l->busy_ms = s->now_ms + (wait < BUSY_MAX_MS ? wait : BUSY_MAX_MS);
-	else
+	if (swarm_link_is_tracker(s, l)) {
+		if (l->late >= 2u * s->config.window_max)
+			swarm_fetch_forget(s, l);
+		l->probing = true; /* the last resort is asked again, one request at a time */
+		l->busy_ms = s->now_ms + (wait < TRACKER_REST_MS ? wait : TRACKER_REST_MS);
+	} else {
 		swarm_link_close(s, l, out);
+	}
 }
 
 void swarm_fetch_tick(struct swarm *s, struct swarm_blob *b, struct swarm_effects *out)
@@ -469,6 +474,8 @@ void swarm_fetch_tick(struct swarm *s, struct swarm_blob *b, struct swarm_effect
 		bool late = false;
 
 		next = l->next;
+		if (l->busy_ms <= s->now_ms)
+			l->busy_ms = 0;
 		for (uint32_t i = 0; l->asked != 0 && i < b->request_count; i++) {
 			struct swarm_request *r = &b->requests[i];
 
@@ -490,7 +497,7 @@ uint64_t swarm_fetch_wake_ms(const struct swarm *s, const struct swarm_blob *b)
 	for (const struct swarm_link *l = b->links; l != NULL; l = l->next) {
 		uint64_t oldest = NEVER;
 
-		if (l->busy_ms > s->now_ms && l->busy_ms < at)
+		if (l->busy_ms != 0 && l->busy_ms < at)
 			at = l->busy_ms;
 		for (uint32_t i = 0; l->asked != 0 && i < b->request_count; i++) {
 			const struct swarm_request *r = &b->requests[i];

@@ -59,6 +59,8 @@ for n in 1 2; do
 	echo "# $site received $got bytes for $parameter_bytes of parameters"
 	claim "peer $n did not fetch again what it had" test "$got" -lt $((parameter_bytes * 3 / 2))
 done
+claim "the public host tells others where it is now" wait_for 90 \
+	says "$work/peer-1.log" 'strangers can reach us at 198\.51\.100\.77:'
 claim "the project is trained to its end" finished text 240
 claim_same_model text 8
 finish

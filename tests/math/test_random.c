@@ -146,7 +146,9 @@ static void windows_check(const struct order *o, uint64_t epoch)
 
 	while (at < (epoch + 1) * o->samples) {
 		struct order_window w = order_window(o, at);
+		uint64_t group = order_group(o, at, order_sample(o, at).shard);
 		uint32_t mixed = 0;
+		bool named = false;
 
 		number++;
 		assert_true(w.end > at && w.end <= (epoch + 1) * o->samples);
@@ -156,7 +158,10 @@ static void windows_check(const struct order *o, uint64_t epoch)
 
 			mixed += in[shard] != number;
 			in[shard] = number;
+			assert_int_equal(order_group(o, at, shard), group);
+			named = named || shard == group;
 		}
+		assert_true(named);
 		assert_int_equal(mixed, w.shards);
 		all += mixed;
 	}

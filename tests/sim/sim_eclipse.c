@@ -44,6 +44,8 @@ static void attack(struct run *r, struct world *w, const char *whom)
 	}
 	snprintf(name, sizeof(name), "%s: eclipsed at the worst moment", whom);
 	report_most(r->report, name, 100.0 * most / r->peers, 0.1, "%");
+	snprintf(name, sizeof(name), "%s: eclipsed at the end", whom);
+	report_note(r->report, name, 100.0 * world_eclipsed(w, NULL, 0) / r->peers, "%");
 	snprintf(name, sizeof(name), "%s: neighbours that are Sybils", whom);
 	report_note(r->report, name, 100.0 * (double)sybil / (double)(all + !all), "%");
 	body = world_publish(w, false);

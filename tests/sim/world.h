@@ -28,6 +28,7 @@ struct world_config {
 	uint32_t up_home_kbps, up_public_kbps; /* 10,000 and 100,000 */
 	uint32_t
 		contacts; /* public peers whose addresses the link holds beside the coordinator's: 3 */
+	bool contacts_differ; /* everybody has a link, or a cache, that names others */
 	uint32_t silence_ms;  /* after which a session with one who is gone is over: 45,000 */
 	uint32_t dial_ms;     /* after which dialling one who is gone has failed: 10,000 */
 	bool first_host_dead; /* the link's first address answers nobody */
@@ -80,6 +81,8 @@ bool world_is_current(const struct world *w, peer_ref peer);
 
 /* Over the open views of honest peers that are up: how many components, and the smallest ones' peers. */
 void world_components(struct world *w, struct components *out);
+/* The same, but those who began less than age_ms ago are not counted: they may still be joining. */
+void world_components_of(struct world *w, struct components *out, uint32_t age_ms);
 /* Honest peers all of whose neighbours are Sybils (none at all does not count); peers gets them. */
 uint32_t world_eclipsed(const struct world *w, peer_ref *peers, uint32_t max);
 /* How many neighbours honest peers have, and how many of them are Sybils. */

@@ -5,6 +5,7 @@
 #define PUNCH_PERMILLE 850 /* of those whose NATs allow it */
 #define PUNCH_MS       1000
 #define RELAY_TRIES    8u
+#define NODE_LINKS_MAX 4096u /* as in peer/overlay/node.h */
 
 struct link *link_find(const struct node *n, peer_ref peer)
 {
@@ -135,6 +136,9 @@ static void syn(struct world *w, const struct wheel_event *e)
 	uint32_t now = w->wheel.now_ms, event;
 
 	if (to->state == WORLD_STOPPED && world_reaches(w, e->from, e->to)) {
+		link_post(w, EVENT_FAILED, e->to, e->from, e->serial,
+			link_arrival(w, e->to, e->from, e->ref, now));
+	} else if (to->state == WORLD_UP && to->link_count >= NODE_LINKS_MAX) { /* refused */
 		link_post(w, EVENT_FAILED, e->to, e->from, e->serial,
 			link_arrival(w, e->to, e->from, e->ref, now));
 	} else if (to->state != WORLD_UP || to->frozen_ms > now ||

@@ -51,11 +51,13 @@ bool world_is_current(const struct world *w, peer_ref peer)
 	return true;
 }
 
-static void components_count(struct world *w, struct components *out, uint32_t *size)
+static void components_count(
+	struct world *w, struct components *out, uint32_t *size, uint32_t age_ms)
 {
 	memset(size, 0, (w->last + 2) * sizeof(*size));
 	for (peer_ref p = 1; p <= w->last_honest; p++)
-		if (w->nodes[p].state == WORLD_UP)
+		if (w->nodes[p].state == WORLD_UP &&
+			w->nodes[p].boot_ms + age_ms <= w->wheel.now_ms)
 			size[forest_root(&w->forest, p)]++;
 	for (peer_ref p = 1; p <= w->last_honest; p++) {
 		out->nodes += size[p];
@@ -66,8 +68,13 @@ static void components_count(struct world *w, struct components *out, uint32_t *
 	}
 }
 
-/* A neighbour counts where a session with it is open: a view that names one who is gone holds nothing. */
 void world_components(struct world *w, struct components *out)
+{
+	world_components_of(w, out, 0);
+}
+
+/* A neighbour counts where a session with it is open: a view that names one who is gone holds nothing. */
+void world_components_of(struct world *w, struct components *out, uint32_t age_ms)
 {
 	peer_ref active[GOSSIP_ACTIVE_MAX];
 
@@ -85,7 +92,7 @@ void world_components(struct world *w, struct components *out)
 				forest_join(&w->forest, p, active[i]);
 		}
 	}
-	components_count(w, out, w->sizes);
+	components_count(w, out, w->sizes, age_ms);
 }
 
 uint32_t world_eclipsed(const struct world *w, peer_ref *peers, uint32_t max)

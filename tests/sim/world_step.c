@@ -115,6 +115,16 @@ void world_message(struct world *w, const struct wheel_event *e)
 	world_step(w, to, &event);
 }
 
+/* The link's host of that number: the coordinator, then public peers. */
+static peer_ref contact(struct world *w, uint32_t which)
+{
+	if (which == 0)
+		return WORLD_ROOT;
+	if (w->config.contacts_differ && w->public_count != 0)
+		which = 1 + draw_below(&w->random, w->public_count);
+	return which <= w->public_count ? w->publics[which - 1] : 0;
+}
+
 /* The hosts that the link names, and then who was good before. */
 void world_contacts(struct world *w, peer_ref peer)
 {
@@ -127,9 +137,7 @@ void world_contacts(struct world *w, peer_ref peer)
 		refs[event.count++] = w->last + 1;
 	for (uint32_t i = 0; i <= w->config.contacts; i++) {
 		uint32_t which = (first + i) % (w->config.contacts + 1);
-		peer_ref host = which == 0		   ? WORLD_ROOT
-				: which <= w->public_count ? w->publics[which - 1]
-							   : 0;
+		peer_ref host = contact(w, which);
 
 		if (host != 0 && host != peer)
 			refs[event.count++] = host;

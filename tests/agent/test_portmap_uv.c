@@ -34,9 +34,9 @@ struct router {
 	int socket;
 	pthread_t thread;
 	atomic_bool over;
-	unsigned result; /* of RFC 6886, for mappings */
+	atomic_uint result; /* of RFC 6886, for mappings */
 	atomic_uint mapped, unmapped;
-	uint16_t port; /* that was asked for last */
+	atomic_uint port; /* that was asked for last */
 };
 
 static void put16(uint8_t *p, unsigned v)
@@ -57,7 +57,7 @@ static size_t router_answer(struct router *r, const uint8_t *in, size_t n, uint8
 		return 0;
 	put16(out + 2, r->result);
 	memcpy(out + 8, in + 4, 2);
-	r->port = (uint16_t)(in[4] << 8 | in[5]);
+	r->port = (unsigned)(in[4] << 8 | in[5]);
 	put16(out + 10, OUTSIDE_PORT);
 	memcpy(out + 12, in + 8, 4);
 	if (memcmp(in + 8, "\0\0\0\0", 4) == 0)

@@ -126,6 +126,8 @@ static struct candidate *next_candidate(struct gossip *g, enum neighbour_purpose
 		bits(g->active | (g->pending & g->outbound)) >= g->config.active_max)
 		return c;
 	*purpose = FOR_LINK;
+	if (g->now_ms < g->recover_ms && !alone)
+		return pick_one(g, PICK_TRIED);
 	if (!g->config.public && public_neighbours(g) >= g->config.active_out)
 		return pick_one(g, PICK_NATED); /* public ones are for all */
 	if (dice_below(g, 2) == 0)		/* old friends rather than what strangers say */
@@ -160,7 +162,8 @@ void views_fill(struct gossip *g)
 	g->fill_ms = NEVER;
 	if (g->left)
 		return;
-	if (g->now_ms < g->patient_ms && !g->isolated && bits(g->outbound & g->active) >= ENOUGH) {
+	if (g->now_ms < g->patient_ms && g->now_ms >= g->recover_ms && !g->isolated &&
+		bits(g->outbound & g->active) >= ENOUGH) {
 		g->fill_ms = g->patient_ms;
 		return;
 	}
@@ -176,6 +179,8 @@ void views_fill(struct gossip *g)
 		g->fill_ms = g->token_ms + 1000;
 	else if (c == NULL)
 		g->fill_ms = next_retry(g);
+	if (g->now_ms < g->recover_ms && g->recover_ms < g->fill_ms)
+		g->fill_ms = g->recover_ms;
 }
 
 /* A dial came to nothing: the next follows at once, unless that has happened often and what we have is

@@ -203,10 +203,17 @@ static void renew_outbound(struct gossip *g)
 
 	while (set != 0) {
 		unsigned slot = next_slot(&set);
+		peer_ref peer = g->slot_peer[slot];
+		struct candidate *c;
 
 		if (dice_below(g, 2) == 0)
-			join_send_away(g, slot, false);
+			continue;
+		join_send_away(g, slot, false);
+		c = passive_find(g, peer);
+		if (c != NULL)
+			c->tried = false; /* no friend */
 	}
+	g->recover_ms = g->now_ms + RECOVER_MS;
 	views_fill_soon(g, 0);
 }
 
@@ -217,8 +224,10 @@ void join_adopt(struct gossip *g, unsigned slot, bool isolated)
 
 	if (n == NULL || n->state != NEIGHBOUR_ASKED || n->purpose != FOR_PROBE)
 		return;
-	if (isolated)
+	if (isolated) {
 		renew_outbound(g);
+		beacon_from_stranger(g);
+	}
 	n->purpose = FOR_LINK;
 	n->since_ms = now32(g);
 	g->outbound |= bit(slot);

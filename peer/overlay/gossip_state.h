@@ -39,6 +39,7 @@
 #define SHARE_MS	   60000u /* in which shuffles replace a quarter of the passive view … */
 #define SHARE_EACH	   4u	  /* … and each of them no more than so many */
 #define ENOUGH		   3u	  /* outbound neighbours, not to be in a hurry for more */
+#define RECOVER_MS	   30000u
 #define SUSPECT_FAILS_MAX  8u
 #define NEIGHBOUR_RATE	   256u /* control messages of one neighbour in a second */
 #define NEIGHBOUR_FLOOD	   2048u
@@ -172,6 +173,7 @@ struct gossip {
 	bool left;
 	uint32_t joins_s;
 	uint64_t share_ms, token_ms, evicted_ms;
+	uint64_t recover_ms; /* until then only who was a neighbour before is dialled */
 	uint64_t patient_ms; /* until then no more dials for what is not urgent */
 	uint64_t fill_ms, shuffle_ms, rotate_ms, pending_ms;
 	uint32_t shuffle_wait_ms, rotate_wait_ms;
@@ -321,6 +323,7 @@ bool topics_retain(struct gossip *g, body_ref body); /* true: it is the newest o
 void topics_heads(struct gossip *g, peer_ref peer);
 void topics_message(struct gossip *g, peer_ref peer, unsigned slot, const struct gossip_message *m);
 void topics_watch(struct gossip *g);
+void beacon_from_stranger(struct gossip *g);
 bool topic_was_asked(const struct gossip *g, topic_ref topic);
 void topics_tell(struct gossip *g, body_ref body, uint64_t to);
 void topics_pull_due(struct gossip *g);

@@ -81,6 +81,13 @@ static void beacon_came(struct gossip *g)
 	g->isolated = false;
 }
 
+/* Our neighbours had it not: unless the next one comes by itself, we look around again at once. */
+void beacon_from_stranger(struct gossip *g)
+{
+	g->beacon_ms = g->now_ms > g->config.beacon_ms ? g->now_ms - g->config.beacon_ms : 0;
+	g->watch_ms = g->now_ms + g->config.beacon_ms;
+}
+
 bool topics_retain(struct gossip *g, body_ref body)
 {
 	const struct body_info *b = body_of(g, body);

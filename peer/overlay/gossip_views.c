@@ -318,7 +318,7 @@ void passive_forgive(struct gossip *g)
 		if (c->fails == 0)
 			continue;
 		c->fails = 0;
-		passive_wait(g, c->peer, dice_below(g, FORGIVE_MS));
+		passive_wait(g, c->peer, dice_below(g, c->tried ? FORGIVE_MS / 3 : FORGIVE_MS));
 	}
 }
 

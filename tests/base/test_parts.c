@@ -14,7 +14,7 @@
 #include "tasks/math/philox.h"
 #include "tests/base/plain_tree.h"
 
-#define PARTS_MAX  34u
+#define PARTS_MAX  18u
 #define DATA_BYTES ((size_t)PARTS_MAX * BLOB_PART)
 
 static int make_data(void **state)

@@ -96,7 +96,7 @@ static int make_key(const char *home, struct errmsg *msg)
 
 int agent_home_join(const char *path, const struct link *link, struct errmsg *msg)
 {
-	struct link old;
+	struct link old = {0};
 	int rc = folder_make(path, true, msg);
 
 	if (rc != TK_OK)

@@ -192,10 +192,12 @@ static void ask(struct portmapper_uv *p)
 {
 	struct child *c = p->child;
 	uv_buf_t buf;
+	size_t n;
 
 	portmap_question(c->question, p->port, PORTMAP_LIFETIME_S);
-	strcat(c->question, "\n"); /* a few words of a long line */
-	buf = uv_buf_init(c->question, (unsigned)strlen(c->question));
+	n = strlen(c->question); /* a few words of a long line */
+	c->question[n++] = '\n';
+	buf = uv_buf_init(c->question, (unsigned)n);
 	p->asked = true;
 	wait_ms(p, p->handler->patience_ms != 0 ? p->handler->patience_ms : PORTMAPPER_PATIENCE_MS);
 	if (uv_write(&c->request, (uv_stream_t *)&c->to, &buf, 1, on_written) != 0)

@@ -34,7 +34,7 @@ static void mark_used(void *context, struct directory_marks *marks)
 	while (count-- > 0)
 		marks->peers[peers[count]] = true;
 	for (peer_ref i = 1; i <= DIRECTORY_PEERS_MAX; i++)
-		marks->peers[i] |= o->sessions[i] != 0 || o->owed[i];
+		marks->peers[i] |= o->sessions[i] != 0 || o->owed[i] || o->root[i];
 	for (topic_ref i = 1; i <= DIRECTORY_TOPICS_MAX; i++)
 		marks->topics[i] = gossip_keeps_topic(o->core, i);
 }
@@ -118,6 +118,7 @@ void gossip_session_up(struct node *n, struct connection *c)
 	if (o->sessions[up.peer] == 0 && overlay_step(n, &up) != TK_OK)
 		return;
 	c->peer = up.peer;
+	o->root[up.peer] = session_peer_role(c->session) == ROLE_COORDINATOR;
 	if (o->sessions[up.peer]++ == 0 || c->renews != 0)
 		o->conns[up.peer] = c->id; /* what it renews is to end */
 	/* Whom the application has dialled, a host of the link or one of the cache, is a way in. */
@@ -285,7 +286,8 @@ static void say(struct node *n, const struct gossip_effect *e, struct node_effec
 		connection_fail(n, c, out, msg.text);
 }
 
-/* A session that is there already serves as well. */
+/* A session that is there already serves as well. With the coordinator a peer has the one session that its
+ * application dials: a second one would take that one's place. */
 static void dial(struct node *n, const struct gossip_effect *e, struct node_effects *out)
 {
 	const struct record *record = directory_record(n->overlay->directory, e->peer);
@@ -294,7 +296,8 @@ static void dial(struct node *n, const struct gossip_effect *e, struct node_effe
 
 	if (connection_of(n, e->peer) == NULL) {
 		answer.type = GOSSIP_DIAL_FAILED;
-		if (record != NULL && record->endpoint_count + record->relay_count != 0)
+		if (record != NULL && !n->overlay->root[e->peer] &&
+			record->endpoint_count + record->relay_count != 0)
 			effect = node_effects_push(out, NODE_DIAL, 0);
 	}
 	if (effect != NULL)

@@ -13,6 +13,7 @@ struct overlay {
 	uint64_t random;	       /* of splitmix64 (Steele, Lea, Flood, OOPSLA 2014) */
 	conn_id conns[DIRECTORY_PEERS_MAX + 1]; /* a session with each peer; 0: none */
 	uint16_t sessions[DIRECTORY_PEERS_MAX + 1];
+	bool root[DIRECTORY_PEERS_MAX + 1]; /* met as the coordinator: the application's to dial */
 	bool owed[DIRECTORY_PEERS_MAX + 1]; /* a DOWN that could not be told for want of memory */
 	bool owing;
 	peer_ref speaker;     /* whose message the core is hearing; 0: nobody's */

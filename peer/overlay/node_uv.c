@@ -438,8 +438,8 @@ int node_uv_dial(struct node_uv *n, const char *address, const struct public_key
 	conn_id *conn, struct errmsg *msg)
 {
 	struct address a;
-	struct channel *c;
-	conn_id id;
+	struct channel *c = NULL;
+	conn_id id = 0;
 	int rc = address_split(&a, address, msg);
 
 	if (rc == TK_OK && a.port == 0)

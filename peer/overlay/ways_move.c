@@ -149,15 +149,14 @@ void way_message(struct ways *w, conn_id conn, const struct message *m)
 {
 	struct way *way = way_by_conn(w, conn);
 	struct attempt *a;
+	bool open = way != NULL && way->open;
 
 	if (way == NULL && m->type == MESSAGE_MOVED && m->moved.step == MOVED_HERE &&
 		(way = attempt_by_conn(w, conn, &a)) != NULL && a->kind == ATTEMPT_PUNCH)
 		on_here(w, way, conn);
-	else if (way == NULL || !way->open)
-		ways_accuse(w, conn, "it punches where there is no relayed session");
-	else if (m->type == MESSAGE_MOVED)
+	else if (open && m->type == MESSAGE_MOVED)
 		on_moved(w, way, conn, (enum moved_step)m->moved.step);
-	else if (conn != way->now || !way->relayed)
+	else if (!open || conn != way->now || !way->relayed)
 		ways_accuse(w, conn, "it punches where there is no relayed session");
 	else if (!w->config.punch)
 		return; /* no answer: its try runs out */

@@ -149,6 +149,7 @@ static uint64_t noted_total(struct exchange *x, struct exchange_blob *b, struct 
 
 	if (total == 0 || total > b->max || file_open(x, b, total, msg) != TK_OK)
 		return 0;
+	REQUIRE(b->file != NULL);
 	for (size_t i = 0; i < (b->file->parts + 63) / 64; i++)
 		if (b->file->words[i] != 0)
 			return total;

@@ -3,9 +3,9 @@
  * layer; its only_values are types of layers. */
 #include "tasks/project/layer_list.h"
 
-#include <inttypes.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "tasks/base/require.h"
@@ -423,14 +423,18 @@ void layer_list_read(struct model_settings *out, struct place *places, const str
 uint32_t layer_list_blame(const struct model_settings *s, struct errmsg *msg)
 {
 	struct errmsg was;
-	uint32_t layer, item = 0;
-	int what = 0;
+	unsigned long layer;
+	uint32_t item = 0;
+	char *what;
 
-	if (msg == NULL)
+	if (msg == NULL || strncmp(msg->text, "layer ", 6) != 0)
 		return UINT32_MAX;
 	was = *msg;
-	if (sscanf(was.text, "layer %" SCNu32 " (%*[^)]): %n", &layer, &what) != 1 || what == 0)
+	layer = strtoul(was.text + 6, &what, 10);
+	what = strstr(what, "): ");
+	if (what == NULL)
 		return UINT32_MAX;
+	what += 3;
 	/* attention became three layers (presets.c), everything else one */
 	while (item < s->layer_count &&
 		layer >= (s->layers[item].type == LAYER_ATTENTION ? 3u : 1u))
@@ -439,7 +443,7 @@ uint32_t layer_list_blame(const struct model_settings *s, struct errmsg *msg)
 		return UINT32_MAX;
 	errmsg_set(msg, TK_EINVAL, "model.layers: %s: %s",
 		s->layers[item].type == LAYER_JOIN ? RESIDUAL : type_word(s->layers[item].type),
-		was.text + what);
+		what);
 	return item;
 }
 

@@ -195,6 +195,20 @@ static void revoked_identity_loses_its_sessions_with_all_peers(void **state)
 	bytes_close(&payload);
 }
 
+/* The coordinator keeps the newest session of an identity: one of gossip's would end the application's. */
+static void gossip_leaves_the_coordinator_for_the_application_to_dial(void **state)
+{
+	struct net *net = *state;
+	conn_id conn = session_between(net, 3, ROOT);
+
+	assert_int_not_equal(conn, 0);
+	assert_int_equal(net_drop(net, conn, GOODBYE_SHUTDOWN, "test"), TK_OK);
+	for (int i = 0; i < 40; i++) {
+		net_pass(net, 10000);
+		assert_int_equal(session_between(net, 3, ROOT), 0);
+	}
+}
+
 static void silence_of_the_root_is_noticed(void **state)
 {
 	struct net *net = *state;
@@ -224,6 +238,7 @@ int main(void)
 		TEST(latecomer_gets_the_newest_of_each_topic),
 		TEST(news_goes_on_when_half_of_the_peers_die_and_the_root_is_asked_by_nobody),
 		TEST(revoked_identity_loses_its_sessions_with_all_peers),
+		TEST(gossip_leaves_the_coordinator_for_the_application_to_dial),
 		TEST(silence_of_the_root_is_noticed),
 	};
 

@@ -286,22 +286,29 @@ static void say(struct node *n, const struct gossip_effect *e, struct node_effec
 		connection_fail(n, c, out, msg.text);
 }
 
-/* A session that is there already serves as well. With the coordinator a peer has the one session that its
- * application dials: a second one would take that one's place. */
+/* Between a peer and the coordinator there is the one session that the peer's application dials: a second
+ * one, from either side, would take its place. */
+static bool dial_allowed(const struct node *n, peer_ref peer)
+{
+	const struct record *record = directory_record(n->overlay->directory, peer);
+
+	return n->id->role != ROLE_COORDINATOR && !n->overlay->root[peer] && record != NULL &&
+	       record->endpoint_count + record->relay_count != 0;
+}
+
+/* A session that is there already serves as well. */
 static void dial(struct node *n, const struct gossip_effect *e, struct node_effects *out)
 {
-	const struct record *record = directory_record(n->overlay->directory, e->peer);
 	struct gossip_event answer = {.type = GOSSIP_UP, .peer = e->peer, .flag = true};
 	struct node_effect *effect = NULL;
 
 	if (connection_of(n, e->peer) == NULL) {
 		answer.type = GOSSIP_DIAL_FAILED;
-		if (record != NULL && !n->overlay->root[e->peer] &&
-			record->endpoint_count + record->relay_count != 0)
+		if (dial_allowed(n, e->peer))
 			effect = node_effects_push(out, NODE_DIAL, 0);
 	}
 	if (effect != NULL)
-		effect->record = *record;
+		effect->record = *directory_record(n->overlay->directory, e->peer);
 	else
 		(void)!overlay_step(
 			n, &answer); /* unheard, it counts as a dial without an answer */

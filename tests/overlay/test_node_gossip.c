@@ -203,10 +203,14 @@ static void gossip_leaves_the_coordinator_for_the_application_to_dial(void **sta
 
 	assert_int_not_equal(conn, 0);
 	assert_int_equal(net_drop(net, conn, GOODBYE_SHUTDOWN, "test"), TK_OK);
+	for (size_t i = 1; i <= PEERS; i++)
+		if (i != 3)
+			net_kill(net, i); /* nobody else is left */
 	for (int i = 0; i < 40; i++) {
 		net_pass(net, 10000);
 		assert_int_equal(session_between(net, 3, ROOT), 0);
 	}
+	assert_true(net_count(net, 3, NODE_ISOLATED, 0) != 0); /* it is told to dial */
 }
 
 static void silence_of_the_root_is_noticed(void **state)

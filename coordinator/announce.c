@@ -27,7 +27,7 @@ static void announce(struct core *c, enum announcement_kind kind, const struct d
 		announce_say(c, &encoded);
 	else
 		c->error = TK_ENOMEM; /* payloads are small enough by their own limits */
-	bytes_close(&encoded); /* what is said has been taken out of it */
+	bytes_close(&encoded);	      /* what is said has been taken out of it */
 	bytes_close(payload);
 }
 

@@ -194,7 +194,7 @@ tsan: build-tsan
 # Each reader of foreign bytes under clang's fuzzer, FUZZ_S seconds each; logs and finds stay in build/fuzz.
 FUZZ_S	?= 60
 FUZZ	:= build/fuzz/fuzz
-FUZZ_TARGETS ?= message session identity announcement advert node gossip ways portmap unit claim round recipe payload safetensors record worker link project csv idx text
+FUZZ_TARGETS ?= message session identity announcement advert node gossip ways portmap swarm unit claim round recipe payload safetensors record worker link project csv idx text
 build-fuzz:
 	$(MAKE) BUILD=build/fuzz CC=clang CFLAGS="-O1 -g" OPT_KERNELS="$(OPT_CHECKED)" \
 		MODE="-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all" $(FUZZ)

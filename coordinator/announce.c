@@ -10,6 +10,14 @@
 
 #define BEACON_MS 30000u
 
+/* A clock that is set back makes nothing old of what is new. */
+static uint64_t issued_s(struct core *c)
+{
+	if (c->now_ms / 1000 > c->issued_s)
+		c->issued_s = c->now_ms / 1000;
+	return c->issued_s;
+}
+
 /* rc: whether the payload could be encoded. Frees payload. */
 static void announce(struct core *c, enum announcement_kind kind, const struct digest *subject,
 	uint64_t sequence, int rc, struct bytes *payload)
@@ -17,7 +25,7 @@ static void announce(struct core *c, enum announcement_kind kind, const struct d
 	const struct announcement a = {.kind = kind,
 		.subject = *subject,
 		.sequence = sequence,
-		.issued_s = c->now_ms / 1000,
+		.issued_s = issued_s(c),
 		.payload = bytes_span(payload)};
 	struct bytes encoded = {0};
 
@@ -123,7 +131,9 @@ static void announce_beacon(struct core *c)
 		head_add(&b, ANNOUNCE_CONTROL, &p->row.recipe, p->controlled_ms);
 	}
 	rc = beacon_encode(&b, &payload);
-	announce(c, ANNOUNCE_BEACON, &nobody, c->now_ms / 1000, rc, &payload);
+	c->beacon_sequence =
+		issued_s(c) > c->beacon_sequence ? issued_s(c) : c->beacon_sequence + 1;
+	announce(c, ANNOUNCE_BEACON, &nobody, c->beacon_sequence, rc, &payload);
 	c->beacon_ms = c->now_ms;
 }
 
@@ -134,8 +144,7 @@ void announce_start(struct core *c)
 			continue;
 		if (!p->announced)
 			announce_round(c, p);
-		if (p->row.state != PROJECT_RUNNING)
-			announce_control(c, p);
+		announce_control(c, p); /* what was said before a crash may not be what is true */
 	}
 	if (c->revoked.count != 0)
 		announce_revocations(c);

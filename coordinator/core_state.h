@@ -104,8 +104,10 @@ struct core {
 	struct revocations revoked; /* retired identities, the last ones first */
 	uint64_t revoked_ms;	    /* sequence of the last REVOKE; 0: none */
 	uint64_t beacon_ms;	    /* of the last BEACON */
-	bool started;		    /* the first step after loading has been made */
-	bool dispatch;		    /* there may be work for the hungry */
+	uint64_t beacon_sequence;
+	uint64_t issued_s; /* of the last announcement */
+	bool started;	   /* the first step after loading has been made */
+	bool dispatch;	   /* there may be work for the hungry */
 	/* The step in progress. */
 	uint64_t now_ms;
 	uint8_t random[32];

@@ -14,6 +14,7 @@ struct entry {
 	struct public_key key;
 	uint32_t next; /* in its chain */
 	bool taken;
+	bool observed; /* its prefix was seen, not told */
 	peer_ref told_by;
 	uint64_t touched_ms;
 	struct record record; /* when bytes.len != 0 */
@@ -196,7 +197,7 @@ static void record_note(struct directory *d, peer_ref peer, const struct record 
 	d->peers[peer].record = *r;
 	info->expiry_s = r->expiry_s < UINT32_MAX ? (uint32_t)r->expiry_s : UINT32_MAX;
 	info->public = r->flags & RECORD_PUBLIC;
-	if (record_prefix(r) != 0)
+	if (record_prefix(r) != 0 && !d->peers[peer].observed)
 		info->prefix = record_prefix(r);
 }
 
@@ -233,6 +234,11 @@ static peer_ref record_known(const struct directory *d, struct span encoded)
 	return peer != 0 && span_equal(bytes_span(&d->peers[peer].bytes), encoded) ? peer : 0;
 }
 
+bool directory_record_held(const struct directory *d, struct span encoded)
+{
+	return record_known(d, encoded) != 0;
+}
+
 int directory_record_take(struct directory *d, struct span encoded, peer_ref told_by,
 	uint64_t now_ms, uint64_t now_s, peer_ref *peer, struct errmsg *msg)
 {
@@ -257,8 +263,8 @@ int directory_record_take(struct directory *d, struct span encoded, peer_ref tol
 
 void directory_prefix(struct directory *d, peer_ref peer, uint64_t prefix)
 {
-	if (d->peer_infos[peer].prefix == 0)
-		d->peer_infos[peer].prefix = prefix;
+	d->peer_infos[peer].prefix = prefix;
+	d->peers[peer].observed = true;
 }
 
 const struct record *directory_record(const struct directory *d, peer_ref peer)
@@ -369,7 +375,8 @@ int directory_body_take(struct directory *d, struct span encoded, const struct s
 	memcpy(id.b, digest.b, sizeof(id.b));
 	*body = body_find(d, &id);
 	if (*body != 0 && d->bodies[*body].bytes.len != 0 &&
-		span_equal(bytes_span(&d->bodies[*body].bytes), encoded)) {
+		span_equal(bytes_span(&d->bodies[*body].bytes), encoded) &&
+		memcmp(&d->bodies[*body].signature, signature, sizeof(*signature)) == 0) {
 		d->bodies[*body].touched_ms = now_ms;
 		return TK_OK;
 	}
@@ -379,6 +386,8 @@ int directory_body_take(struct directory *d, struct span encoded, const struct s
 	if (!announcement_verify(&d->network, encoded, signature))
 		return errmsg_set(
 			msg, TK_EAUTH, "an announcement that the network's root did not sign");
+	if (*body != 0 && d->bodies[*body].bytes.len != 0)
+		return TK_OK; /* signed once more */
 	*body = directory_id(d, &id, now_ms);
 	if (*body == 0)
 		return TK_OK;

@@ -47,10 +47,12 @@ const struct public_key *directory_key(const struct directory *d, peer_ref peer)
  * 0 when the table is full. Errors: record_decode's. */
 int directory_record_take(struct directory *d, struct span encoded, peer_ref told_by,
 	uint64_t now_ms, uint64_t now_s, peer_ref *peer, struct errmsg *msg) TK_CHECKED;
+/* True when these very bytes are held: taking them costs no verification. */
+bool directory_record_held(const struct directory *d, struct span encoded);
 /* Our own, as our own node has signed it. Errors: TK_ENOMEM. */
 int directory_record_own(
 	struct directory *d, const struct record *record, struct span encoded) TK_CHECKED;
-/* Where the session with a peer without a record comes from; for prefix quota. */
+/* Where a peer's session really comes from. For quota this counts, whatever its record says. */
 void directory_prefix(struct directory *d, peer_ref peer, uint64_t prefix);
 /* NULL and empty: we hold none, or it has expired. */
 const struct record *directory_record(const struct directory *d, peer_ref peer);

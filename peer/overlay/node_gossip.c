@@ -5,6 +5,8 @@
 #include "peer/overlay/node_overlay.h"
 #include "tasks/base/mem.h"
 
+#define SHED_TELL_MS 60000u
+
 static uint64_t random_next(struct overlay *o)
 {
 	uint64_t z = o->random += 0x9e3779b97f4a7c15u;
@@ -121,8 +123,9 @@ void gossip_session_up(struct node *n, struct connection *c)
 	o->root[up.peer] = session_peer_role(c->session) == ROLE_COORDINATOR;
 	if (o->sessions[up.peer]++ == 0 || c->renews != 0)
 		o->conns[up.peer] = c->id; /* what it renews is to end */
-	/* Whom the application has dialled, a host of the link or one of the cache, is a way in. */
-	if (c->dialled && !c->sought && c->renews == 0)
+	/* The coordinator is a way in, and so is, for who has no neighbour, whomever its application dials. */
+	if (c->dialled && !c->sought && c->renews == 0 &&
+		(o->root[up.peer] || node_neighbour_count(n) == 0))
 		(void)!overlay_step(n, &start); /* the next session, or the core's own timer */
 }
 
@@ -270,6 +273,34 @@ static struct connection *connection_of(struct node *n, peer_ref peer)
 	return conn != 0 ? connections_find(&n->table, conn) : NULL;
 }
 
+/* A slow reader gets the important things: with so much waiting for it, walks and shuffles are left out
+ * first, then IHAVE, then bodies; never what neighbours must know of each other. */
+static bool is_shed(struct overlay *o, const struct connection *c, uint8_t type)
+{
+	static const size_t most[] = {NODE_OUTPUT_LOW, 4 * NODE_OUTPUT_LOW, 16 * NODE_OUTPUT_LOW};
+	unsigned importance = gossip_importance(type);
+
+	if (importance >= sizeof(most) / sizeof(most[0]) || c->waiting <= most[importance])
+		return false;
+	o->shed++;
+	return true;
+}
+
+/* Once a minute, how much that was. */
+static void tell_shed(struct node *n, struct node_effects *out)
+{
+	struct overlay *o = n->overlay;
+
+	if (o->shed == 0 || (o->shed_ms != 0 && n->now_ms < o->shed_ms + SHED_TELL_MS) ||
+		node_effects_reserve(out, 1) != TK_OK)
+		return;
+	node_effects_take_text(out, NODE_LOG, 0,
+		"%llu messages of gossip were not sent, as their readers are slow",
+		(unsigned long long)o->shed);
+	o->shed = 0;
+	o->shed_ms = n->now_ms;
+}
+
 static void say(struct node *n, const struct gossip_effect *e, struct node_effects *out)
 {
 	struct connection *c = connection_of(n, e->peer);
@@ -277,7 +308,8 @@ static void say(struct node *n, const struct gossip_effect *e, struct node_effec
 	struct message m;
 	int rc;
 
-	if (c == NULL || !overlay_message_out(n->overlay, &e->message, &m))
+	if (c == NULL || is_shed(n->overlay, c, e->message.type) ||
+		!overlay_message_out(n->overlay, &e->message, &m))
 		return;
 	rc = session_send(c->session, &m, &msg);
 	if (rc == TK_OK)
@@ -427,6 +459,8 @@ void gossip_flush(struct node *n, struct node_effects *out)
 		}
 		o->batch.count = 0;
 	}
+	if (o != NULL)
+		tell_shed(n, out);
 }
 
 /* What others ask */

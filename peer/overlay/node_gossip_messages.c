@@ -5,7 +5,9 @@
 #include "peer/overlay/node_overlay.h"
 #include "tasks/base/mpread.h"
 
-#define REFS_MAX 8u /* in one struct gossip_message */
+#define RECORDS_PER_SECOND 64u
+#define RECORDS_FLOOD	   1024u
+#define REFS_MAX	   8u /* in one struct gossip_message */
 
 /* Out */
 
@@ -113,13 +115,37 @@ static int hear(struct node *n, peer_ref from, const struct gossip_message *g)
 	return overlay_step(n, &event);
 }
 
-/* One that has expired on its way, or by our clock, is no fault of who passed it on: *peer is then 0. */
-static int record_in(
-	struct node *n, peer_ref from, struct span encoded, peer_ref *peer, struct errmsg *msg)
+/* A new record costs a verification, before anybody knows what it is worth: a session has so many a second,
+ * then they are left unread, and one that goes on and on is ended. */
+static bool record_affordable(
+	const struct node *n, struct connection *c, struct errmsg *msg, int *rc)
 {
-	int rc = directory_record_take(
-		n->overlay->directory, encoded, from, n->now_ms, n->now_s, peer, msg);
+	uint32_t second = (uint32_t)(n->now_ms / 1000);
 
+	if (c->records_s != second) {
+		c->records_s = second;
+		c->records = 0;
+	}
+	c->records++;
+	*rc = c->records <= RECORDS_FLOOD
+		      ? TK_OK
+		      : errmsg_set(msg, TK_ELIMIT, "it tells of more peers than anybody needs");
+	return c->records <= RECORDS_PER_SECOND;
+}
+
+/* One that has expired on its way, or by our clock, is no fault of who passed it on: *peer is then 0.
+ * from: 0 for a record of the sender itself. */
+static int record_in(struct node *n, struct connection *c, peer_ref from, struct span encoded,
+	peer_ref *peer, struct errmsg *msg)
+{
+	int rc = TK_OK;
+
+	*peer = 0;
+	if (!directory_record_held(n->overlay->directory, encoded) &&
+		!record_affordable(n, c, msg, &rc))
+		return rc;
+	rc = directory_record_take(
+		n->overlay->directory, encoded, from, n->now_ms, n->now_s, peer, msg);
 	if (rc != TK_EINVAL)
 		return rc;
 	*peer = 0;
@@ -127,26 +153,26 @@ static int record_in(
 }
 
 /* What a peer says of itself, in its own session. */
-static int own_record_in(struct node *n, const struct connection *c, struct span encoded,
+static int own_record_in(struct node *n, struct connection *c, struct span encoded,
 	struct gossip_message *g, struct errmsg *msg)
 {
 	peer_ref about;
-	int rc = record_in(n, 0, encoded, &about, msg);
+	int rc = record_in(n, c, 0, encoded, &about, msg);
 
 	if (rc == TK_OK && about != 0 && about != c->peer)
 		return errmsg_set(
 			msg, TK_EAUTH, "a record of another peer than the one that sends it");
-	g->about = c->peer;
+	g->about = about;
 	return rc;
 }
 
-static int records_in(struct node *n, const struct connection *c, const struct span *records,
+static int records_in(struct node *n, struct connection *c, const struct span *records,
 	uint32_t count, struct gossip_message *g, struct errmsg *msg)
 {
 	int rc = TK_OK;
 
 	for (uint32_t i = 0; rc == TK_OK && i < count; i++) {
-		rc = record_in(n, c->peer, records[i], &g->refs[g->count], msg);
+		rc = record_in(n, c, c->peer, records[i], &g->refs[g->count], msg);
 		g->count += rc == TK_OK && g->refs[g->count] != 0;
 	}
 	return rc;
@@ -162,7 +188,7 @@ static int membership_in(struct node *n, struct connection *c, const struct mess
 		return own_record_in(n, c, m->join.record, g, msg);
 	case MESSAGE_FORWARD_JOIN:
 		g->ttl = (uint8_t)m->forward_join.ttl;
-		return record_in(n, c->peer, m->forward_join.record, &g->about, msg);
+		return record_in(n, c, c->peer, m->forward_join.record, &g->about, msg);
 	case MESSAGE_NEIGHBOR:
 		g->flag = m->neighbor.high;
 		return own_record_in(n, c, m->neighbor.record, g, msg);
@@ -174,7 +200,7 @@ static int membership_in(struct node *n, struct connection *c, const struct mess
 		return TK_OK;
 	case MESSAGE_SHUFFLE:
 		g->ttl = (uint8_t)m->shuffle.ttl;
-		rc = record_in(n, c->peer, m->shuffle.origin, &g->about, msg);
+		rc = record_in(n, c, c->peer, m->shuffle.origin, &g->about, msg);
 		if (rc != TK_OK)
 			return rc;
 		return records_in(n, c, m->shuffle.records, m->shuffle.count, g, msg);
@@ -265,9 +291,10 @@ int overlay_message_in(
 		return pull_in(n, c, &m->pull);
 	default:
 		rc = membership_in(n, c, m, &g, msg);
-		/* a record that has expired leaves nothing to speak of */
-		if (rc == TK_OK && (g.about != 0 || (m->type != MESSAGE_FORWARD_JOIN &&
-							    m->type != MESSAGE_SHUFFLE)))
+		/* a record that has expired, or was left unread, leaves nothing to speak of */
+		if (rc == TK_OK &&
+			(g.about != 0 || m->type == MESSAGE_NEIGHBOR_REPLY ||
+				m->type == MESSAGE_DISCONNECT || m->type == MESSAGE_SHUFFLE_REPLY))
 			rc = hear(n, c->peer, &g);
 		return rc;
 	}

@@ -109,11 +109,10 @@ int record_decode(struct record *out, struct span in, const struct public_key *n
 	rc = mp_end(&r, msg);
 	if (rc != TK_OK)
 		return errmsg_prefix(msg, rc, "a peer record");
-	if (now_s != RECORD_ANY_AGE &&
-		(got.expiry_s < now_s - RECORD_SKEW_S || got.expiry_s > now_s + RECORD_AHEAD_MAX_S))
-		return errmsg_set(msg, TK_EINVAL,
-			got.expiry_s > now_s ? "a peer record that expires absurdly late"
-					     : "a peer record that has expired");
+	if (now_s != RECORD_ANY_AGE && got.expiry_s > now_s + RECORD_AHEAD_MAX_S)
+		return errmsg_set(msg, TK_ELIMIT, "a peer record that expires absurdly late");
+	if (now_s != RECORD_ANY_AGE && got.expiry_s < now_s - RECORD_SKEW_S)
+		return errmsg_set(msg, TK_EINVAL, "a peer record that has expired");
 	if (!key_verify(&got.key, &signature, LABEL, fields, 2))
 		return errmsg_set(msg, TK_EAUTH, "a peer record whose signature is not its peer's");
 	*out = got;

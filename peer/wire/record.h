@@ -45,7 +45,7 @@ int record_encode(const struct record *r, const struct key_pair *pair,
 #define RECORD_ANY_AGE 0u /* as now_s: an expired record may still tell where to try */
 
 /* Reads a record and checks its signature (36 to 55 µs) and its expiry against now_s.
- * Errors: TK_EPROTO and TK_ELIMIT (malformed), TK_EINVAL (expired, or absurdly far ahead), TK_EAUTH (the
+ * Errors: TK_EPROTO and TK_ELIMIT (malformed, or absurdly far ahead), TK_EINVAL (expired), TK_EAUTH (the
  * signature). */
 int record_decode(struct record *out, struct span in, const struct public_key *network,
 	uint64_t now_s, struct errmsg *msg) TK_CHECKED;

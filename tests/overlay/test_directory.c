@@ -202,6 +202,44 @@ static void body_fills_the_id_that_was_spoken_of(void **state)
 	bytes_close(&body);
 }
 
+static void prefix_that_was_seen_counts_whatever_a_record_says(void **state)
+{
+	struct bench *b = *state;
+	struct bytes r = record_of(b, 31, 1);
+	peer_ref peer;
+
+	assert_int_equal(take(b, bytes_span(&r), 0, &peer), TK_OK);
+	directory_prefix(b->d, peer, 4711);
+	bytes_close(&r);
+	r = record_of(b, 31, 2);
+	assert_int_equal(take(b, bytes_span(&r), 0, &peer), TK_OK);
+	assert_true(directory_tables(b->d)->peers[peer].prefix == 4711);
+	bytes_close(&r);
+}
+
+static void known_body_with_another_signature_is_refused(void **state)
+{
+	struct bench *b = *state;
+	struct signature signature, forged, kept;
+	struct bytes body = body_of(b, 3, &signature);
+	struct span bytes;
+	body_ref ref;
+
+	assert_int_equal(
+		directory_body_take(b->d, bytes_span(&body), &signature, NOW_MS, &ref, NULL),
+		TK_OK);
+	forged = signature;
+	forged.b[3] ^= 1;
+	assert_int_equal(directory_body_take(b->d, bytes_span(&body), &forged, NOW_MS, &ref, NULL),
+		TK_EAUTH);
+	assert_int_equal(
+		directory_body_take(b->d, bytes_span(&body), &signature, NOW_MS, &ref, NULL),
+		TK_OK);
+	assert_true(directory_body(b->d, ref, &bytes, &kept));
+	assert_int_equal(bytes.len, body.len);
+	bytes_close(&body);
+}
+
 static void unsigned_body_is_refused(void **state)
 {
 	struct bench *b = *state;
@@ -305,6 +343,8 @@ int main(void)
 		TEST(neighbour_that_tells_of_very_many_pushes_out_its_own_only),
 		TEST(full_table_gives_up_what_rests_and_nothing_in_use),
 		TEST(body_fills_the_id_that_was_spoken_of),
+		TEST(prefix_that_was_seen_counts_whatever_a_record_says),
+		TEST(known_body_with_another_signature_is_refused),
 		TEST(unsigned_body_is_refused),
 		TEST(ids_alone_push_out_ids_and_never_bodies),
 		TEST(topics_that_were_only_spoken_of_leave_room_for_real_ones),

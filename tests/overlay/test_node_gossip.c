@@ -195,6 +195,67 @@ static void revoked_identity_loses_its_sessions_with_all_peers(void **state)
 	bytes_close(&payload);
 }
 
+static struct bytes signed_record(
+	const struct net *net, const struct record *r, const struct key_pair *pair)
+{
+	struct bytes encoded = {0};
+
+	assert_int_equal(record_encode(r, pair, &net->nodes[ROOT].id.key.public, &encoded), TK_OK);
+	return encoded;
+}
+
+static void record_that_never_expires_ends_the_session_of_who_sends_it(void **state)
+{
+	struct record r = {.sequence = 1, .expiry_s = UINT64_MAX - 5};
+	struct message m = {.type = MESSAGE_NEIGHBOR};
+	struct net *net = *state;
+	size_t stranger = net_add(net, ROLE_PEER, &net->nodes[ROOT].id.key.public);
+	conn_id conn = net_dial(net, stranger, 4, NULL);
+	struct bytes encoded;
+
+	net_run(net);
+	r.key = net->nodes[stranger].id.key.public;
+	encoded = signed_record(net, &r, &net->nodes[stranger].id.key);
+	m.neighbor.record = bytes_span(&encoded);
+	assert_int_equal(net_send(net, conn, &m), TK_OK);
+	net_run(net);
+	assert_int_equal(net_count(net, 4, NODE_DOWN, conn + 1), 1);
+	bytes_close(&encoded);
+}
+
+/* Each costs us a verification and its teller nothing; what began them has expired, so that gossip itself
+ * never hears of them. */
+static void flood_of_peers_nobody_knows_ends_the_session(void **state)
+{
+	struct record r = {.sequence = 1, .expiry_s = 1800000000u - 86400};
+	struct message m = {.type = MESSAGE_SHUFFLE, .shuffle.count = 1};
+	struct net *net = *state;
+	size_t stranger = net_add(net, ROLE_PEER, &net->nodes[ROOT].id.key.public);
+	conn_id conn = net_dial(net, stranger, 4, NULL);
+	struct bytes origin, told;
+	uint8_t seed[32] = {77};
+
+	net_run(net);
+	r.key = net->nodes[stranger].id.key.public;
+	origin = signed_record(net, &r, &net->nodes[stranger].id.key);
+	m.shuffle.origin = bytes_span(&origin);
+	r.expiry_s = 1800000000u + 3600;
+	for (uint32_t i = 0; i < 1500 && net_count(net, 4, NODE_DOWN, conn + 1) == 0; i++) {
+		struct key_pair pair;
+
+		store_le32(seed + 4, i);
+		key_from_seed(&pair, seed);
+		r.key = pair.public;
+		told = signed_record(net, &r, &pair);
+		m.shuffle.records[0] = bytes_span(&told);
+		(void)!net_send(net, conn, &m);
+		net_run(net);
+		bytes_close(&told);
+	}
+	assert_int_equal(net_count(net, 4, NODE_DOWN, conn + 1), 1);
+	bytes_close(&origin);
+}
+
 /* The coordinator keeps the newest session of an identity: one of gossip's would end the application's. */
 static void gossip_leaves_the_coordinator_for_the_application_to_dial(void **state)
 {
@@ -242,6 +303,8 @@ int main(void)
 		TEST(latecomer_gets_the_newest_of_each_topic),
 		TEST(news_goes_on_when_half_of_the_peers_die_and_the_root_is_asked_by_nobody),
 		TEST(revoked_identity_loses_its_sessions_with_all_peers),
+		TEST(record_that_never_expires_ends_the_session_of_who_sends_it),
+		TEST(flood_of_peers_nobody_knows_ends_the_session),
 		TEST(gossip_leaves_the_coordinator_for_the_application_to_dial),
 		TEST(silence_of_the_root_is_noticed),
 	};

@@ -6,6 +6,7 @@
 
 #define SAMPLE_MS 500u
 #define STAYS_MS  5000u
+#define GROW_MS	  600000u
 
 const struct scenario scenarios[] = {
 	{"stable", "a broadcast a second where nothing fails", sim_stable, false, 0},
@@ -63,7 +64,9 @@ struct world *scenario_grown(const struct run *r, const struct world_config *con
 		world_start(w, p, 2 + (uint32_t)((uint64_t)join_ms * (p - 2) / config->peers));
 	world_run(w, 2);
 	world_beacons(w);
-	world_run(w, join_ms + settle_ms);
+	world_run(w, join_ms);
+	scenario_whole(w, GROW_MS, NULL, 0);
+	world_run(w, world_now(w) + settle_ms);
 	return w;
 }
 

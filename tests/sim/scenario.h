@@ -29,7 +29,8 @@ const struct scenario *scenario_find(const char *name);
 void scenario_run(const struct scenario *s, struct run *r);
 
 void scenario_config(const struct run *r, struct world_config *out);
-/* All peers join during join_ms, beacons begin, and the network has settle_ms to settle. */
+/* All peers join during join_ms and beacons begin; once all are in, as hosts let in so many a second and no
+ * more, the network has settle_ms to settle. */
 struct world *scenario_grown(const struct run *r, const struct world_config *config,
 	uint32_t join_ms, uint32_t settle_ms);
 /* Adds its trace to the run's and frees it. */

@@ -91,20 +91,6 @@ static void take_message(
 	}
 }
 
-/* What the root tells everybody. LEASEs come by themselves: nobody asks for work because of news, or a
- * whole network would ask at once. */
-static void take_news(struct agent *a, const struct agent_event *event, struct agent_effects *out)
-{
-	const struct announcement *news = event->announcement;
-	struct project_notice notice;
-
-	(void)a;
-	if (news->kind == ANNOUNCE_MANIFEST &&
-		project_notice_decode(&notice, news->payload, NULL) == TK_OK)
-		effect_log(out, "the network has a project: %s, %u rounds of %u units", notice.name,
-			(unsigned)notice.rounds, (unsigned)notice.units_per_round);
-}
-
 static void tick(struct agent *a, const struct agent_event *event, struct agent_effects *out)
 {
 	link_tick(a, event, out);
@@ -156,13 +142,14 @@ int agent_step(struct agent *a, const struct agent_event *event, struct agent_ef
 		tick(a, event, out);
 		break;
 	case AGENT_ANNOUNCED:
-		take_news(a, event, out);
+		ahead_news(a, event->announcement, out);
 		break;
 	case AGENT_STOPPING:
 		checkpoint_ask(a, event->now_ms, out);
 		return out->error; /* nothing new is begun */
 	}
 	job_advance(a, event->now_ms, out);
+	ahead_advance(a, out);
 	link_ask(a, event->now_ms, out);
 	return out->error;
 }

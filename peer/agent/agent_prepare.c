@@ -165,7 +165,7 @@ void prepare_job(struct agent *a, struct job *j, uint64_t now_ms, struct agent_e
 		find(a, BLOB_SHARD, &j->shards[j->shards_found], 0, SHARD_BYTES, out);
 }
 
-static bool needed_by_job(const struct agent *a, const struct digest *blob)
+bool prepare_needs(const struct agent *a, const struct digest *blob)
 {
 	for (uint32_t i = 0; i < AGENT_JOBS_MAX; i++)
 		if (a->jobs[i].id != 0 && (digest_equal(&a->jobs[i].unit.parameters, blob) ||
@@ -185,7 +185,7 @@ static void keep(struct agent *a, struct kept *k, enum agent_blob kind, const st
 	if (at == k->count && k->count == KEPT_MAX) {
 		struct agent_effect *e;
 
-		for (at = KEPT_MAX - 1; at > 0 && needed_by_job(a, &k->digests[at]); at--)
+		for (at = KEPT_MAX - 1; at > 0 && prepare_needs(a, &k->digests[at]); at--)
 			;
 		e = effect_push(out, AGENT_REMOVE_BLOB);
 		if (e != NULL) {
@@ -197,6 +197,20 @@ static void keep(struct agent *a, struct kept *k, enum agent_blob kind, const st
 	}
 	memmove(&k->digests[1], &k->digests[0], at * sizeof(k->digests[0]));
 	k->digests[0] = *digest;
+}
+
+bool prepare_has_parameters(const struct agent *a, const struct digest *parameters)
+{
+	for (uint32_t i = 0; i < a->parameters.count; i++)
+		if (digest_equal(&a->parameters.digests[i], parameters))
+			return true;
+	return false;
+}
+
+void prepare_keep_parameters(
+	struct agent *a, const struct digest *parameters, struct agent_effects *out)
+{
+	keep(a, &a->parameters, BLOB_PARAMETERS, parameters, out);
 }
 
 static void take_recipe(
@@ -231,7 +245,7 @@ static void blob_ready(struct agent *a, enum agent_blob kind, const struct diges
 	struct job *j = prepare_next(a);
 
 	if (kind == BLOB_PARAMETERS)
-		keep(a, &a->parameters, kind, digest, out);
+		prepare_keep_parameters(a, digest, out);
 	if (kind == BLOB_STATE)
 		keep(a, &a->states, kind, digest, out);
 	if (j == NULL)
@@ -266,6 +280,8 @@ void prepare_blob(struct agent *a, const struct agent_event *event, struct agent
 	struct want was = *w;
 	bool finding = event->type == AGENT_BLOB_FOUND || event->type == AGENT_BLOB_ABSENT;
 
+	if (!finding)
+		ahead_blob(a, event, out);
 	if (w->phase != (finding ? WANT_FINDING : WANT_FETCHING) ||
 		!digest_equal(&event->digest, &w->digest))
 		return; /* one that came ahead */
@@ -284,7 +300,7 @@ void prepare_blob(struct agent *a, const struct agent_event *event, struct agent
 
 bool agent_needs_blob(const struct agent *a, const struct digest *blob)
 {
-	if (needed_by_job(a, blob))
+	if (prepare_needs(a, blob))
 		return true;
 	for (uint32_t i = 0; i < AGENT_JOBS_MAX; i++) {
 		const struct job *j = &a->jobs[i];

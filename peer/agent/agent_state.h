@@ -66,6 +66,18 @@ struct kept {
 	uint32_t count;
 };
 
+/* The newest round of the project in hand, as announced, and its parameters, fetched before a lease asks for
+ * them. What a lease has asked for already is not this struct's business. */
+enum ahead_phase { AHEAD_NOTHING = 0, AHEAD_WAITING = 1, AHEAD_FETCHING = 2 };
+
+struct ahead {
+	enum ahead_phase phase;
+	struct digest recipe;
+	uint64_t round; /* counted from 1; 0: none was announced */
+	struct digest parameters;
+	uint64_t bytes;
+};
+
 /* A lease of an earlier run, to be given back. */
 struct old_lease {
 	struct digest nonce, unit;
@@ -98,8 +110,9 @@ struct agent {
 	struct digest recipe_digest;
 	struct recipe recipe; /* owned, when has_recipe */
 	struct kept parameters, states;
-	uint32_t failures; /* of the worker, in a row */
-	uint64_t rest_ms;  /* compute nothing before this */
+	struct ahead ahead; /* agent_ahead.c */
+	uint32_t failures;  /* of the worker, in a row */
+	uint64_t rest_ms;   /* compute nothing before this */
 
 	/* checkpoints (agent_checkpoint.c) */
 	uint64_t checkpoint_ms;			   /* between two of them */
@@ -162,8 +175,22 @@ uint32_t job_count(const struct agent *a);
 /* agent_prepare.c: the blobs of a job */
 void prepare_job(struct agent *a, struct job *j, uint64_t now_ms, struct agent_effects *out);
 void prepare_blob(struct agent *a, const struct agent_event *event, struct agent_effects *out);
+bool prepare_has_parameters(const struct agent *a, const struct digest *parameters);
+/* They are on disk: the oldest that nobody needs make room. */
+void prepare_keep_parameters(
+	struct agent *a, const struct digest *parameters, struct agent_effects *out);
+bool prepare_needs(
+	const struct agent *a, const struct digest *blob); /* parameters or state of a job */
 struct job *prepare_next(struct agent *a);  /* the first job that is not ready; NULL: none */
 struct job *job_computing(struct agent *a); /* NULL: none */
+
+/* agent_ahead.c */
+/* What the root announces to everybody. */
+void ahead_news(struct agent *a, const struct announcement *news, struct agent_effects *out);
+/* A blob has come, or cannot be had. */
+void ahead_blob(struct agent *a, const struct agent_event *event, struct agent_effects *out);
+/* Begins what waits, once no lease waits for a blob. */
+void ahead_advance(struct agent *a, struct agent_effects *out);
 
 /* agent_checkpoint.c */
 /* A new job goes on from what an earlier run has left of its unit. */

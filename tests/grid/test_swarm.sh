@@ -5,13 +5,13 @@
 . "$(dirname "$0")/lib.sh"
 
 # A model of some 400 KB and data of two pieces, so that blobs weigh more than messages.
-wide_project() { # NAME ROUNDS
+wide_project() { # NAME ROUNDS [UNITS]
 	write_text "$work/$1.txt" 400000 9
 	cat >"$work/$1.yaml" <<-YAML
 		project: {name: $1, seed: 5}
 		model:   {type: char-mlp, context: 8, embedding: 16, hidden: [384, 128]}
 		data:    {path: $1.txt, format: text, validation_fraction: 0.05}
-		train:   {learning_rate: 2.0e-3, batch_size: 16, rounds: $2, units_per_round: 12, inner_steps: 4}
+		train:   {learning_rate: 2.0e-3, batch_size: 16, rounds: $2, units_per_round: ${3:-12}, inner_steps: 4}
 		verify:  {policy: full, quorum: 2}
 	YAML
 }
@@ -53,6 +53,11 @@ run_with() { # PROJECT PEERS
 	echo "# $2 peers: the coordinator sent $sent bytes, peers fetched $from_peers from each other so far"
 }
 
+# How often parameters were there before a lease asked for them.
+came_ahead() {
+	cat "$work"/peer-*.log | grep -c "are here before a lease"
+}
+
 rounds=6
 wide_project few "$rounds"
 want=$(local_model "$work/few.yaml")
@@ -66,6 +71,17 @@ run_with many 9
 many=$sent
 claim "peers have fetched from each other" [ "$from_peers" -gt "$many" ]
 claim "three times as many peers cost the coordinator less than twice as much" [ "$many" -lt $((2 * few)) ]
+
+# Rounds of two units: most peers have nothing to do, and hear of each round that begins.
+wide_project ahead 24 2
+submit ahead "$work/ahead.yaml"
+before=$(sum_over_peers blob_bytes_from_peers)
+run_with ahead 9
+echo "# parameters came $(came_ahead) times before a lease asked for them"
+claim "parameters come ahead of the leases that need them" [ "$(came_ahead)" -ge 9 ]
+claim "and mostly from other peers" [ $((from_peers - before)) -gt "$sent" ]
+claim "the model of short rounds is bit for bit the local one" \
+	same "$(local_model "$work/ahead.yaml")" "$(field ahead model_digest)"
 claim "the model is bit for bit the local one" same "$want" "$(field few model_digest)"
 claim "and again with many peers" same "$want" "$(field many model_digest)"
 claim "nothing of honest peers was rejected" [ "$(field many units_rejected)" = 0 ]

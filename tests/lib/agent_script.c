@@ -67,7 +67,7 @@ static void put_on_disk(struct script *s, const struct digest *d)
 	s->on_disk[s->on_disk_count++] = *d;
 }
 
-/* The swarm fetches for the agent; what comes ahead is not told of. */
+/* The swarm fetches for the agent; shards that come ahead are not told of. */
 static void fetch_blob(struct script *s, const struct agent_effect *e, struct queue *q)
 {
 	const struct bytes *blob = &s->recipe;
@@ -80,7 +80,9 @@ static void fetch_blob(struct script *s, const struct agent_effect *e, struct qu
 	for (size_t i = 0; i < SCRIPT_ROUNDS; i++)
 		if (digest_equal(&e->digest, &s->parameters_digest[i]))
 			blob = &s->parameters[i];
-	if (s->blobs_silent || e->ahead)
+	if (e->ahead && e->kind == BLOB_PARAMETERS)
+		note(s, "AHEAD parameters\n");
+	if (s->blobs_silent || (e->ahead && (e->kind != BLOB_PARAMETERS || s->ahead_slow)))
 		return;
 	a = queue_push(q, AGENT_BLOB_STORED);
 	a->event.digest = e->digest;
@@ -271,6 +273,30 @@ void script_sign(struct script *s, struct round_manifest *manifest)
 	REQUIRE(round_encode(manifest, &s->manifest) == TK_OK);
 	s->lease.lease.manifest = bytes_span(&s->manifest);
 	round_sign(&s->lease.lease.signature, &s->root, bytes_span(&s->manifest));
+}
+
+void script_announce(struct script *s, uint32_t round)
+{
+	const struct round_manifest manifest = {.network = s->root.public,
+		.recipe = s->tiny.recipe_digest,
+		.round = round,
+		.unit_count = s->tiny.recipe.train.units_per_round,
+		.parameters = s->parameters_digest[round]};
+	struct bytes payload = {0};
+	struct announcement news = {
+		.kind = ANNOUNCE_ROUND, .subject = manifest.recipe, .sequence = round + 1u};
+
+	REQUIRE(round_encode(&manifest, &payload) == TK_OK);
+	news.payload = bytes_span(&payload);
+	script_event(s, (struct agent_event){.type = AGENT_ANNOUNCED, .announcement = &news});
+	bytes_close(&payload);
+}
+
+void script_stored(struct script *s, uint32_t round)
+{
+	put_on_disk(s, &s->parameters_digest[round]);
+	script_event(s, (struct agent_event){
+				.type = AGENT_BLOB_STORED, .digest = s->parameters_digest[round]});
 }
 
 void script_lease(struct script *s, uint8_t nonce, uint32_t round, uint32_t index)

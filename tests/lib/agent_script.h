@@ -35,6 +35,7 @@ struct script {
 	bool disk_slow;	    /* SAVE_RESULT is not answered */
 	bool blobs_missing; /* the coordinator has none */
 	bool blobs_silent;  /* it does not answer */
+	bool ahead_slow;    /* parameters that are fetched ahead do not come yet */
 
 	/* what effects carried last */
 	uint64_t job;
@@ -71,6 +72,8 @@ void script_lost(struct script *s);
 
 /* Makes a valid lease with this nonce (all bytes) in s->lease; sign again after changing it. */
 void script_lease(struct script *s, uint8_t nonce, uint32_t round, uint32_t index);
+void script_announce(struct script *s, uint32_t round); /* the root's ROUND */
+void script_stored(struct script *s, uint32_t round);	/* its parameters have come */
 void script_sign(struct script *s, struct round_manifest *manifest);
 /* Makes a result for the last lease; payload_bytes 0: a non-finite one. */
 void script_result(struct script *s, size_t payload_bytes);

@@ -184,12 +184,14 @@ TSAN := -fsanitize=thread
 OPT_CHECKED := -O1 -DUNROLL=
 build-asan:
 	$(MAKE) BUILD=build/asan MODE="$(ASAN)" CFLAGS="-O1 -g" OPT_KERNELS="$(OPT_CHECKED)" all tests
+# Of the tests, those that begin threads: the others have one, as every core and every loop has.
+THREADED = $(shell grep -lE 'pthread|threads|pool_|worker_serve' tests/*/test_*.c)
 build-tsan:
-	$(MAKE) BUILD=build/tsan MODE="$(TSAN)" CFLAGS="-O1 -g" all tests
+	$(MAKE) BUILD=build/tsan MODE="$(TSAN)" CFLAGS="-O1 -g" all $(THREADED:%.c=build/tsan/%)
 asan: build-asan
 	scripts/run-tests --no-scripts build/asan
 tsan: build-tsan
-	scripts/run-tests --no-scripts build/tsan
+	scripts/run-tests --built build/tsan
 
 # Each reader of foreign bytes under clang's fuzzer, FUZZ_S seconds each; logs and finds stay in build/fuzz.
 FUZZ_S	?= 60
@@ -217,10 +219,7 @@ golden:
 	for cc in gcc clang; do for o in -O1 -O3; do \
 		$(MAKE) BUILD=build/golden clean && \
 		$(MAKE) CC=$$cc BUILD=build/golden CFLAGS="$$o -g" OPT_KERNELS=$$o $(GOLDEN:%=build/golden/%) && \
-		for t in $(GOLDEN); do \
-			printf '  BITS  %s %s %s\n' $$cc $$o $$t && build/golden/$$t >build/golden/log 2>&1 || \
-				{ cat build/golden/log; exit 1; }; \
-		done || exit 1; \
+		scripts/run-tests --built build/golden || exit 1; \
 	done; done
 
 # The tests that pin bits, compiled for 64-bit ARM and run under qemu.

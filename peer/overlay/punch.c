@@ -17,6 +17,7 @@ void punch_begin(struct punch *p, bool leads, uint64_t now_ms)
 
 static void remember(struct punch *p, const struct message_punch *m)
 {
+	p->came = false;
 	p->count = m->count;
 	memcpy(p->at, m->at, m->count * sizeof(m->at[0]));
 }
@@ -110,9 +111,17 @@ void punch_done(struct punch *p)
 	p->state = PUNCH_DONE;
 }
 
+void punch_came(struct punch *p)
+{
+	p->came = true;
+}
+
 bool punch_expects(const struct punch *p, const struct endpoint *from)
 {
-	if (p->state != PUNCH_WAITING && p->state != PUNCH_DIALLING && p->state != PUNCH_ASKED)
+	bool open = p->state == PUNCH_WAITING || p->state == PUNCH_DIALLING ||
+		    (p->state == PUNCH_ASKED && !p->leads);
+
+	if (!open || p->came)
 		return false;
 	for (uint32_t i = 0; i < p->count; i++) {
 		if (p->at[i].family == from->family &&

@@ -44,6 +44,7 @@ struct punch {
 	uint64_t go_ms; /* when to dial, of WAITING */
 	struct endpoint at[PUNCH_ADDRESSES_MAX];
 	uint32_t count;
+	bool came; /* a connection has been taken for this try's */
 };
 
 /* At the moment when the relayed session opens. The side that leads has something to do at once. */
@@ -59,8 +60,11 @@ uint64_t punch_wake_ms(const struct punch *p);
 /* A direct session is open: no more tries. */
 void punch_done(struct punch *p);
 
-/* True while a connection from there is this punch's: its host is one of the other side's, and now is when
- * both dial. The port may be any: the other side's router chooses. */
+/* True while a connection from there is this punch's: its host is one of the other side's, now is when both
+ * dial, and none has come for this try yet. The port may be any: the other side's router chooses. A host that the
+ * other side names need not be its own, so one connection is all that it can claim. */
 bool punch_expects(const struct punch *p, const struct endpoint *from);
+/* One was taken for it. */
+void punch_came(struct punch *p);
 
 #endif

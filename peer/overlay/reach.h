@@ -95,8 +95,12 @@ bool reach_wants_mapping(const struct reach *r, uint64_t now_ms);
 bool reach_has_place(const struct reach *r, conn_id conn);
 /* Where a punch may find us, the best first. Returns how many. */
 size_t reach_punch_addresses(const struct reach *r, struct endpoint out[REACH_PUNCH_ADDRESSES]);
-/* True for an address of a scope that we live in, and when it is private, in a network of ours. */
-bool reach_may_dial(const struct reach *r, const struct endpoint *at);
+/* May `at`, of which a stranger has told, be dialled at all? named: all addresses that he tells of himself.
+ * Never a port below REACH_PORT_MIN, nor an address of our own. One that is not global: where nobody comes to
+ * us from farther away than that; a private one also in a network of ours, when the stranger says that he
+ * comes out of the same router. */
+bool reach_may_dial(const struct reach *r, const struct endpoint *at, const struct endpoint *named,
+	size_t count);
 
 /* A direct session that is open: how it came about, for relays. */
 struct reach_peer {

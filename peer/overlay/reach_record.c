@@ -191,19 +191,49 @@ size_t reach_punch_addresses(const struct reach *r, struct endpoint out[REACH_PU
 	return count;
 }
 
-bool reach_may_dial(const struct reach *r, const struct endpoint *at)
+/* Do others see us at this host, or does a router of ours, or we ourselves, have it? */
+static bool is_our_host(const struct reach *r, const struct endpoint *at)
 {
-	enum endpoint_scope scope = endpoint_scope(at);
+	for (const struct reach_session *s = r->sessions; s != NULL; s = s->next) {
+		if (s->seen.family != 0 && reach_same_host(&s->seen, at))
+			return true;
+	}
+	for (size_t i = 0; i < r->candidate_count; i++) {
+		if ((r->candidates[i].sources & (SOURCE_MAPPED | SOURCE_LOCAL)) != 0 &&
+			reach_same_host(&r->candidates[i].at, at))
+			return true;
+	}
+	return false;
+}
 
-	if (is_local(r, at)) /* in another home: from our own port it would even answer */
-		return false;
-	if (scope == SCOPE_GLOBAL)
-		return true;
-	if (scope == SCOPE_LOOPBACK)
-		return r->widest <= SCOPE_LOOPBACK;
+static bool shares_our_router(const struct reach *r, const struct endpoint *named, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (endpoint_scope(&named[i]) == SCOPE_GLOBAL && is_our_host(r, &named[i]))
+			return true;
+	}
+	return false;
+}
+
+static bool is_our_network(const struct reach *r, const struct endpoint *at)
+{
 	for (size_t i = 0; i < r->local_count; i++) {
 		if (endpoint_prefix(&r->locals[i]) == endpoint_prefix(at))
 			return true;
 	}
-	return scope == SCOPE_PRIVATE && r->widest == SCOPE_PRIVATE;
+	return false;
+}
+
+bool reach_may_dial(const struct reach *r, const struct endpoint *at, const struct endpoint *named,
+	size_t count)
+{
+	enum endpoint_scope scope = endpoint_scope(at);
+
+	/* our own, in another home: from our own port it would even answer */
+	if (at->port < REACH_PORT_MIN || is_local(r, at))
+		return false;
+	if (scope == SCOPE_GLOBAL || r->widest <= scope)
+		return true;
+	return scope == SCOPE_PRIVATE && is_our_network(r, at) &&
+	       shares_our_router(r, named, count);
 }

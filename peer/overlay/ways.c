@@ -323,7 +323,8 @@ static int sift(struct ways *w, struct node_effects *out)
 	return TK_OK;
 }
 
-/* Somebody dialled us; when a punch is on with a peer at that host, it is that one. */
+/* Somebody dialled us; when a punch is on with a peer at that host, it is that one, once for each try: all others
+ * are strangers like any. */
 static int step_accepted(struct ways *w, struct node_event *event)
 {
 	struct attempt *a;
@@ -332,6 +333,7 @@ static int step_accepted(struct ways *w, struct node_event *event)
 
 	if (way == NULL)
 		return ways_node_event(w, event);
+	punch_came(&way->punch);
 	a->kind = ATTEMPT_PUNCH;
 	a->conn = event->conn;
 	event->type = NODE_CONNECTED;
@@ -420,6 +422,7 @@ static int step_tick(struct ways *w, struct node_event *event)
 	if (w->record_unsaid)
 		advertise(w);
 	wake(w);
+	ways_tell_held_back(w);
 	return rc;
 }
 

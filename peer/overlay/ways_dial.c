@@ -3,6 +3,8 @@
 
 #include "peer/overlay/ways_state.h"
 
+#define HELD_TELL_MS 60000u
+
 struct way *attempt_by_conn(const struct ways *w, conn_id conn, struct attempt **out)
 {
 	for (struct way *way = w->first; way != NULL && conn != 0; way = way->after) {
@@ -45,10 +47,18 @@ void attempt_connected(const struct way *way, struct attempt *a, struct node_eve
 	event->respond = a->kind == ATTEMPT_PUNCH && !way->punch.leads;
 }
 
+/* Punches fail often, and say nothing of who is there. */
+static void note_failure(struct ways *w, const struct attempt *a)
+{
+	if (a->at.family != 0 && a->kind != ATTEMPT_PUNCH)
+		targets_failed(&w->targets, w->now_ms, &a->at);
+}
+
 void attempt_failed(struct ways *w, struct way *way, struct attempt *a)
 {
 	bool counted = a->kind != ATTEMPT_PUNCH && !way->open;
 
+	note_failure(w, a);
 	*a = (struct attempt){0};
 	if (!counted)
 		return;
@@ -65,6 +75,8 @@ static void attempt_cancel(struct ways *w, struct attempt *a)
 		e = node_effects_push(&w->inner, NODE_CANCEL, 0);
 		if (e != NULL) /* otherwise it is closed when it comes up */
 			e->token = a->token;
+		if (w->now_ms - a->since_ms >= DIAL_RELAY_MS)
+			note_failure(w, a); /* nothing answers there */
 	}
 	if (a->conn != 0 && c != NULL && !c->open)
 		circuits_end(w->circuits, c, true); /* the node does not know it yet */
@@ -94,8 +106,20 @@ static bool attempt_dial(struct ways *w, struct way *way, enum attempt_kind kind
 		return false;
 	e->token = ++w->tokens;
 	e->at = *at;
-	*a = (struct attempt){.kind = kind, .token = e->token, .expect = *expect};
+	*a = (struct attempt){.kind = kind,
+		.token = e->token,
+		.expect = *expect,
+		.at = *at,
+		.since_ms = w->now_ms};
 	return true;
+}
+
+/* The same, out of a record: not too often, whoever names the address. */
+static bool attempt_dial_record(struct ways *w, struct way *way, enum attempt_kind kind,
+	const struct endpoint *at, const struct public_key *expect)
+{
+	return targets_take_record(&w->targets, w->now_ms, at) &&
+	       attempt_dial(w, way, kind, at, expect);
 }
 
 /* Opens a circuit to the way's peer through the relay at the end of carrier. */
@@ -120,8 +144,8 @@ static bool dial_relay(struct ways *w, struct way *way, const struct record_rela
 		return false;
 	if (reach_peer_by_key(w->reach, &relay->key, &carrier))
 		return attempt_circuit(w, way, a, &carrier);
-	return reach_may_dial(w->reach, &relay->at) &&
-	       attempt_dial(w, way, ATTEMPT_CARRIER, &relay->at, &relay->key);
+	return reach_may_dial(w->reach, &relay->at, NULL, 0) &&
+	       attempt_dial_record(w, way, ATTEMPT_CARRIER, &relay->at, &relay->key);
 }
 
 static bool dial_last(struct ways *w, struct way *way)
@@ -163,7 +187,8 @@ void way_begin(struct ways *w, struct way *way, const struct record *record)
 	bool may[RECORD_ENDPOINTS_MAX] = {false};
 
 	for (uint32_t i = 0; i < record->endpoint_count; i++)
-		may[i] = reach_may_dial(w->reach, &record->endpoints[i]);
+		may[i] = reach_may_dial(
+			w->reach, &record->endpoints[i], record->endpoints, record->endpoint_count);
 	way->peer = record->key;
 	dial_begin(&way->dial, w->now_ms, record, may);
 	way_dial_tick(w, way);
@@ -193,7 +218,7 @@ void way_dial_tick(struct ways *w, struct way *way)
 		case DIAL_WAIT:
 			return;
 		case DIAL_DIRECT:
-			begun = attempt_dial(
+			begun = attempt_dial_record(
 				w, way, ATTEMPT_DIRECT, &way->dial.direct[i], &way->peer);
 			break;
 		case DIAL_RELAY:
@@ -225,6 +250,8 @@ bool attempt_up(struct ways *w, struct way *way, struct attempt *a)
 	enum attempt_kind kind = a->kind;
 	conn_id conn = a->conn;
 
+	if (a->at.family != 0)
+		targets_good(&w->targets, &a->at);
 	if (kind == ATTEMPT_CARRIER) {
 		carrier_up(w, way, a);
 		return false;
@@ -276,8 +303,21 @@ void punch_dial(struct ways *w, struct way *way)
 	for (uint32_t i = 0; i < way->punch.count; i++) {
 		const struct endpoint *at = &way->punch.at[i];
 
-		if (at->port >= REACH_PORT_MIN && reach_may_dial(w->reach, at) &&
-			may_dial_more(w) && !attempt_dial(w, way, ATTEMPT_PUNCH, at, &way->peer))
+		if (reach_may_dial(w->reach, at, way->punch.at, way->punch.count) &&
+			may_dial_more(w) && targets_take(&w->targets, w->now_ms, at) &&
+			!attempt_dial(w, way, ATTEMPT_PUNCH, at, &way->peer))
 			return;
 	}
+}
+
+void ways_tell_held_back(struct ways *w)
+{
+	uint64_t more = w->targets.held_back - w->held_back;
+
+	if (more == 0 || (w->held_ms != 0 && w->now_ms - w->held_ms < HELD_TELL_MS))
+		return;
+	ways_log(w, "%llu dials were held back: their hosts had been dialled often enough",
+		(unsigned long long)more);
+	w->held_back = w->targets.held_back;
+	w->held_ms = w->now_ms;
 }

@@ -8,6 +8,7 @@
 #include "peer/overlay/dial.h"
 #include "peer/overlay/node_effects.h"
 #include "peer/overlay/punch.h"
+#include "peer/overlay/targets.h"
 #include "peer/overlay/ways.h"
 
 #define VIRTUAL	     (1ull << 63) /* of numbers that we give */
@@ -26,6 +27,8 @@ struct attempt {
 	uint64_t token; /* of NODE_TRY; 0: answered, or none */
 	conn_id conn;	/* of the node; 0: no transport yet */
 	struct public_key expect;
+	struct endpoint at; /* that was dialled; family 0: none was */
+	uint64_t since_ms;
 };
 
 struct way {
@@ -68,6 +71,9 @@ struct ways {
 	uint64_t punched;
 	uint32_t punch_tokens;
 	uint64_t punch_ms; /* when the last token came */
+	struct targets targets;
+	uint64_t held_back; /* of them, as told in the log */
+	uint64_t held_ms;   /* when that was */
 };
 
 /* ways.c */
@@ -109,6 +115,8 @@ void way_dial_tick(struct ways *w, struct way *way);
 /* An accepted transport from there may be a punch's: the way, and a free attempt for it. */
 struct way *punch_expecting(struct ways *w, const struct endpoint *from, struct attempt **out);
 void punch_dial(struct ways *w, struct way *way);
+/* Says now and then that dials were held back. */
+void ways_tell_held_back(struct ways *w);
 
 /* ways_circuits.c */
 void ways_relay_message(struct ways *w, conn_id conn, const struct message *m);

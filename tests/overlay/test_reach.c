@@ -138,21 +138,89 @@ static void a_port_is_tested_as_soon_as_a_router_leads_it_here(void **state)
 	internet_close(&net);
 }
 
+static struct endpoint endpoint_at(const char *text)
+{
+	struct endpoint e;
+
+	assert_int_equal(endpoint_from_text(&e, text), TK_OK);
+	return e;
+}
+
 /* Two homes use the same private addresses, and a dial from the port on which we listen to that very port
  * would find ourselves. */
 static void nobody_is_dialled_at_an_address_of_our_own(void **state)
 {
+	struct endpoint own = endpoint_at("10.7.7.11:7332");
+	const struct reach *r;
 	struct internet net;
-	struct endpoint own, neighbour;
+	struct endpoint out;
 
 	(void)state;
 	world_open(&net, NAT_KIND_PORT_RESTRICTED);
-	assert_int_equal(endpoint_from_text(&own, "10.7.7.11:7332"), TK_OK);
-	assert_int_equal(endpoint_from_text(&neighbour, "10.7.7.12:7332"), TK_OK);
+	r = ways_reach(net.hosts[PEER].ways);
+	out = net.hosts[PEER].outside;
 	ways_listen(net.hosts[PEER].ways, 7332, &own, 1);
-	assert_false(reach_may_dial(ways_reach(net.hosts[PEER].ways), &own));
-	assert_true(reach_may_dial(ways_reach(net.hosts[PEER].ways), &neighbour));
+	assert_false(reach_may_dial(r, &own, &out, 1));
+	own.port++;
+	assert_true(reach_may_dial(r, &own, &out, 1)); /* another node of this very computer */
 	internet_close(&net);
+}
+
+/* What a stranger tells is dialled in our own network only when he comes out of our own router. */
+static void a_private_address_is_dialled_for_whom_our_own_router_hides(void **state)
+{
+	struct endpoint own = endpoint_at("10.7.7.11:7332");
+	struct endpoint neighbour = endpoint_at("10.7.7.12:7332");
+	struct endpoint farther = endpoint_at("10.7.8.12:7332");
+	struct endpoint service = endpoint_at("10.7.7.12:80");
+	struct endpoint named[2] = {endpoint_at("192.0.2.1:7332"), endpoint_at("192.0.2.2:7332")};
+	const struct reach *r;
+	struct internet net;
+
+	(void)state;
+	world_open(&net, NAT_KIND_PORT_RESTRICTED);
+	r = ways_reach(net.hosts[PEER].ways);
+	ways_listen(net.hosts[PEER].ways, 7332, &own, 1);
+	assert_false(reach_may_dial(r, &neighbour, named, 2));
+	assert_false(reach_may_dial(r, &neighbour, NULL, 0));
+	named[1] = net.hosts[PEER].outside;
+	named[1].port = 4711;
+	assert_true(reach_may_dial(r, &neighbour, named, 2));
+	assert_false(reach_may_dial(r, &farther, named, 2));
+	assert_false(reach_may_dial(r, &service, named, 2));
+	internet_close(&net);
+}
+
+/* Where nobody comes from farther away than a kind of address, those of that kind are where everybody lives. */
+static void a_grid_in_one_house_or_on_one_computer_dials_its_own(void **state)
+{
+	struct endpoint loopback = endpoint_at("127.0.0.1:7332");
+	struct endpoint farther = endpoint_at("192.168.9.9:7332");
+	struct endpoint met = endpoint_at("192.168.1.2:7332");
+	struct endpoint outer = endpoint_at("192.0.2.1:7332");
+	const struct reach_port port = {NULL, NULL, NULL, NULL};
+	struct reach_config config = {.coordinator = false};
+	struct public_key key = {{1}};
+	struct identity id = {.role = ROLE_PEER};
+	struct reach *r;
+
+	(void)state;
+	config.id = &id;
+	r = reach_new(&config, &port);
+	assert_non_null(r);
+	assert_int_equal(reach_up(r, 0, 1, &key, ROLE_PEER, &loopback, true, true), TK_OK);
+	loopback.port++;
+	assert_true(reach_may_dial(r, &loopback, NULL, 0));
+	assert_int_equal(reach_up(r, 0, 2, &key, ROLE_PEER, &met, true, true), TK_OK);
+	assert_false(reach_may_dial(r, &loopback, NULL, 0));
+	assert_true(reach_may_dial(r, &farther, NULL, 0));
+	assert_int_equal(reach_up(r, 0, 3, &key, ROLE_PEER, &outer, true, true), TK_OK);
+	assert_false(reach_may_dial(r, &loopback, NULL, 0));
+	assert_false(reach_may_dial(r, &farther, NULL, 0));
+	assert_true(reach_may_dial(r, &outer, NULL, 0));
+	outer.port = 443;
+	assert_false(reach_may_dial(r, &outer, NULL, 0));
+	reach_free(r);
 }
 
 static void two_observers_tell_what_kind_of_router_it_is(void **state)
@@ -369,6 +437,8 @@ int main(void)
 		CLAIM(a_port_that_a_router_was_asked_for_is_open_to_strangers),
 		CLAIM(a_port_is_tested_as_soon_as_a_router_leads_it_here),
 		CLAIM(nobody_is_dialled_at_an_address_of_our_own),
+		CLAIM(a_private_address_is_dialled_for_whom_our_own_router_hides),
+		CLAIM(a_grid_in_one_house_or_on_one_computer_dials_its_own),
 		CLAIM(whoever_cannot_be_dialled_names_its_relay_instead),
 		CLAIM(two_observers_tell_what_kind_of_router_it_is),
 		CLAIM(the_coordinator_relays_when_nobody_else_does),

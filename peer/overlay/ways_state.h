@@ -1,4 +1,4 @@
-/* The insides of ways.h, shared by ways.c (the step), ways_sift.c (the node's
+/* The insides of ways.h, shared by ways.c (the step), ways_port.c (how the cores inside act), ways_sift.c (the node's
  * effects), ways_dial.c (attempts to reach a peer, dials of punches),
  * ways_circuits.c (virtual connections) and ways_move.c (from a relayed session to a direct one). */
 #ifndef PEER_OVERLAY_WAYS_STATE_H
@@ -76,7 +76,8 @@ struct ways {
 	uint64_t held_ms;   /* when that was */
 };
 
-/* ways.c */
+/* ways_port.c */
+void ways_ports(struct ways *w); /* what the cores inside are given */
 int ways_node_event(struct ways *w, struct node_event *event) TK_CHECKED;
 void ways_say(struct ways *w, conn_id conn, const struct message *m);
 void ways_accuse(struct ways *w, conn_id conn, const char *why);
@@ -84,6 +85,10 @@ void ways_end(struct ways *w, conn_id conn, uint32_t reason, const char *why);
 void ways_log(struct ways *w, const char *format, ...) TK_PRINTF(2, 3);
 /* A line that says how a peer is reached, for whoever compares ways. */
 void ways_tell(struct ways *w, const struct way *way, const char *how);
+/* The node signs our record and tells others. */
+void ways_advertise(struct ways *w);
+
+/* ways.c */
 conn_id ways_number(struct ways *w);
 /* 32 bytes that nobody can know. */
 void ways_secret(struct ways *w, uint8_t out[32]);

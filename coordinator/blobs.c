@@ -2,33 +2,73 @@
  * disk: the project pauses and says so, and others go on. Peers check what they fetch, so a spoiled
  * blob could not spoil a result; but they would try for ever and nobody would be told why. */
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "coordinator/core_state.h"
 #include "tasks/base/mem.h"
 #include "tasks/base/require.h"
 #include "tasks/unit/sampler.h"
 
-static bool needs(const struct core_project *p, const struct digest *blob)
+static int compare(const void *a, const void *b)
+{
+	const struct digest *x = *(const struct digest *const *)a;
+	const struct digest *y = *(const struct digest *const *)b;
+
+	return memcmp(x->b, y->b, DIGEST_BYTES);
+}
+
+int blobs_index(struct core_project *p)
 {
 	const struct dataset_part *train = &p->recipe.data.train;
 
-	if (p->row.state != PROJECT_RUNNING)
-		return false;
+	p->shards = mem_calloc(train->shards + 1u, sizeof(*p->shards));
+	if (p->shards == NULL)
+		return TK_ENOMEM;
+	for (uint32_t i = 0; i < train->shards; i++)
+		p->shards[i] = &train->digests[i];
+	qsort(p->shards, train->shards, sizeof(*p->shards), compare);
+	return TK_OK;
+}
+
+/* The shard's number; UINT32_MAX: none of this project's. */
+static uint32_t shard_of(const struct core_project *p, const struct digest *blob)
+{
+	const struct dataset_part *train = &p->recipe.data.train;
+	const struct digest **found = NULL;
+
+	if (p->shards != NULL)
+		found = bsearch(&blob, p->shards, train->shards, sizeof(*p->shards), compare);
+	return found != NULL ? (uint32_t)(*found - train->digests) : UINT32_MAX;
+}
+
+static bool knows(const struct core_project *p, const struct digest *blob)
+{
 	if (digest_equal(&p->row.recipe, blob) || digest_equal(&p->row.parameters, blob))
 		return true;
 	for (uint32_t i = 0; p->states != NULL && i < p->row.units_per_round; i++)
 		if (digest_equal(&p->states[i], blob))
 			return true;
-	for (uint32_t i = 0; i < train->shards; i++)
-		if (digest_equal(&train->digests[i], blob))
-			return true;
-	return false;
+	return shard_of(p, blob) != UINT32_MAX;
+}
+
+static bool needs(const struct core_project *p, const struct digest *blob)
+{
+	return p->row.state == PROJECT_RUNNING && knows(p, blob);
 }
 
 bool core_needs_blob(const struct core *c, const struct digest *blob)
 {
 	for (const struct core_project *p = c->projects; p != NULL; p = p->next)
 		if (needs(p, blob))
+			return true;
+	return false;
+}
+
+bool core_knows_blob(const struct core *c, const struct digest *blob)
+{
+	for (const struct core_project *p = c->projects; p != NULL; p = p->next)
+		if (knows(p, blob))
 			return true;
 	return false;
 }
@@ -49,7 +89,7 @@ void core_blob_place(const struct core *c, const struct digest *blob, struct blo
 {
 	*out = (struct blob_place){0};
 	for (const struct core_project *p = c->projects; p != NULL; p = p->next) {
-		const struct dataset_part *train = &p->recipe.data.train;
+		uint32_t shard;
 
 		if (p->row.state != PROJECT_RUNNING)
 			continue;
@@ -57,10 +97,9 @@ void core_blob_place(const struct core *c, const struct digest *blob, struct blo
 			out->shared = true;
 			return;
 		}
-		for (uint32_t i = 0; i < train->shards; i++) {
-			if (!digest_equal(&train->digests[i], blob))
-				continue;
-			shard_place(p, i, out);
+		shard = shard_of(p, blob);
+		if (shard != UINT32_MAX) {
+			shard_place(p, shard, out);
 			return;
 		}
 	}

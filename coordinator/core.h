@@ -140,6 +140,8 @@ size_t core_identities(const struct core *c); /* kept in memory, connected or no
 bool core_project_unreadable(const struct core *c, uint64_t project);
 /* True when a running project needs this blob: its recipe, parameters, states or one of its shards. */
 bool core_needs_blob(const struct core *c, const struct digest *blob);
+/* The same for any project in progress, running or not. What none knows is nobody's to ask for. */
+bool core_knows_blob(const struct core *c, const struct digest *blob);
 /* May peers pass the blob on, and does it belong to a group of shards? What no running project knows, and
  * the state of a unit's slot, is between us and who asks: others would learn who computes which unit. */
 struct blob_place {

@@ -70,6 +70,7 @@ struct core_unit {
 struct core_project {
 	struct project_row row;
 	struct recipe recipe;
+	const struct digest **shards; /* the training part's, ascending; owned */
 	size_t payload_bytes;
 	/* The round in progress; units is NULL without one. */
 	struct core_unit *units;
@@ -201,6 +202,7 @@ void revocation_load(struct core *c, const struct public_key *key); /* of an ear
 void announce_tick(struct core *c);
 
 /* blobs.c */
+int blobs_index(struct core_project *p) TK_CHECKED; /* of its shards, for what follows */
 void blob_bad(struct core *c, const struct digest *blob, const char *why);
 
 /* lease.c */

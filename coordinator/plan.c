@@ -60,6 +60,8 @@ int project_attach(struct core *c, const struct project_row *row, struct span re
 			row->name, row->quorum, REPLICAS_PER_UNIT);
 	if (rc == TK_OK)
 		rc = payload_size(&p->recipe, &p->payload_bytes, msg);
+	if (rc == TK_OK)
+		rc = blobs_index(p);
 	if (rc != TK_OK) {
 		project_free(c, p);
 		return rc;
@@ -97,6 +99,7 @@ void project_free(struct core *c, struct core_project *p)
 	round_free(c, p);
 	c->unreadable -= p->unreadable;
 	recipe_close(&p->recipe);
+	mem_free(p->shards);
 	mem_free(p->states);
 	mem_free(p);
 }

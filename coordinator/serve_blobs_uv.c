@@ -185,7 +185,8 @@ static bool check_wanted(struct serve_blobs *b, const struct digest *blob)
 	return true;
 }
 
-/* Somebody asks for a blob that is not offered yet. Only what lies on the disk costs a check. */
+/* Somebody asks for a blob that is not offered yet. Only what a project knows costs a
+ * look at the disk, and only what lies there a check. */
 static bool on_unknown(void *context, const struct digest *blob)
 {
 	struct serve *s = context;
@@ -193,6 +194,8 @@ static bool on_unknown(void *context, const struct digest *blob)
 	struct blob_seen *seen = seen_find(b, blob);
 	uint64_t version;
 
+	if (serve_core(s) != NULL && !core_knows_blob(serve_core(s), blob))
+		return false; /* without a look at the disk */
 	if (blob_store_version(&serve_home(s)->blobs, blob, &version) != TK_OK) {
 		if (serve_needs_blob(s, blob))
 			missing_say(s, blob);

@@ -93,15 +93,22 @@ static void missing(struct exchange *x, conn_id conn, const struct digest *diges
 	(void)!x->handler->send(x->handler->context, conn, &m);
 }
 
-/* A request for what we do not know: it waits while somebody looks, or there is no such blob here. */
+/* A request for what we do not know: it waits while somebody looks, or there is no such blob here. Who asks on and
+ * on for such has its session ended, as for anything else that it is refused. */
 static void request_unknown(
-	struct exchange *x, conn_id conn, const struct digest *digest, const struct message *m)
+	struct exchange *x, const struct exchange_peer *p, const struct message *m)
 {
+	const struct digest *digest = &m->blob_get.digest;
+	struct swarm_event refused = {.type = SWARM_REFUSED, .peer = p->ref};
+	conn_id conn = p->conn;
+
 	if (x->handler->unknown != NULL && x->waiting_count < EXCHANGE_WAITING_MAX &&
-		x->handler->unknown(x->handler->context, digest))
+		x->handler->unknown(x->handler->context, digest)) {
 		x->waiting[x->waiting_count++] = (struct exchange_request){conn, *m};
-	else
-		missing(x, conn, digest);
+		return;
+	}
+	missing(x, conn, digest);
+	exchange_step(x, &refused); /* p may be gone */
 }
 
 void exchange_replay(struct exchange *x, const struct digest *digest, bool held)
@@ -229,7 +236,7 @@ bool exchange_message(struct exchange *x, conn_id conn, const struct message *m)
 		return true; /* the end of a session that we have left */
 	b = exchange_blob_find(x, &m->blob_get.digest);
 	if (is_request(m) && (b == NULL || b->store == NULL))
-		request_unknown(x, conn, &m->blob_get.digest, m);
+		request_unknown(x, p, m);
 	else if (b != NULL)
 		hear_known(x, p, b, m);
 	else if (m->type == MESSAGE_BLOB_PART)

@@ -389,6 +389,15 @@ uint64_t swarm_wake_ms(const struct swarm *s)
 	return at;
 }
 
+/* It counts like what is refused here. */
+static void peer_refused(struct swarm *s, peer_ref peer, struct swarm_effects *out)
+{
+	struct swarm_mate *m = swarm_mate_find(s, peer);
+
+	if (m != NULL)
+		(void)swarm_serve_tolerates(s, m, out);
+}
+
 int swarm_step(struct swarm *s, const struct swarm_event *event, struct swarm_effects *out)
 {
 	swarm_link_buried(s);
@@ -421,6 +430,9 @@ int swarm_step(struct swarm *s, const struct swarm_event *event, struct swarm_ef
 		break;
 	case SWARM_WAKE:
 		tick(s, out);
+		break;
+	case SWARM_REFUSED:
+		peer_refused(s, event->peer, out);
 		break;
 	}
 	return s->error;

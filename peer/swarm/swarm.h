@@ -82,6 +82,7 @@ enum swarm_event_type {
 	SWARM_MESSAGE = 7,     /* message from peer */
 	SWARM_SERVED = 8,      /* answers SERVE, with its fields: sent, or could not be read */
 	SWARM_WAKE = 9,	       /* swarm_wake_ms has come */
+	SWARM_REFUSED = 10,    /* peer asked for a blob without a number, and was refused */
 };
 
 /* How others come to a peer, as its signed record says. */

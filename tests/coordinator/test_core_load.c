@@ -183,9 +183,31 @@ static void a_state_that_cannot_be_read_here_pauses_its_project(void **state)
 		sim_wait(&sim, 1000);
 	bad.blob = sim_states(&sim, &sim.project.parameters)[4];
 	assert_true(core_needs_blob(sim.core, &bad.blob));
+	assert_true(core_knows_blob(sim.core, &bad.blob));
 	sim_event(&sim, &bad);
 	assert_int_equal(sim.project.state, PROJECT_PAUSED);
 	assert_string_equal(sim.project.reason, "the disk lost it");
+	assert_false(core_needs_blob(sim.core, &bad.blob)); /* now */
+	assert_true(core_knows_blob(sim.core, &bad.blob));
+}
+
+static void every_blob_of_a_project_is_known_and_no_other(void **state)
+{
+	struct recipe recipe;
+	struct digest d;
+
+	(void)state;
+	assert_int_equal(recipe_decode(&recipe, bytes_span(&sim.recipe), NULL), TK_OK);
+	assert_true(core_knows_blob(sim.core, &sim.project.recipe));
+	assert_true(core_knows_blob(sim.core, &sim.project.parameters));
+	for (uint32_t i = 0; i < recipe.data.train.shards; i++) {
+		d = recipe.data.train.digests[i];
+		assert_true(core_knows_blob(sim.core, &d));
+		assert_true(core_needs_blob(sim.core, &d));
+		d.b[DIGEST_BYTES - 1] ^= 1;
+		assert_false(core_knows_blob(sim.core, &d));
+	}
+	recipe_close(&recipe);
 }
 
 static void a_load_that_runs_out_of_memory_can_be_repeated(void **state)
@@ -249,6 +271,7 @@ int main(void)
 		LOADED(a_project_unlike_its_recipe_is_refused),
 		LOADED(a_list_of_states_that_its_row_does_not_name_is_refused),
 		LOADED(a_state_that_cannot_be_read_here_pauses_its_project),
+		LOADED(every_blob_of_a_project_is_known_and_no_other),
 		LOADED(a_load_that_runs_out_of_memory_can_be_repeated),
 		cmocka_unit_test(a_lookup_finds_what_was_added_and_not_removed),
 	};

@@ -439,6 +439,34 @@ static void a_part_of_an_unknown_blob_ends_the_session(void **state)
 	assert_int_equal(net->nodes[2].dropped, 1);
 }
 
+/* Digests are free: each of these would cost whoever is asked a look at its disk. */
+static void who_asks_on_and_on_for_blobs_that_do_not_exist_is_left(void **state)
+{
+	struct net *net = *state;
+	struct message m = {.type = MESSAGE_BLOB_GET, .blob_get = {.length = 1}};
+
+	begin(net, 2);
+	run(net, 5, 20);
+	for (uint32_t i = 0; i < 2000; i++) {
+		store_le64(m.blob_get.digest.b, i);
+		post(net, 2, 0, LETTER_MESSAGE, &m);
+	}
+	run(net, 60, 1000);
+	assert_int_equal(net->nodes[0].dropped, 0); /* bad luck, perhaps */
+	for (uint32_t i = 0; i < 2200; i++) {
+		m.type = i % 2 == 0 ? MESSAGE_BLOB_GET : MESSAGE_BLOB_WHO;
+		if (m.type == MESSAGE_BLOB_WHO)
+			m.blob_who.want = 1;
+		store_le64(m.blob_get.digest.b, i);
+		post(net, 2, 0, LETTER_MESSAGE, &m);
+	}
+	run(net, 10, 10000);
+	assert_int_equal(net->nodes[0].dropped, 1);
+	assert_false(net->nodes[0].sessions[2]);
+	run(net, 200, 60);
+	assert_whole(net, 1); /* others are not harmed */
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, net_open, net_close)
@@ -449,6 +477,7 @@ int main(void)
 		TEST(a_blob_that_nobody_has_fails),
 		TEST(room_is_made_by_what_was_not_used_for_longest_and_is_not_needed),
 		TEST(a_part_of_an_unknown_blob_ends_the_session),
+		TEST(who_asks_on_and_on_for_blobs_that_do_not_exist_is_left),
 	};
 
 	if (crypto_start() != TK_OK)

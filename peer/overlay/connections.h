@@ -28,6 +28,7 @@ struct connection {
 	bool own;		/* the event's */
 	bool from_port;		/* we dialled from the port on which we listen */
 	uint64_t prefix;	/* admission_prefix of that */
+	conn_id carrier;	/* the session through whose circuit it goes; 0: none */
 	bool observed;		/* the other side has said where we come from */
 	uint64_t renew_ms;	/* when one that we dialled is to be replaced */
 	conn_id renews;		/* the one that it replaces */

@@ -182,7 +182,11 @@ static void on_up(struct gossip *g, const struct gossip_event *e)
 {
 	unsigned slot = slot_of(g, e->peer);
 
-	if (slot != SLOT_NONE && g->neighbours[slot].state == NEIGHBOUR_DIALING)
+	if (slot == SLOT_NONE || g->neighbours[slot].state != NEIGHBOUR_DIALING)
+		return;
+	if (views_was_misled(g, slot))
+		views_let_go(g, slot);
+	else
 		join_up(g, slot);
 }
 

@@ -166,6 +166,7 @@ void gossip_reconfigure(struct gossip *g, const struct gossip_config *config);
 struct gossip_counts {
 	uint32_t dials, dials_failed, neighbours_lost;
 	uint32_t refused;	 /* NEIGHBOR and JOIN: no room, too many of a prefix, too often */
+	uint32_t misled;	 /* we had enough of the prefix where a peer was found to be */
 	uint32_t evicted;	 /* neighbours that made room for one that had none */
 	uint32_t accused;	 /* peers that broke a rule */
 	uint32_t duplicates;	 /* bodies that had come before */

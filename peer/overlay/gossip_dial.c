@@ -20,6 +20,20 @@ void views_fill_soon(struct gossip *g, uint32_t ms)
 		g->fill_ms = g->now_ms + ms;
 }
 
+/* Whoever has hardly anybody chooses two of a prefix, whoever came: as prefix_may_be_chosen has it. */
+static bool prefix_is_among_first(const struct gossip *g, unsigned slot)
+{
+	uint64_t prefix = peer_of(g, g->slot_peer[slot])->prefix;
+	uint64_t others = g->outbound & ~bit(slot);
+	unsigned same = 0;
+
+	if (bits(others) >= g->config.prefix_max)
+		return false;
+	while (others != 0)
+		same += peer_of(g, g->slot_peer[next_slot(&others)])->prefix == prefix;
+	return same < g->config.prefix_max;
+}
+
 static bool may_be_dialled(const struct gossip *g, const struct candidate *c)
 {
 	return (!c->waiting || (int32_t)(now32(g) - c->retry_ms) >= 0) &&
@@ -198,6 +212,25 @@ void views_fill_after_failure(struct gossip *g)
 	rounds = rounds < STREAK_DOUBLINGS ? rounds : STREAK_DOUBLINGS;
 	g->patient_ms = g->now_ms + about(g, STREAK_MS << rounds);
 	views_fill_soon(g, (uint32_t)(g->patient_ms - g->now_ms));
+}
+
+bool views_was_misled(const struct gossip *g, unsigned slot)
+{
+	peer_ref peer = g->slot_peer[slot];
+
+	return g->neighbours[slot].purpose != FOR_PROBE && !prefix_has_room(g, peer) &&
+	       !prefix_is_among_first(g, slot);
+}
+
+void views_let_go(struct gossip *g, unsigned slot)
+{
+	peer_ref peer = g->slot_peer[slot];
+
+	g->counts.misled++;
+	emit(g, GOSSIP_RELEASE, peer);
+	slot_free(g, slot);
+	passive_wait(g, peer, BACKOFF_MS);
+	views_fill_after_failure(g);
 }
 
 /* For a look: anybody by chance, every other time one that was a neighbour before, for those whom strangers

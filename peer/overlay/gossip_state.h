@@ -271,6 +271,10 @@ void contact_add(struct gossip *g, peer_ref peer);
 /* gossip_dial.c */
 void views_fill(struct gossip *g);
 void views_fill_soon(struct gossip *g, uint32_t ms);
+/* A session that we dialled is up, and now its peer's prefix is that of where it was found, not of what its record
+ * says: have we enough of that? */
+bool views_was_misled(const struct gossip *g, unsigned slot);
+void views_let_go(struct gossip *g, unsigned slot);
 void views_fill_after_failure(struct gossip *g);
 void views_rotate(struct gossip *g);
 bool views_probe(struct gossip *g);

@@ -374,6 +374,7 @@ static int step_begin(struct node *n, const struct node_event *event, struct nod
 	c->from_port = event->from_port;
 	c->own = event->own;
 	c->prefix = places_prefix(event);
+	c->carrier = event->carrier;
 	if (event->remote != NULL)
 		c->remote = *event->remote;
 	c->session = session_new(

@@ -58,13 +58,13 @@ struct node_event {
 	uint8_t random[32];
 	const struct public_key *expect; /* CONNECTED: whose identity we demand; NULL: any */
 	const struct endpoint *remote;	 /* ACCEPTED, CONNECTED: the other end; NULL: not known */
-	conn_id carrier; /* ACCEPTED: the session through whose circuit it comes; 0: none */
+	conn_id carrier; /* ACCEPTED, CONNECTED: the session through whose circuit it goes; 0: none */
 	bool sought;	 /* CONNECTED: this dial was a NODE_DIAL */
-	conn_id renews;	 /* CONNECTED: this dial was a NODE_RENEW of that one; 0: no */
-	bool respond;	 /* CONNECTED: the other side begins the handshake (both dialled at once) */
-	bool from_port;	 /* CONNECTED: we dialled from the port on which we listen */
-	bool own;	 /* CONNECTED, ACCEPTED: UP, DOWN … say so again (ways.h) */
-	uint64_t token;	 /* CONNECTED, TRY_FAILED, PROBED: the effect's; 0: none */
+	conn_id renews; /* CONNECTED: this dial was a NODE_RENEW of that one; 0: no */
+	bool respond;	/* CONNECTED: the other side begins the handshake (both dialled at once) */
+	bool from_port; /* CONNECTED: we dialled from the port on which we listen */
+	bool own;	/* CONNECTED, ACCEPTED: UP, DOWN … say so again (ways.h) */
+	uint64_t token; /* CONNECTED, TRY_FAILED, PROBED: the effect's; 0: none */
 	const struct message *message;
 	uint32_t reason; /* enum goodbye_reason */
 	const char *text;

@@ -104,6 +104,18 @@ int gossip_start(struct node *n, const struct node_event *event)
 
 /* Sessions */
 
+/* Where the other side is found, whatever its record says: its own prefix, or its relay's; 0: not known, or a local
+ * address. */
+static uint64_t prefix_found(const struct node *n, const struct connection *c)
+{
+	const struct connection *carrier =
+		c->carrier != 0 ? connections_find(&n->table, c->carrier) : NULL;
+
+	if (carrier != NULL)
+		c = carrier;
+	return c->remote.family != 0 ? c->prefix : 0;
+}
+
 void gossip_session_up(struct node *n, struct connection *c)
 {
 	struct gossip_event up = {.type = GOSSIP_UP, .flag = c->dialled};
@@ -115,8 +127,8 @@ void gossip_session_up(struct node *n, struct connection *c)
 	up.peer = directory_peer(o->directory, &c->key, 0, n->now_ms);
 	if (up.peer == 0 || up.peer == DIRECTORY_SELF || o->owed[up.peer])
 		return; /* a session without gossip */
-	if (c->prefix != 0 && c->remote.family != 0)
-		directory_prefix(o->directory, up.peer, c->prefix);
+	if (prefix_found(n, c) != 0)
+		directory_prefix(o->directory, up.peer, prefix_found(n, c));
 	if (o->sessions[up.peer] == 0 && overlay_step(n, &up) != TK_OK)
 		return;
 	c->peer = up.peer;

@@ -32,8 +32,9 @@ static bool make_place(struct node *n, uint64_t prefix, struct node_effects *out
 
 uint64_t places_prefix(const struct node_event *event)
 {
-	return event->carrier != 0 ? admission_prefix_carried(event->carrier)
-				   : admission_prefix(event->remote);
+	return event->type == NODE_ACCEPTED && event->carrier != 0
+		       ? admission_prefix_carried(event->carrier)
+		       : admission_prefix(event->remote);
 }
 
 const char *places_refuse(struct node *n, const struct node_event *event, struct node_effects *out)

@@ -37,7 +37,7 @@ void connection_goodbye(struct node *n, struct connection *c, struct node_effect
 
 /* node_places.c */
 
-/* Whose places it takes: its prefix, or the session that carries it; 0: nobody counts. */
+/* Whose places it takes: its prefix, or the session that carries it to us; 0: nobody counts. */
 uint64_t places_prefix(const struct node_event *event);
 /* A connection that comes up: NULL when there is a place for it, perhaps in another's stead; otherwise why it
  * is closed. Two times EFFECTS_TO_END are in reserve. */

@@ -70,7 +70,7 @@ static void on_opened(struct ways *w, struct circuit *c, const struct message_re
 		[RELAY_QUOTA] = "the relay's quota is used up",
 		[RELAY_GONE] = "the peer refused, or went away",
 	};
-	struct node_event event = {.type = NODE_CONNECTED};
+	struct node_event event = {.type = NODE_CONNECTED, .carrier = c->carrier};
 	struct public_key peer = c->peer;
 
 	event.expect = &peer;

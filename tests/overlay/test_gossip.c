@@ -230,6 +230,30 @@ static void prefix_has_few_neighbours_and_few_places_in_the_passive_view(void **
 	assert_true(passive <= 4);
 }
 
+/* Their records named three networks, and they all live in a fourth. */
+static void quota_goes_by_where_a_dialled_peer_is_found(void **state)
+{
+	struct gossip_bench *b = *state;
+
+	bench_choose(b, 3);
+	for (peer_ref p = 11; p <= 19; p += 2)
+		bench_say(b, 3, MESSAGE_FORWARD_JOIN, p, false, 0);
+	bench_wait(b, 10000);
+	for (peer_ref p = 11; p <= 19; p += 2) {
+		b->peers[p].prefix = 5;
+		bench_up(b, p);
+		if (p <= 13) {
+			assert_non_null(bench_sent(b, p, MESSAGE_NEIGHBOR, 0));
+			bench_say(b, p, MESSAGE_NEIGHBOR_REPLY, 0, true, 0);
+			assert_true(bench_is_active(b, p));
+		} else {
+			assert_null(bench_sent(b, p, MESSAGE_NEIGHBOR, 0));
+			assert_non_null(bench_effect(b, GOSSIP_RELEASE, p, 0));
+		}
+	}
+	assert_int_equal(gossip_counts(b->g)->misled, 3);
+}
+
 static void loopback_and_private_prefixes_have_no_quota(void **state)
 {
 	struct gossip_bench *b = *state;
@@ -553,6 +577,7 @@ int main(void)
 		PUBLIC(asking_in_the_name_of_another_is_an_offence),
 		PUBLIC(prefix_has_few_neighbours_and_few_places_in_the_passive_view),
 		PUBLIC(guests_are_few_and_make_room),
+		PUBLIC(quota_goes_by_where_a_dialled_peer_is_found),
 		PUBLIC(loopback_and_private_prefixes_have_no_quota),
 		PUBLIC(peer_that_was_sent_away_may_not_come_back_for_a_minute),
 		PUBLIC(knocking_all_the_time_is_of_no_use),

@@ -2,20 +2,20 @@
  * ends, whom it has retired, and every half minute a beacon that names the newest of all that. Peers pass
  * announcements on; nothing here knows how.
  *
- * Sequences never fall: a round's follows from its number, the others are times of the wall clock, so
- * nothing about them has to be remembered over a restart. */
+ * Sequences never fall: a round's follows from its number, the others are times, by a clock of our own that never
+ * stands or goes back: the wall clock's time, or a millisecond after the last announcement. That is saved before
+ * anything is said, so it holds over a restart with a clock that was set back, too. */
 #include <stdio.h>
 
 #include "coordinator/core_state.h"
 
 #define BEACON_MS 30000u
 
-/* A clock that is set back makes nothing old of what is new. */
-static uint64_t issued_s(struct core *c)
+static uint64_t clock_next(struct core *c)
 {
-	if (c->now_ms / 1000 > c->issued_s)
-		c->issued_s = c->now_ms / 1000;
-	return c->issued_s;
+	c->announced_ms = c->now_ms > c->announced_ms ? c->now_ms : c->announced_ms + 1;
+	c->announced = true;
+	return c->announced_ms;
 }
 
 /* rc: whether the payload could be encoded. Frees payload. */
@@ -25,7 +25,7 @@ static void announce(struct core *c, enum announcement_kind kind, const struct d
 	const struct announcement a = {.kind = kind,
 		.subject = *subject,
 		.sequence = sequence,
-		.issued_s = issued_s(c),
+		.issued_s = c->announced_ms / 1000,
 		.payload = bytes_span(payload)};
 	struct bytes encoded = {0};
 
@@ -49,6 +49,7 @@ static void announce_manifest(struct core *c, const struct core_project *p)
 
 	snprintf(n.name, sizeof(n.name), "%s", p->row.name);
 	rc = project_notice_encode(&n, &payload);
+	(void)clock_next(c);
 	announce(c, ANNOUNCE_MANIFEST, &p->row.recipe, 1, rc, &payload);
 }
 
@@ -65,6 +66,7 @@ void announce_round(struct core *c, struct core_project *p)
 	if (!p->announced)
 		announce_manifest(c, p);
 	p->announced = true;
+	(void)clock_next(c);
 	announce(c, ANNOUNCE_ROUND, &p->row.recipe, round_sequence(p), rc, &payload);
 }
 
@@ -76,7 +78,7 @@ void announce_control(struct core *c, struct core_project *p)
 	struct bytes payload = {0};
 	int rc = control_encode(state, &payload);
 
-	p->controlled_ms = c->now_ms > p->controlled_ms ? c->now_ms : p->controlled_ms + 1;
+	p->controlled_ms = clock_next(c);
 	announce(c, ANNOUNCE_CONTROL, &p->row.recipe, p->controlled_ms, rc, &payload);
 }
 
@@ -86,7 +88,7 @@ static void announce_revocations(struct core *c)
 	struct bytes payload = {0};
 	int rc = revocations_encode(&c->revoked, &payload);
 
-	c->revoked_ms = c->now_ms > c->revoked_ms ? c->now_ms : c->revoked_ms + 1;
+	c->revoked_ms = clock_next(c);
 	announce(c, ANNOUNCE_REVOKE, &nobody, c->revoked_ms, rc, &payload);
 }
 
@@ -131,9 +133,9 @@ static void announce_beacon(struct core *c)
 		head_add(&b, ANNOUNCE_CONTROL, &p->row.recipe, p->controlled_ms);
 	}
 	rc = beacon_encode(&b, &payload);
-	c->beacon_sequence =
-		issued_s(c) > c->beacon_sequence ? issued_s(c) : c->beacon_sequence + 1;
-	announce(c, ANNOUNCE_BEACON, &nobody, c->beacon_sequence, rc, &payload);
+	/* in whole seconds, each after the last */
+	c->announced_ms = (clock_next(c) + 999) / 1000 * 1000;
+	announce(c, ANNOUNCE_BEACON, &nobody, c->announced_ms / 1000, rc, &payload);
 	c->beacon_ms = c->now_ms;
 }
 
@@ -155,4 +157,16 @@ void announce_tick(struct core *c)
 {
 	if (c->now_ms >= c->beacon_ms + BEACON_MS || c->now_ms < c->beacon_ms)
 		announce_beacon(c);
+}
+
+void announced_save(struct core *c)
+{
+	if (c->announced)
+		announced_push(c, c->announced_ms);
+	c->announced = false;
+}
+
+void core_load_announced(struct core *c, uint64_t announced_ms)
+{
+	c->announced_ms = announced_ms;
 }

@@ -75,13 +75,14 @@ enum core_effect_type {
 	CORE_SAVE_UNIT = 3,
 	CORE_SAVE_REPLICA = 4,
 	CORE_SAVE_PEER = 5,
-	CORE_STORE_BLOB = 6, /* bytes; digest */
-	CORE_SEND = 7,	     /* message to conn; its spans point into bytes */
-	CORE_DROP = 8,	     /* conn, reason, text */
-	CORE_MERGE = 9,	     /* project, round: all its units are settled */
-	CORE_REFEREE = 10, /* project, round, unit: recompute it twice, store its payload, answer */
-	CORE_LOG = 11,	   /* text */
-	CORE_ANNOUNCE = 12, /* bytes: an announcement; signature: to the whole network */
+	CORE_SAVE_ANNOUNCED = 6, /* announced_ms: for core_load_announced */
+	CORE_STORE_BLOB = 7,	 /* bytes; digest */
+	CORE_SEND = 8,		 /* message to conn; its spans point into bytes */
+	CORE_DROP = 9,		 /* conn, reason, text */
+	CORE_MERGE = 10,	 /* project, round: all its units are settled */
+	CORE_REFEREE = 11, /* project, round, unit: recompute it twice, store its payload, answer */
+	CORE_LOG = 12,	   /* text */
+	CORE_ANNOUNCE = 13, /* bytes: an announcement; signature: to the whole network */
 };
 
 struct core_effect {
@@ -93,6 +94,7 @@ struct core_effect {
 	struct signature signature;
 	uint32_t reason;
 	uint64_t project_id;
+	uint64_t announced_ms;
 	uint32_t round_index, unit_index;
 	union {
 		struct project_row project;
@@ -126,6 +128,8 @@ int core_load_project(struct core *c, const struct project_row *row, struct span
  * not know, because it may be one of this project's. Errors: TK_ENOMEM. */
 int core_load_unreadable(struct core *c, const struct project_row *row, const char *why) TK_CHECKED;
 int core_load_peer(struct core *c, const struct peer_row *row) TK_CHECKED;
+/* The last SAVE_ANNOUNCED: what is announced from now on comes after it, whatever the clock says. */
+void core_load_announced(struct core *c, uint64_t announced_ms);
 int core_load_unit(struct core *c, const struct unit_row *row, struct errmsg *msg) TK_CHECKED;
 int core_load_replica(struct core *c, const struct replica_row *row, struct errmsg *msg) TK_CHECKED;
 

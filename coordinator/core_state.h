@@ -105,10 +105,11 @@ struct core {
 	struct revocations revoked; /* retired identities, the last ones first */
 	uint64_t revoked_ms;	    /* sequence of the last REVOKE; 0: none */
 	uint64_t beacon_ms;	    /* of the last BEACON */
-	uint64_t beacon_sequence;
-	uint64_t issued_s; /* of the last announcement */
-	bool started;	   /* the first step after loading has been made */
-	bool dispatch;	   /* there may be work for the hungry */
+	uint64_t
+		announced_ms; /* of the last announcement: no sequence or time that we said is later */
+	bool announced;	      /* it has risen in this step */
+	bool started;	      /* the first step after loading has been made */
+	bool dispatch;	      /* there may be work for the hungry */
 	/* The step in progress. */
 	uint64_t now_ms;
 	uint8_t random[32];
@@ -127,6 +128,7 @@ struct core {
 
 /* effects.c: rows to save, things to say. Never fail visibly: c->error sticks. */
 void project_changed(struct core *c, struct core_project *p);
+void announced_push(struct core *c, uint64_t announced_ms);
 void unit_changed(struct core *c, struct core_unit *u);
 void replica_changed(struct core *c, struct core_replica *r);
 void peer_changed(struct core *c, struct core_peer *peer);
@@ -200,6 +202,7 @@ void announce_control(struct core *c, struct core_project *p); /* it pauses, goe
 void announce_revocation(struct core *c, const struct public_key *key);
 void revocation_load(struct core *c, const struct public_key *key); /* of an earlier run */
 void announce_tick(struct core *c);
+void announced_save(struct core *c); /* with the rows */
 
 /* blobs.c */
 int blobs_index(struct core_project *p) TK_CHECKED; /* of its shards, for what follows */

@@ -116,6 +116,12 @@ void changes_flush(struct core *c)
 	FLUSH(struct core_unit, c->changed_units, CORE_SAVE_UNIT, unit)
 	FLUSH(struct core_peer, c->changed_peers, CORE_SAVE_PEER, peer)
 	FLUSH(struct core_replica, c->changed_replicas, CORE_SAVE_REPLICA, replica)
+	announced_save(c);
+}
+
+void announced_push(struct core *c, uint64_t announced_ms)
+{
+	push(c, c->out, CORE_SAVE_ANNOUNCED)->announced_ms = announced_ms;
 }
 
 void round_save(struct core *c, const struct round_row *row)

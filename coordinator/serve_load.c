@@ -1,6 +1,8 @@
 /* See serve_load.h. */
 #include "coordinator/serve_load.h"
 
+#include <stdlib.h>
+
 #include "coordinator/states.h"
 #include "tasks/base/mem.h"
 
@@ -108,6 +110,16 @@ static int load_rounds(void *context, const void *row)
 	return rc == TK_OK ? rc : errmsg_prefix(l->msg, rc, "project %s", p->name);
 }
 
+static int load_announced(const struct home *home, struct core *core, struct errmsg *msg)
+{
+	char text[24] = "";
+	int rc = store_text(home->store, ANNOUNCED_TEXT, text, sizeof(text), msg);
+
+	if (rc == TK_OK)
+		core_load_announced(core, strtoull(text, NULL, 10));
+	return rc;
+}
+
 int serve_load_core(const struct home *home, const struct key_pair *root, struct core **out,
 	uint64_t *newest, struct errmsg *msg)
 {
@@ -121,6 +133,8 @@ int serve_load_core(const struct home *home, const struct key_pair *root, struct
 		rc = store_peers(home->store, load_peer, &l, msg);
 	if (rc == TK_OK)
 		rc = store_projects(home->store, load_rounds, &l, msg);
+	if (rc == TK_OK)
+		rc = load_announced(home, l.core, msg);
 	if (rc != TK_OK) {
 		core_free(l.core);
 		return rc;

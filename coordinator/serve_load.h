@@ -5,6 +5,8 @@
 #include "coordinator/core.h"
 #include "coordinator/home.h"
 
+#define ANNOUNCED_TEXT "announced_ms" /* of the store: CORE_SAVE_ANNOUNCED, in decimal digits */
+
 /* Gives *out (core_free) with all projects that were begun, and the id of the newest of these; later
  * ids are new projects. O(projects + peers + replicas of the rounds in progress). root is borrowed by
  * the core. Errors: those of the store and of core_load_*. */

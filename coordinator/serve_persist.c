@@ -1,7 +1,18 @@
 /* See serve_persist.h. */
 #include "coordinator/serve_persist.h"
 
+#include <stdio.h>
+
+#include "coordinator/serve_load.h"
 #include "coordinator/sweep.h"
+
+static int save_announced(const struct home *home, uint64_t announced_ms, struct errmsg *msg)
+{
+	char text[24];
+
+	snprintf(text, sizeof(text), "%llu", (unsigned long long)announced_ms);
+	return store_set_text(home->store, ANNOUNCED_TEXT, text, msg);
+}
 
 static int save(const struct home *home, const struct core_effect *e, struct errmsg *msg)
 {
@@ -16,6 +27,8 @@ static int save(const struct home *home, const struct core_effect *e, struct err
 		return store_save_replica(home->store, &e->replica, msg);
 	case CORE_SAVE_PEER:
 		return store_save_peer(home->store, &e->peer, msg);
+	case CORE_SAVE_ANNOUNCED:
+		return save_announced(home, e->announced_ms, msg);
 	default:
 		return TK_OK;
 	}
@@ -44,7 +57,7 @@ int serve_persist(const struct home *home, const struct core_effects *effects, s
 	int rc;
 
 	for (size_t i = 0; i < effects->count; i++)
-		rows += effects->items[i].type <= CORE_SAVE_PEER;
+		rows += effects->items[i].type <= CORE_SAVE_ANNOUNCED;
 	rc = store_blobs(home, effects, msg);
 	if (rc != TK_OK || rows == 0)
 		return rc;

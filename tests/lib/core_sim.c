@@ -286,6 +286,9 @@ static void speak(struct sim *s, const struct core_effect *e)
 		item->round = e->round_index;
 		item->unit = e->unit_index;
 		break;
+	case CORE_ANNOUNCE:
+		sim_check_announced(s, e);
+		break;
 	case CORE_LOG:
 		if (getenv("CORE_SIM_LOG") != NULL)
 			fprintf(stderr, "%8llu %s\n", (unsigned long long)(s->now_ms - START_MS),

@@ -4,16 +4,17 @@
  *
  * The store applies SAVE_* like the real one, the core can be killed before or after any commit,
  * and the promises of the core are checked at every effect: a settled result is the honest one;
- * what is acknowledged is stored; no identity has two results of a unit; nobody honest is retired;
+ * what is acknowledged is stored; what is announced is newer than all that was announced of its topic; no identity has two results of a unit; nobody honest is retired;
  * a merge finds every payload. A broken promise prints the seed and ends the program. */
 #ifndef TESTS_LIB_CORE_SIM_H
 #define TESTS_LIB_CORE_SIM_H
 
 #include "coordinator/core.h"
 
-#define SIM_PEERS_MAX 24u
-#define SIM_TASKS_MAX 256u
-#define SIM_INBOX_MAX 512u
+#define SIM_PEERS_MAX  24u
+#define SIM_TASKS_MAX  256u
+#define SIM_INBOX_MAX  512u
+#define SIM_TOPICS_MAX 16u
 
 enum sim_behaviour {
 	SIM_HONEST = 0,
@@ -87,6 +88,7 @@ struct sim {
 	size_t replica_count, replica_capacity;
 	struct peer_row peer_rows[SIM_PEERS_MAX];
 	size_t peer_row_count;
+	uint64_t announced_ms;
 	struct digest *blobs;
 	size_t blob_count, blob_capacity;
 	/* Jobs and the network. */
@@ -98,6 +100,10 @@ struct sim {
 	uint64_t merge_ms, referee_ms;
 	bool referee_broken;
 	int merge_code; /* != 0: the next merge fails so */
+	/* What was announced last of each topic, its sequence. */
+	struct topic_head heads[SIM_TOPICS_MAX];
+	size_t head_count;
+	uint64_t issued_s;
 	/* Trouble. */
 	uint64_t steps;	      /* that had effects */
 	uint64_t crash_step;  /* 0: none */
@@ -145,6 +151,10 @@ void sim_compute(struct sim *s, uint32_t peer, struct sim_task *t, uint64_t vari
 void sim_commit(struct sim *s, uint32_t peer, struct sim_task *t);
 void sim_reveal(struct sim *s, uint32_t peer, struct sim_task *t);
 void sim_upload(struct sim *s, uint32_t peer, struct sim_task *t);
+
+/* 0: nothing was announced of it. subject NULL: zero. */
+uint64_t sim_announced(
+	const struct sim *s, enum announcement_kind kind, const struct digest *subject);
 
 /* What the store says. */
 const struct unit_row *sim_unit(const struct sim *s, uint32_t round, uint32_t unit);

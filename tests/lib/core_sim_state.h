@@ -38,6 +38,7 @@ struct unit_row *sim_unit_row(struct sim *s, uint32_t round, uint32_t unit);
 /* core_sim_store.c: applies and checks effects. */
 void sim_save(struct sim *s, const struct core_effect *e);
 void sim_check_said(struct sim *s, uint32_t peer, const struct message *m);
+void sim_check_announced(struct sim *s, const struct core_effect *e);
 void sim_check_merge(struct sim *s, uint32_t round);
 void sim_load(struct sim *s);
 bool sim_has_blob(const struct sim *s, const struct digest *digest);

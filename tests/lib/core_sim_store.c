@@ -172,6 +172,9 @@ void sim_save(struct sim *s, const struct core_effect *e)
 	case CORE_SAVE_PEER:
 		save_peer(s, &e->peer);
 		break;
+	case CORE_SAVE_ANNOUNCED:
+		s->announced_ms = e->announced_ms;
+		break;
 	case CORE_STORE_BLOB:
 		digest_blob(&digest, e->bytes.data, e->bytes.len);
 		SIM_CHECK(s, digest_equal(&digest, &e->digest));
@@ -231,6 +234,49 @@ void sim_check_said(struct sim *s, uint32_t peer, const struct message *m)
 	}
 }
 
+static struct topic_head *head_of(
+	const struct sim *s, enum announcement_kind kind, const struct digest *subject)
+{
+	for (size_t i = 0; i < s->head_count; i++) {
+		const struct topic_head *h = &s->heads[i];
+
+		if (h->kind == kind && digest_equal(&h->subject, subject))
+			return (struct topic_head *)h;
+	}
+	return NULL;
+}
+
+uint64_t sim_announced(
+	const struct sim *s, enum announcement_kind kind, const struct digest *subject)
+{
+	static const struct digest nobody;
+	const struct topic_head *h = head_of(s, kind, subject != NULL ? subject : &nobody);
+
+	return h != NULL ? h->sequence : 0;
+}
+
+/* A project's beginning and its rounds are said again after a restart; all else is new each time. */
+void sim_check_announced(struct sim *s, const struct core_effect *e)
+{
+	struct announcement a;
+	struct topic_head *h;
+	bool again;
+
+	SIM_CHECK(s, announcement_decode(&a, bytes_span(&e->bytes), NULL) == TK_OK);
+	SIM_CHECK(s, announcement_verify(&s->root.public, bytes_span(&e->bytes), &e->signature));
+	again = a.kind == ANNOUNCE_MANIFEST || a.kind == ANNOUNCE_ROUND;
+	h = head_of(s, (enum announcement_kind)a.kind, &a.subject);
+	if (h == NULL) {
+		SIM_CHECK(s, s->head_count < SIM_TOPICS_MAX);
+		h = &s->heads[s->head_count++];
+		*h = (struct topic_head){.kind = a.kind, .subject = a.subject};
+	}
+	SIM_CHECK(s, again ? a.sequence >= h->sequence : a.sequence > h->sequence);
+	SIM_CHECK(s, a.issued_s >= s->issued_s);
+	h->sequence = a.sequence;
+	s->issued_s = a.issued_s;
+}
+
 void sim_check_merge(struct sim *s, uint32_t round)
 {
 	SIM_CHECK(s, round == s->project.round);
@@ -248,6 +294,7 @@ void sim_load(struct sim *s)
 
 	s->core = core_new(&s->root);
 	SIM_CHECK(s, s->core != NULL);
+	core_load_announced(s->core, s->announced_ms);
 	if (s->project.state == PROJECT_QUEUED)
 		return;
 	rc = core_load_project(s->core, &s->project, bytes_span(&s->recipe),

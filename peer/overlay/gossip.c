@@ -136,6 +136,7 @@ void accuse(struct gossip *g, peer_ref peer, const char *why)
 {
 	unsigned slot = slot_of(g, peer);
 	struct visitor *v = visitor_of(g, peer);
+	struct candidate *c = passive_find(g, peer);
 
 	emit(g, GOSSIP_ACCUSE, peer)->why = why;
 	g->counts.accused++;
@@ -143,6 +144,8 @@ void accuse(struct gossip *g, peer_ref peer, const char *why)
 	v->since_ms = now32(g);
 	if (slot != SLOT_NONE)
 		slot_free(g, slot);
+	if (c != NULL)
+		c->contact = false; /* who has named it may do so again */
 	passive_remove(g, peer);
 	views_fill_soon(g, 0);
 }
@@ -198,9 +201,12 @@ static void on_down(struct gossip *g, const struct gossip_event *e)
 		join_down(g, slot);
 }
 
-/* Takes a message's price from what its neighbour may send in a second. */
+/* Takes a message's price from what its neighbour may send in a second. The more it has sent, the more must a
+ * message matter to be heard; bodies are judged by what they are. */
 static bool neighbour_may_speak(struct gossip *g, unsigned slot, const struct gossip_message *m)
 {
+	static const uint16_t most[] = {
+		NEIGHBOUR_RATE * 3 / 4, NEIGHBOUR_RATE * 7 / 8, NEIGHBOUR_RATE, NEIGHBOUR_RATE};
 	struct neighbour *n = &g->neighbours[slot];
 	uint32_t second = (uint32_t)(g->now_ms / 1000);
 	unsigned importance = gossip_importance(m->type);
@@ -214,7 +220,7 @@ static bool neighbour_may_speak(struct gossip *g, unsigned slot, const struct go
 		accuse(g, g->slot_peer[slot], "sends more messages than it may");
 		return false;
 	}
-	if (n->spent <= NEIGHBOUR_RATE || m->type == MESSAGE_BROADCAST)
+	if (n->spent <= most[importance] || m->type == MESSAGE_BROADCAST)
 		return true;
 	*(importance == 0	  ? &g->counts.shed_shuffle
 		: importance == 1 ? &g->counts.shed_ihave

@@ -41,7 +41,7 @@
 #define ENOUGH		   3u	  /* outbound neighbours, not to be in a hurry for more */
 #define RECOVER_MS	   30000u
 #define SUSPECT_FAILS_MAX  8u
-#define NEIGHBOUR_RATE	   256u /* control messages of one neighbour in a second */
+#define NEIGHBOUR_RATE	   256u /* control messages of one neighbour in a second; walks and ids less */
 #define NEIGHBOUR_FLOOD	   2048u
 #define VISITOR_MS	   10000u
 #define VISITOR_MESSAGES   64u /* of one peer that is no neighbour, in VISITOR_MS */

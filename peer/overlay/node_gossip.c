@@ -298,18 +298,24 @@ static bool is_shed(struct overlay *o, const struct connection *c, uint8_t type)
 	return true;
 }
 
-/* Once a minute, how much that was. */
+/* Once a minute, how much that was, and how much of what others sent the core has left unheard. */
 static void tell_shed(struct node *n, struct node_effects *out)
 {
 	struct overlay *o = n->overlay;
+	const struct gossip_counts *counts = gossip_counts(o->core);
 
-	if (o->shed == 0 || (o->shed_ms != 0 && n->now_ms < o->shed_ms + SHED_TELL_MS) ||
+	uint32_t unheard = counts->shed_shuffle + counts->shed_ihave + counts->shed_neighbour;
+
+	if ((o->shed == 0 && unheard == o->unheard) ||
+		(o->shed_ms != 0 && n->now_ms < o->shed_ms + SHED_TELL_MS) ||
 		node_effects_reserve(out, 1) != TK_OK)
 		return;
 	node_effects_take_text(out, NODE_LOG, 0,
-		"%llu messages of gossip were not sent, as their readers are slow",
-		(unsigned long long)o->shed);
+		"%llu messages of gossip were not sent, as their readers are slow, and %u not "
+		"taken, as they were too many",
+		(unsigned long long)o->shed, unheard - o->unheard);
 	o->shed = 0;
+	o->unheard = unheard;
 	o->shed_ms = n->now_ms;
 }
 

@@ -254,6 +254,20 @@ static void quota_goes_by_where_a_dialled_peer_is_found(void **state)
 	assert_int_equal(gossip_counts(b->g)->misled, 3);
 }
 
+static void contact_that_breaks_a_rule_is_none_any_more(void **state)
+{
+	struct gossip_bench *b = *state;
+
+	bench_choose(b, 3);
+	bench_say(b, 3, MESSAGE_NEIGHBOR, 5, false, 0); /* in the name of another */
+	assert_non_null(bench_effect(b, GOSSIP_ACCUSE, 3, 0));
+	assert_false(bench_is_passive(b, 3));
+	bench_wait(b, 600000);
+	assert_null(bench_effect(b, GOSSIP_DIAL, 3, 0));
+	bench_start(b, 3); /* as when its link is dialled again */
+	assert_non_null(bench_effect(b, GOSSIP_DIAL, 3, 0));
+}
+
 static void loopback_and_private_prefixes_have_no_quota(void **state)
 {
 	struct gossip_bench *b = *state;
@@ -578,6 +592,7 @@ int main(void)
 		PUBLIC(prefix_has_few_neighbours_and_few_places_in_the_passive_view),
 		PUBLIC(guests_are_few_and_make_room),
 		PUBLIC(quota_goes_by_where_a_dialled_peer_is_found),
+		PUBLIC(contact_that_breaks_a_rule_is_none_any_more),
 		PUBLIC(loopback_and_private_prefixes_have_no_quota),
 		PUBLIC(peer_that_was_sent_away_may_not_come_back_for_a_minute),
 		PUBLIC(knocking_all_the_time_is_of_no_use),

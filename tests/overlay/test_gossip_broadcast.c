@@ -390,6 +390,33 @@ static void neighbour_has_few_ids_open_and_lies_not_for_ever(void **state)
 	assert_true(bench_is_active(b, 5));
 }
 
+/* What matters least is left unheard first. */
+static void neighbour_that_sends_too_much_is_heard_where_it_matters_most(void **state)
+{
+	struct gossip_bench *b = *state;
+	const struct gossip_counts *counts = gossip_counts(b->g);
+	uint32_t ids = counts->shed_ihave;
+
+	bench_befriend(b, 3);
+	b->now_ms += 5000 - b->now_ms % 1000;
+	for (unsigned i = 0; i < 192; i++)
+		bench_say(b, 3, MESSAGE_PRUNE, 0, false, 0);
+	bench_say(b, 3, MESSAGE_FORWARD_JOIN, 5, false, 0);
+	assert_int_equal(counts->shed_shuffle, 1);
+	for (unsigned i = 194; i <= 224; i++)
+		bench_say(b, 3, MESSAGE_PRUNE, 0, false, 0);
+	bench_one(b, 3, MESSAGE_IHAVE, bench_body(b, 1, 2, 1), 0, 1);
+	assert_int_equal(counts->shed_ihave, ids + 1);
+	assert_int_equal(counts->shed_neighbour, 0);
+	bench_one(b, 3, MESSAGE_HEADS, 2, 7, 0);
+	assert_int_equal(counts->shed_neighbour, 0);
+	for (unsigned i = 227; i <= 258; i++)
+		bench_say(b, 3, MESSAGE_PRUNE, 0, false, 0);
+	assert_int_equal(counts->shed_neighbour, 2);
+	bench_say(b, 3, MESSAGE_BROADCAST, bench_body(b, 2, 3, 1), false, 2);
+	assert_non_null(bench_effect(b, GOSSIP_DELIVER, 0, 0));
+}
+
 static void flood_of_messages_is_shed_and_then_accused(void **state)
 {
 	struct gossip_bench *b = *state;
@@ -515,6 +542,7 @@ int main(void)
 		CLAIM(two_beacons_missed_are_asked_for_and_three_are_isolation),
 		CLAIM(stranger_who_has_the_beacon_becomes_a_neighbour),
 		CLAIM(neighbour_has_few_ids_open_and_lies_not_for_ever),
+		CLAIM(neighbour_that_sends_too_much_is_heard_where_it_matters_most),
 		CLAIM(flood_of_messages_is_shed_and_then_accused),
 		CLAIM(ids_last_and_are_forgotten),
 		CLAIM(topics_are_bounded_and_the_beacon_is_never_given_up),

@@ -11,7 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "peer/overlay/gossip.h"
+#include "peer/overlay/gossip_state.h"
+#include "peer/overlay/node_overlay.h"
 #include "tests/lib/net.h"
 
 #define PEERS 24u
@@ -292,6 +293,120 @@ static void silence_of_the_root_is_noticed(void **state)
 	bytes_close(&payload);
 }
 
+/* A neighbour of `node` with a session, its number at `node`. */
+static conn_id neighbour_session(struct net *net, size_t node, size_t *neighbour)
+{
+	const struct overlay *o = net->nodes[node].node->overlay;
+	peer_ref active[GOSSIP_ACTIVE_MAX];
+
+	assert_true(gossip_active(o->core, active) != 0);
+	for (size_t i = 1; i <= PEERS; i++) {
+		if (directory_find(o->directory, &net->nodes[i].id.key.public) == active[0])
+			*neighbour = i;
+	}
+	return o->conns[active[0]];
+}
+
+static size_t waiting(const struct net *net, size_t node, conn_id conn)
+{
+	return node_waiting(net->nodes[node].node, conn);
+}
+
+/* What the application has for it fills the way to a neighbour that reads nothing. */
+static void fill(struct net *net, conn_id conn, size_t node, size_t bytes)
+{
+	static uint8_t data[60000];
+	struct message m = {.type = MESSAGE_UPLOAD, .upload = {.bytes = span_of(data, 60000)}};
+
+	while (waiting(net, node, conn) <= bytes)
+		assert_int_equal(net_send(net, conn, &m), TK_OK);
+}
+
+/* Says each kind of gossip to the neighbour as the core would, and gives which went on its way. */
+static unsigned went_out(
+	struct net *net, size_t node, conn_id conn, const uint8_t *types, size_t count)
+{
+	struct overlay *o = net->nodes[node].node->overlay;
+	struct node_event wake = {.type = NODE_WAKE};
+	peer_ref peer = directory_find(
+		o->directory, &connections_find(&net->nodes[node].node->table, conn)->key);
+	unsigned went = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		size_t before = waiting(net, node, conn);
+		struct gossip_effect *e;
+
+		assert_int_equal(o->pending.count, 0);
+		assert_true(o->pending.capacity != 0);
+		e = &o->pending.items[o->pending.count++];
+		*e = (struct gossip_effect){.type = GOSSIP_SEND, .peer = peer};
+		e->message.type = types[i];
+		e->message.about = DIRECTORY_SELF;
+		e->message.count = types[i] == MESSAGE_IHAVE;
+		e->message.refs[0] = 1; /* the first announcement */
+		(void)!net_step(net, node, &wake);
+		went |= (unsigned)(waiting(net, node, conn) > before) << i;
+	}
+	return went;
+}
+
+static void slow_reader_is_spared_what_matters_least_and_the_log_says_so(void **state)
+{
+	static const uint8_t types[] = {
+		MESSAGE_SHUFFLE, MESSAGE_IHAVE, MESSAGE_HEADS, MESSAGE_DISCONNECT};
+	struct net *net = *state;
+	bool said = false;
+	size_t other = 0;
+	conn_id conn;
+
+	assert_int_equal(publish(net, ROOT, ANNOUNCE_ROUND, 1, span_text("x")), TK_OK);
+	net_pass(net, 1000);
+	conn = neighbour_session(net, 3, &other);
+	assert_int_equal(went_out(net, 3, conn, types, 3), 7);
+	net_run(net);
+	net_wire_of(net, conn)->stalled = true;
+	fill(net, conn, 3, NODE_OUTPUT_LOW);
+	assert_int_equal(went_out(net, 3, conn, types, 3), 6);
+	fill(net, conn, 3, 4 * NODE_OUTPUT_LOW);
+	assert_int_equal(went_out(net, 3, conn, types, 3), 4);
+	fill(net, conn, 3, 16 * NODE_OUTPUT_LOW);
+	assert_int_equal(went_out(net, 3, conn, types, 4), 8);
+	for (size_t i = 0; i < net->nodes[3].seen.count; i++)
+		said = said || (net->nodes[3].seen.items[i].type == NODE_LOG &&
+				       strstr(net->nodes[3].seen.items[i].text,
+					       "not sent, as their readers are slow") != NULL);
+	assert_true(said);
+}
+
+static unsigned contacts_of(const struct net *net, size_t node)
+{
+	const struct gossip *g = net->nodes[node].node->overlay->core;
+	unsigned count = 0;
+
+	for (unsigned i = 0; i < g->passive_count; i++)
+		count += g->passive[i].contact;
+	return count;
+}
+
+/* A contact is never displaced, so whoever the swarm dials for a blob must not become one. */
+static void whom_the_application_dials_is_a_contact_only_to_who_has_nobody(void **state)
+{
+	struct net *net = *state;
+	size_t lonely = net_add(net, ROLE_PEER, &net->nodes[ROOT].id.key.public);
+
+	assert_int_equal(contacts_of(net, 3), 1); /* the coordinator */
+	for (size_t i = 4; i <= 12; i++) {
+		net_dial(net, 3, i, NULL);
+		net_run(net);
+	}
+	net_pass(net, 5000);
+	assert_int_equal(contacts_of(net, 3), 1);
+	net_gossip(net, lonely);
+	net_dial(net, lonely, 5, NULL);
+	net_run(net);
+	assert_int_equal(contacts_of(net, lonely), 1);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, bench_open, bench_close)
@@ -307,6 +422,8 @@ int main(void)
 		TEST(flood_of_peers_nobody_knows_ends_the_session),
 		TEST(gossip_leaves_the_coordinator_for_the_application_to_dial),
 		TEST(silence_of_the_root_is_noticed),
+		TEST(slow_reader_is_spared_what_matters_least_and_the_log_says_so),
+		TEST(whom_the_application_dials_is_a_contact_only_to_who_has_nobody),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,6 +1,6 @@
 /* The first seed and tracker; see swarm.h. A peer sees, as the seed's pieces, only those that the seed
- * means to give it: each piece goes to `copies` peers, all pieces once before any goes out again. Then the
- * swarm has the blob, and the seed helps only those who cannot get on: those that nobody else could serve,
+ * means to give it: each piece goes to `copies` peers, or to a fourth of those who are there while they are
+ * few, all pieces once before any goes out again. Then the swarm has the blob, and the seed helps only those who cannot get on: those that nobody else could serve,
  * and those who have asked in vain for long enough. */
 #include "peer/swarm/swarm_state.h"
 
@@ -55,10 +55,19 @@ static void show_all(struct swarm_link *l)
 		show(l, i);
 }
 
+/* To how many a piece goes freely: of a few peers, one is enough to pass it on to three others. */
+static uint32_t copies_now(const struct swarm *s, const struct swarm_blob *b)
+{
+	uint32_t fourth = (b->link_count + 3) / 4;
+
+	return fourth < s->config.copies ? fourth : s->config.copies;
+}
+
 /* The next piece that it lacks and that was not given to enough; false: there is none. */
 static bool show_next(const struct swarm *s, struct swarm_link *l)
 {
 	struct swarm_blob *b = l->blob;
+	uint32_t copies = copies_now(s, b);
 	bool spent = true;
 
 	for (uint32_t i = 0; i < b->pieces && !b->spent; i++) {
@@ -67,7 +76,8 @@ static bool show_next(const struct swarm *s, struct swarm_link *l)
 		if (b->given[piece] >= s->config.copies)
 			continue;
 		spent = false;
-		if (bit_get(l->shown, piece) || bit_get(l->theirs, piece))
+		if (b->given[piece] >= copies || bit_get(l->shown, piece) ||
+			bit_get(l->theirs, piece))
 			continue;
 		show(l, piece);
 		b->cursor = (piece + 1) % b->pieces;
@@ -105,10 +115,13 @@ static void show_mercy(struct swarm *s, struct swarm_link *l)
 /* It asks and gets nothing: for how long now? */
 static bool is_patience_over(const struct swarm *s, struct swarm_link *l)
 {
-	uint64_t wait = 2 * (uint64_t)l->piece_ms;
+	uint64_t wait = 2 * (uint64_t)l->piece_ms, least = s->config.patience_ms;
 
-	if (wait < s->config.patience_ms)
-		wait = s->config.patience_ms;
+	if (l->blob->total < BLOB_PIECE) /* is passed on sooner */
+		least = PATIENCE_LEAST_MS +
+			(least - PATIENCE_LEAST_MS) * l->blob->total / BLOB_PIECE;
+	if (wait < least)
+		wait = least;
 	if (l->hungry_ms == 0) {
 		l->hungry_ms = s->now_ms;
 		return false;
@@ -289,7 +302,7 @@ bool swarm_seed_admits(struct swarm *s, struct swarm_link *l, uint32_t piece)
 
 	if (!seed_ready(s, b))
 		return false;
-	if (!bit_get(l->shown, piece) && (alone(s, l) || b->given[piece] < s->config.copies))
+	if (!bit_get(l->shown, piece) && (alone(s, l) || b->given[piece] < copies_now(s, b)))
 		show(l, piece);
 	return bit_get(l->shown, piece);
 }

@@ -10,27 +10,28 @@
 #include "peer/swarm/swarm.h"
 #include "peer/swarm/tracker.h"
 
-#define SAMPLES		8u  /* answers of a source that are remembered */
-#define OPEN_MAX	32u /* pieces that are begun and not whole */
-#define CANDIDATES_MAX	32u /* peers named to us and not tried */
-#define DIALS_MAX	16u
-#define WAITERS_MAX	32u /* peers that were told BUSY and hear when their turn has come */
-#define HUNGRY_MAX	64u
-#define LIARS_MAX	64u /* that are remembered */
-#define HUNGRY_TOLD	4u  /* of each new source */
-#define TRACKER_WAITERS 4096u
-#define LINKS_OF_MATE	1024u /* one more ends the one that was used longest ago */
-#define REFUSED_MAX	2048u /* requests of one peer that are refused in REFUSED_MS */
-#define REFUSED_MS	10000u
-#define FAILS_MAX	3u /* timeouts in a row, then the source is left */
-#define ENDGAME_PARTS	16u
-#define SHOWN_AHEAD	2u /* pieces that the seed shows before the last ones were taken */
-#define MERCY_PIECES	2u
-#define RETRY_MS	2000u
-#define RETRY_MAX_MS	15000u
-#define BUSY_MAX_MS	60000u /* the longest that we believe */
-#define WHO_MAX_MS	60000u
-#define NEVER		UINT64_MAX
+#define SAMPLES		  8u  /* answers of a source that are remembered */
+#define OPEN_MAX	  32u /* pieces that are begun and not whole */
+#define CANDIDATES_MAX	  32u /* peers named to us and not tried */
+#define DIALS_MAX	  16u
+#define WAITERS_MAX	  32u /* peers that were told BUSY and hear when their turn has come */
+#define HUNGRY_MAX	  64u
+#define LIARS_MAX	  64u /* that are remembered */
+#define HUNGRY_TOLD	  4u  /* of each new source */
+#define TRACKER_WAITERS	  4096u
+#define LINKS_OF_MATE	  1024u /* one more ends the one that was used longest ago */
+#define REFUSED_MAX	  2048u /* requests of one peer that are refused in REFUSED_MS */
+#define REFUSED_MS	  10000u
+#define FAILS_MAX	  3u /* timeouts in a row, then the source is left */
+#define ENDGAME_PARTS	  16u
+#define SHOWN_AHEAD	  2u /* pieces that the seed shows before the last ones were taken */
+#define MERCY_PIECES	  2u
+#define PATIENCE_LEAST_MS 3000u /* config.patience_ms for the smallest of blobs; at most that */
+#define RETRY_MS	  2000u
+#define RETRY_MAX_MS	  15000u
+#define BUSY_MAX_MS	  60000u /* the longest that we believe */
+#define WHO_MAX_MS	  60000u
+#define NEVER		  UINT64_MAX
 
 struct swarm_mate {
 	peer_ref peer;

@@ -78,6 +78,20 @@ static void a_small_blob_leaves_the_seed_three_times_however_many_want_it(void *
 	}
 }
 
+static void of_four_peers_one_or_two_have_it_from_the_seed(void **state)
+{
+	(void)state;
+	for (uint64_t seed = 1; seed <= 20; seed++) {
+		struct sim_options o = homes(4, 300000);
+		struct sim_result r;
+
+		o.seed = seed;
+		o.public_percent = 100;
+		r = run(&o);
+		assert_true(r.tracker_bytes <= 2 * o.total);
+	}
+}
+
 static void whole_pieces_at_once_reach_hundreds(void **state)
 {
 	struct sim_options o = homes(200, 128 * MB);
@@ -376,6 +390,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(peers_fetch_from_each_other_and_the_seed_sends_a_few_copies),
 		cmocka_unit_test(a_small_blob_leaves_the_seed_three_times_however_many_want_it),
+		cmocka_unit_test(of_four_peers_one_or_two_have_it_from_the_seed),
 		cmocka_unit_test(whole_pieces_at_once_reach_hundreds),
 		cmocka_unit_test(several_blobs_at_once_with_slow_sources),
 		cmocka_unit_test(every_kind_of_liar_is_left_and_the_others_get_all),

@@ -97,11 +97,14 @@ static bool is_late(struct gossip *g, body_ref body, bool *stale)
 	       now32(g) - r->arrived_ms > LATE_S / 2 * 1000;
 }
 
-/* It came along a link: that link is ours into the tree, and the body goes on. */
+/* It came along a link: that link is ours into the tree, and the body goes on. Who was our parent is only told:
+ * pushed up where it is late, a body would go by a long way to all whom that parent serves. */
 static void body_spread(struct gossip *g, struct body_entry *e, body_ref body, unsigned slot)
 {
 	g->tree_ms = g->now_ms;
 	if (slot != SLOT_NONE) {
+		if (g->parent != SLOT_NONE)
+			g->eager &= ~bit(g->parent);
 		g->parent = (uint8_t)slot;
 		g->eager |= bit(slot);
 	}
@@ -141,6 +144,23 @@ static void on_new_body(
 	body_spread(g, e, body, slot);
 }
 
+/* Is the way through slot, hops long, so much shorter than the one that the body took? */
+static bool is_shorter(const struct body_entry *e, unsigned slot, unsigned hops)
+{
+	return hops + SWAP_HOPS < e->hops && e->parent != SLOT_NONE && e->parent != slot;
+}
+
+static void parent_move(
+	struct gossip *g, struct body_entry *e, body_ref body, unsigned slot, uint8_t hops)
+{
+	g->counts.swaps++;
+	prune(g, e->parent, body);
+	if (g->parent == e->parent)
+		g->parent = (uint8_t)slot;
+	e->parent = (uint8_t)slot;
+	e->hops = hops;
+}
+
 static void on_duplicate(struct gossip *g, unsigned slot, body_ref body, uint8_t hops, bool pulled)
 {
 	struct body_entry *e = body_entry_find(g, body);
@@ -158,6 +178,10 @@ static void on_duplicate(struct gossip *g, unsigned slot, body_ref body, uint8_t
 			.hops = hops,
 			.parent = (uint8_t)slot};
 		body_spread(g, e, body, slot);
+		return;
+	}
+	if (e != NULL && was_eager && is_shorter(e, slot, hops)) {
+		parent_move(g, e, body, slot, hops);
 		return;
 	}
 	if (e == NULL || e->parent != slot)
@@ -198,19 +222,6 @@ void broadcast_publish(struct gossip *g, body_ref body)
 
 /* IHAVE */
 
-/* The way through slot is shorter than the one that the body took. */
-static void swap(struct gossip *g, struct body_entry *e, body_ref body, unsigned slot, uint8_t hops)
-{
-	unsigned old = e->parent;
-
-	g->counts.swaps++;
-	send_to(g, g->slot_peer[slot], MESSAGE_GRAFT);
-	g->eager |= bit(slot);
-	prune(g, old, body);
-	e->parent = (uint8_t)slot;
-	e->hops = hops;
-}
-
 static void announce(struct gossip *g, unsigned slot, body_ref body, const struct body_entry *e)
 {
 	struct gossip_message *m = send_to(g, g->slot_peer[slot], MESSAGE_IHAVE);
@@ -228,10 +239,13 @@ static void ihave_known(
 	e->told |= bit(slot);
 	if (e->held || now32(g) - e->seen_ms >= SWAP_MS)
 		return;
-	if (hops + 1 + SWAP_HOPS < e->hops && e->parent != SLOT_NONE && e->parent != slot)
-		swap(g, e, body, slot, (uint8_t)(hops + 1));
-	else if (!heard && e->hops + 1u + SWAP_HOPS < hops)
+	if (is_shorter(e, slot, hops + 1)) {
+		send_to(g, g->slot_peer[slot], MESSAGE_GRAFT);
+		g->eager |= bit(slot);
+		parent_move(g, e, body, slot, (uint8_t)(hops + 1));
+	} else if (!heard && e->hops + 1u + SWAP_HOPS < hops) {
 		announce(g, slot, body, e);
+	}
 }
 
 static void missing_due(struct gossip *g, uint64_t due_ms)
@@ -278,8 +292,12 @@ static void ihave_unknown(struct gossip *g, body_ref body, unsigned slot, uint8_
 	missing_due(g, m->due_ms);
 }
 
+/* Who tells ids takes the link for lazy, and so should we: what only one end takes for eager is no part of the
+ * tree until a body is late, and then brings it the longest way. */
 static void on_ihave(struct gossip *g, unsigned slot, const struct gossip_message *m)
 {
+	if (slot != g->parent)
+		g->eager &= ~bit(slot);
 	for (unsigned i = 0; i < m->count; i++) {
 		uint32_t k = body_number(g, m->refs[i]);
 
@@ -362,7 +380,7 @@ static void flush(struct gossip *g, bool slow)
 
 		e->fast = false;
 		if (slow && e->held && e->slow)
-			topics_tell(g, g->ids[at(g, k)], g->active & ~e->told);
+			topics_tell(g, e, g->ids[at(g, k)]);
 		if (slow)
 			e->slow = false;
 	}

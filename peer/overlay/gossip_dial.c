@@ -134,7 +134,8 @@ static struct candidate *next_candidate(struct gossip *g, enum neighbour_purpose
 	struct candidate *c = NULL;
 
 	*purpose = FOR_JOIN;
-	if ((alone || g->isolated) && pending_for(g, FOR_JOIN) < JOINS_AT_ONCE)
+	if ((g->isolated || (alone && g->now_ms >= g->knock_ms)) &&
+		pending_for(g, FOR_JOIN) < JOINS_AT_ONCE)
 		c = pick_one(g, PICK_CONTACT);
 	if (c != NULL || bits(g->outbound) >= outbound_wanted(g) ||
 		bits(g->active | (g->pending & g->outbound)) >= g->config.active_max)
@@ -146,6 +147,8 @@ static struct candidate *next_candidate(struct gossip *g, enum neighbour_purpose
 		return pick_one(g, PICK_NATED); /* public ones are for all */
 	if (dice_below(g, 2) == 0)		/* old friends rather than what strangers say */
 		c = pick_one(g, PICK_TRIED);
+	else if (alone && g->streak > 0 && !g->config.public) /* a crowd fills public ones first */
+		c = pick_one(g, PICK_NATED);
 	if (c == NULL || c->fails != 0)
 		c = pick_one(g, PICK_PUBLIC);
 	if (c == NULL && (!g->config.public || alone))
@@ -193,6 +196,8 @@ void views_fill(struct gossip *g)
 		g->fill_ms = g->token_ms + 1000;
 	else if (c == NULL)
 		g->fill_ms = next_retry(g);
+	if (g->active == 0 && g->now_ms < g->knock_ms && g->knock_ms < g->fill_ms)
+		g->fill_ms = g->knock_ms;
 	if (g->now_ms < g->recover_ms && g->recover_ms < g->fill_ms)
 		g->fill_ms = g->recover_ms;
 }

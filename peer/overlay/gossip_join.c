@@ -5,10 +5,11 @@
  * find each other; a newcomer's record walks along three neighbours, not all. */
 #include "peer/overlay/gossip_state.h"
 
-#define JOIN_AGAIN_MS 5000u
-#define ANCHORS	      3u
-#define ANCHOR_MS     600000u
-#define WALKS_BURST   (2 * JOINS_PER_SECOND)
+#define KNOCK_MS    4000u
+#define KNOCK_MAX   4u
+#define ANCHORS	    3u
+#define ANCHOR_MS   600000u
+#define WALKS_BURST (2 * JOINS_PER_SECOND)
 
 /* Visitors: peers that speak to us and are no neighbours */
 
@@ -153,6 +154,8 @@ static void link_up(struct gossip *g, unsigned slot)
 	passive_remove(g, peer);
 	if (passive_find(g, peer) != NULL)
 		passive_find(g, peer)->fails = 0; /* a contact */
+	g->knocks = 0;
+	g->knock_ms = 0;
 	if ((g->outbound & bit(slot)) != 0)
 		g->streak = 0;
 	topics_heads(g, peer);
@@ -402,7 +405,7 @@ static void joins_refill(struct gossip *g)
 	if (g->joins_s == second)
 		return;
 	g->joins_s = second;
-	g->walks = g->kept = 0;
+	g->walks = g->kept[0] = g->kept[1] = 0;
 }
 
 /* The newcomer's record begins its walks. */
@@ -435,13 +438,15 @@ static void walk(struct gossip *g, peer_ref peer, unsigned from, uint8_t ttl, un
 static void on_join(struct gossip *g, peer_ref peer, unsigned slot, const struct gossip_message *m)
 {
 	uint32_t accused = g->counts.accused;
+	uint8_t *kept;
 
 	on_neighbor(g, peer, slot, m);
 	if (g->counts.accused != accused || g->left)
 		return;
 	walk(g, peer, SLOT_NONE, g->config.arwl, FORWARD_WALKS);
-	if (g->passive_count < g->config.passive_max || g->kept < PASSIVE_PER_SECOND) {
-		g->kept++;
+	kept = &g->kept[peer_of(g, peer)->public];
+	if (g->passive_count < g->config.passive_max || *kept < PASSIVE_PER_SECOND) {
+		++*kept;
 		passive_add(g, peer, FROM_JOIN);
 	}
 }
@@ -457,6 +462,18 @@ static void on_forward_join(struct gossip *g, unsigned slot, const struct gossip
 		passive_from(g, slot, m->about, FROM_WALK);
 	if (!ends)
 		walk(g, m->about, slot, (uint8_t)(ttl - 1), 1);
+}
+
+/* A contact has no room: those whom it named are dialled now, and all contacts are left alone for a while, ever
+ * longer, so that a crowd does not come back to them at once. */
+static void knock_later(struct gossip *g)
+{
+	uint32_t ms = KNOCK_MS << g->knocks;
+
+	if (g->now_ms < g->knock_ms)
+		return;
+	g->knock_ms = g->now_ms + ms / 2 + dice_below(g, ms);
+	g->knocks = (uint8_t)(g->knocks + (g->knocks < KNOCK_MAX));
 }
 
 static void on_neighbor_reply(
@@ -486,8 +503,10 @@ static void on_neighbor_reply(
 	}
 	emit(g, GOSSIP_RELEASE, peer);
 	slot_free(g, slot);
-	/* A contact is asked again soon by whoever has nobody: it names others each time. */
-	passive_wait(g, peer, join && g->active == 0 ? JOIN_AGAIN_MS : BACKOFF_MS);
+	if (join && g->active == 0)
+		knock_later(g);
+	else
+		passive_wait(g, peer, BACKOFF_MS);
 	views_fill_after_failure(g);
 }
 

@@ -48,7 +48,7 @@
 #define VISITOR_KNOCKS	   2u  /* NEIGHBOR or JOIN of one peer in VISITOR_MS … */
 #define VISITOR_PREFIX	   8u  /* … of one prefix, among the last VISITORS */
 #define JOINS_PER_SECOND   50u /* that are walked through the network */
-#define PASSIVE_PER_SECOND 20u /* joiners that enter the passive view of a contact */
+#define PASSIVE_PER_SECOND 20u /* joiners of a kind that enter the passive view of a contact */
 #define FORWARD_WALKS	   3u
 #define PULLS_MAX	   8u
 #define PULL_AGAIN_MS	   2000u
@@ -169,11 +169,14 @@ struct gossip {
 	uint8_t streak; /* dials that failed or were refused since the last that did not */
 	bool isolated;	/* three beacons missed: contacts are asked though we have neighbours */
 	uint8_t replaced, walked; /* by shuffles and walks in the passive view, in this SHARE_MS */
-	uint8_t walks, kept;	  /* joiners passed on, and kept, in this second */
+	uint8_t walks;		  /* joiners passed on in this second */
+	uint8_t kept[2];	  /* … and kept: NATed ones, public ones */
+	uint8_t knocks; /* rounds in which all contacts refused us, since we had a neighbour */
 	bool left;
 	uint32_t joins_s;
 	uint64_t share_ms, token_ms, evicted_ms;
 	uint64_t recover_ms; /* until then only who was a neighbour before is dialled */
+	uint64_t knock_ms;   /* until then no contact is asked to let us in */
 	uint64_t patient_ms; /* until then no more dials for what is not urgent */
 	uint64_t fill_ms, shuffle_ms, rotate_ms, pending_ms;
 	uint32_t shuffle_wait_ms, rotate_wait_ms;
@@ -329,7 +332,7 @@ void topics_message(struct gossip *g, peer_ref peer, unsigned slot, const struct
 void topics_watch(struct gossip *g);
 void beacon_from_stranger(struct gossip *g);
 bool topic_was_asked(const struct gossip *g, topic_ref topic);
-void topics_tell(struct gossip *g, body_ref body, uint64_t to);
+void topics_tell(struct gossip *g, struct body_entry *e, body_ref body);
 void topics_pull_due(struct gossip *g);
 
 #endif

@@ -126,15 +126,41 @@ void topics_heads(struct gossip *g, peer_ref peer)
 		heads_add(g, peer, &m, &g->retained[i]);
 }
 
-/* A body that was pulled, to neighbours who may miss it as we did; nothing if it was replaced since. */
-void topics_tell(struct gossip *g, body_ref body, uint64_t to)
+/* Was it replaced, but only lately? So it still answers a GRAFT, and nobody is accused of spreading it. */
+static bool is_just_replaced(const struct gossip *g, body_ref body)
 {
 	const struct retained *r = topic_find(g, body_of(g, body)->topic);
 
-	while (r != NULL && r->body == body && to != 0) {
-		struct gossip_message *m = NULL;
+	return r != NULL && r->body != body &&
+	       body_of(g, r->body)->issued_s < body_of(g, body)->issued_s + CACHE_MS / 1000;
+}
 
-		heads_add(g, g->slot_peer[next_slot(&to)], &m, r);
+static void id_add(struct gossip *g, unsigned slot, struct gossip_message **m, struct body_entry *e,
+	body_ref body)
+{
+	if (*m == NULL)
+		*m = send_to(g, g->slot_peer[slot], MESSAGE_IHAVE);
+	(*m)->refs[(*m)->count] = body;
+	(*m)->hops[(*m)->count++] = e->hops;
+	e->told |= bit(slot);
+}
+
+/* A body that was pulled, to neighbours who may miss it as we did: by its head, or by its id when it has been
+ * replaced since; nothing if that was long ago. */
+void topics_tell(struct gossip *g, struct body_entry *e, body_ref body)
+{
+	const struct retained *r = topic_find(g, body_of(g, body)->topic);
+	bool newest = r != NULL && r->body == body;
+	uint64_t to = newest || is_just_replaced(g, body) ? g->active & ~e->told : 0;
+
+	while (to != 0) {
+		struct gossip_message *m = NULL;
+		unsigned slot = next_slot(&to);
+
+		if (newest)
+			heads_add(g, g->slot_peer[slot], &m, r);
+		else
+			id_add(g, slot, &m, e, body);
 	}
 }
 
@@ -210,8 +236,28 @@ void topics_pull_due(struct gossip *g)
 	}
 }
 
-static void on_heads(struct gossip *g, peer_ref peer, const struct gossip_message *m)
+/* Of a topic that speaks often heads name the last only. Whoever is behind, as between two links, hears of the
+ * newest of those before it, too, as long as they answer a GRAFT; a newcomer has no use for them. */
+static void replaced_tell(struct gossip *g, unsigned slot, topic_ref topic, uint64_t sequence)
 {
+	struct gossip_message *m = NULL;
+
+	for (uint32_t k = g->newest; k != bodies_first(g) && (m == NULL || m->count < 8); k--) {
+		struct body_entry *e = entry_of(g, k - 1);
+		body_ref body = g->ids[at(g, k - 1)];
+		const struct body_info *b = body_of(g, body);
+
+		if (now32(g) - e->seen_ms >= CACHE_MS)
+			return;
+		if (b->topic == topic && b->sequence > sequence && (e->told & bit(slot)) == 0 &&
+			is_just_replaced(g, body))
+			id_add(g, slot, &m, e, body);
+	}
+}
+
+static void on_heads(struct gossip *g, peer_ref peer, unsigned slot, const struct gossip_message *m)
+{
+	bool linked = slot != SLOT_NONE && (g->active & bit(slot)) != 0;
 	struct gossip_message *answer = NULL;
 
 	if (m->count == 0)
@@ -227,15 +273,17 @@ static void on_heads(struct gossip *g, peer_ref peer, const struct gossip_messag
 		else if (r == NULL ? g->retained_count < RETAINED_MAX : ours < m->sequences[i])
 			pull_want(g, peer, m->refs[i], m->sequences[i]);
 	}
+	for (unsigned i = 0; i < m->count && linked; i++)
+		if (m->sequences[i] != 0)
+			replaced_tell(g, slot, m->refs[i], m->sequences[i]);
 }
 
 void topics_message(struct gossip *g, peer_ref peer, unsigned slot, const struct gossip_message *m)
 {
 	const struct retained *r;
 
-	(void)slot;
 	if (m->type == MESSAGE_HEADS) {
-		on_heads(g, peer, m);
+		on_heads(g, peer, slot, m);
 		return;
 	}
 	r = topic_find(g, m->about);

@@ -6,6 +6,7 @@
 
 #include "tasks/base/mem.h"
 #include "tests/sim/crowd_state.h"
+#include "tests/sim/progress.h"
 
 #define BEGIN_MS 1000u
 #define MBIT	 125u /* bytes a millisecond */
@@ -165,6 +166,8 @@ void crowd_run(struct crowd *c, uint32_t at_ms)
 		uint32_t event, flow;
 		peer_ref peer;
 
+		if (c->wheel.now_ms % 100 == 0)
+			progress_tell(c->wheel.now_ms - BEGIN_MS);
 		while ((event = wheel_take(&c->wheel)) != WHEEL_NONE) {
 			struct wheel_event copy = c->wheel.events[event];
 

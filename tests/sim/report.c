@@ -72,21 +72,53 @@ void curve_add(struct curve *c, double x, double y)
 	c->y[c->count++] = y;
 }
 
+static void figure_print(const struct figure *f, FILE *out)
+{
+	fprintf(out, "%-58s %12.6g %-9s", f->name, f->measured, f->unit);
+	if (f->kind != FIGURE_NOTE)
+		fprintf(out, " %s %8.6g  %s", f->kind == FIGURE_LEAST ? "at least" : "at most ",
+			f->wanted, figure_misses(f) ? "MISS" : "PASS");
+	fputc('\n', out);
+}
+
 void report_print(const struct report *r, FILE *out)
 {
 	fprintf(out, "\n%s: %u peers, seed %llu\n", r->scenario, r->peers,
 		(unsigned long long)r->seed);
 	for (uint32_t i = 0; i < r->figure_count; i++) {
-		const struct figure *f = &r->figures[i];
-
-		fprintf(out, "  %-58s %12.6g %-9s", f->name, f->measured, f->unit);
-		if (f->kind != FIGURE_NOTE)
-			fprintf(out, " %s %8.6g  %s",
-				f->kind == FIGURE_LEAST ? "at least" : "at most ", f->wanted,
-				figure_misses(f) ? "MISS" : "PASS");
-		fputc('\n', out);
+		fputs("  ", out);
+		figure_print(&r->figures[i], out);
 	}
 	fflush(out);
+}
+
+void summary_add(struct summary *s, const struct report *r)
+{
+	for (uint32_t i = 0; i < r->figure_count; i++) {
+		if (r->figures[i].kind == FIGURE_NOTE)
+			continue;
+		REQUIRE(s->count < SUMMARY_MAX);
+		s->rows[s->count].scenario = r->scenario;
+		s->rows[s->count++].figure = r->figures[i];
+	}
+}
+
+uint32_t summary_print(const struct summary *s, FILE *out)
+{
+	const char *before = "";
+	uint32_t misses = 0;
+
+	fputs("\nWhat is wanted, and whether it holds\n", out);
+	for (uint32_t i = 0; i < s->count; i++) {
+		const char *scenario = s->rows[i].scenario;
+
+		fprintf(out, "  %-10s ", scenario == before ? "" : scenario);
+		figure_print(&s->rows[i].figure, out);
+		misses += figure_misses(&s->rows[i].figure);
+		before = scenario;
+	}
+	fprintf(out, "%u of %u hold, %u missed\n", s->count - misses, s->count, misses);
+	return misses;
 }
 
 void report_csv(const struct report *r, FILE *out)

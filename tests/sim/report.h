@@ -48,6 +48,19 @@ void report_most(
 void report_note(struct report *r, const char *name, double measured, const char *unit);
 uint32_t report_misses(const struct report *r);
 
+/* What was wanted in several scenarios, for one table at the end. */
+#define SUMMARY_MAX 256u
+struct summary {
+	uint32_t count;
+	struct {
+		const char *scenario;
+		struct figure figure;
+	} rows[SUMMARY_MAX];
+};
+void summary_add(struct summary *s, const struct report *r);
+/* Gives how many are missed. */
+uint32_t summary_print(const struct summary *s, FILE *out);
+
 void report_axes(struct report *r, const char *title, const char *x_label, const char *y_label);
 /* A new curve; borrowed until the report is gone. */
 struct curve *report_curve(struct report *r, const char *name);

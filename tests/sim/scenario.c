@@ -1,6 +1,8 @@
 /* The table of scenarios, and what they share. See scenario.h. */
 #include "tests/sim/scenario.h"
 
+#include "tests/sim/progress.h"
+
 #include <math.h>
 #include <string.h>
 
@@ -44,6 +46,7 @@ void scenario_run(const struct scenario *s, struct run *r)
 	snprintf(r->replay, sizeof(r->replay),
 		"build/tests/sim/sim %s --peers %u --seed %llu --seconds %u", s->name, r->peers,
 		(unsigned long long)r->seed, r->seconds);
+	progress_begin(s->name, r->peers);
 	s->run(r);
 }
 

@@ -113,8 +113,8 @@ static void ask_for_large_pages(char **argv)
 int main(int argc, char **argv)
 {
 	static struct report report;
+	static struct summary summary;
 	const struct scenario *one;
-	uint32_t misses = 0;
 	struct options o;
 	FILE *csv;
 	int rc;
@@ -138,7 +138,7 @@ int main(int argc, char **argv)
 		scenario_run(s, &run);
 		report_print(&report, stdout);
 		printf("  trace %016llx   again: %s\n", (unsigned long long)run.trace, run.replay);
-		misses += report_misses(&report);
+		summary_add(&summary, &report);
 		if (csv != NULL)
 			report_csv(&report, csv);
 		if (o.svg != NULL)
@@ -146,6 +146,5 @@ int main(int argc, char **argv)
 	}
 	if (csv != NULL)
 		fclose(csv);
-	printf("\n%u %s missed\n", misses, misses == 1 ? "figure" : "figures");
-	return misses == 0 ? 0 : 3;
+	return summary_print(&summary, stdout) == 0 ? 0 : 3;
 }

@@ -4,6 +4,7 @@
 #define JOINERS	 10000u
 #define JOIN_MS	 10000u
 #define LIMIT_MS 120000u
+#define HOSTS	 8u
 
 static void crowd(struct run *r)
 {
@@ -42,6 +43,36 @@ static void crowd(struct run *r)
 	scenario_end(r, w);
 }
 
+/* Everybody comes through the eight hosts that a link can hold, as many a second as make a hundred thousand in
+ * two minutes. */
+static void through_hosts(struct run *r)
+{
+	struct curve *curve = report_curve(r->report, "through eight hosts");
+	struct world_config config;
+	uint32_t last_ms;
+	struct world *w;
+
+	scenario_config(r, &config);
+	config.contacts = HOSTS - 1;
+	w = world_new(&config);
+	world_start(w, WORLD_ROOT, 1);
+	for (peer_ref p = 2; p <= world_peer_last(w); p++)
+		world_start(w, p, 2 + (p - 2) * 12 / 10);
+	last_ms = 2 + r->peers * 12 / 10;
+	world_run(w, 2);
+	world_beacons(w);
+	for (uint32_t ms = last_ms % 1000; ms <= last_ms; ms += 1000) {
+		struct components c;
+
+		world_run(w, ms);
+		world_components(w, &c);
+		curve_add(curve, ms / 1e3, 100.0 * c.largest / c.nodes);
+	}
+	report_most(r->report, "833 a second through eight hosts: seconds after the last",
+		scenario_whole(w, LIMIT_MS, curve, 0), 60, "s");
+	scenario_end(r, w);
+}
+
 static void at_once(struct run *r)
 {
 	struct curve *curve = report_curve(r->report, "all begin in one instant");
@@ -69,5 +100,6 @@ void sim_join(struct run *r)
 	report_axes(r->report, "A crowd joins", "seconds since the first of them began",
 		"largest component, % of those up");
 	crowd(r);
+	through_hosts(r);
 	at_once(r);
 }

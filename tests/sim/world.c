@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "tasks/base/mem.h"
+#include "tests/sim/progress.h"
 #include "tests/sim/world_state.h"
 
 void world_config_default(struct world_config *out, uint64_t seed, uint32_t peers)
@@ -200,6 +201,8 @@ void world_run(struct world *w, uint32_t at_ms)
 		uint32_t event;
 		peer_ref peer;
 
+		if (w->wheel.now_ms % 100 == 0)
+			progress_tell(world_now(w));
 		if (w->next_beacon_ms != 0 && w->wheel.now_ms >= w->next_beacon_ms) {
 			w->next_beacon_ms += WORLD_BEACON_S * 1000;
 			if (world_is_up(w, WORLD_ROOT))

@@ -198,6 +198,11 @@ static void open(struct world *w, const struct wheel_event *e)
 			l->serial = e->serial;
 		return;
 	}
+	if (n->link_count >= NODE_LINKS_MAX) { /* so many dialled in one moment: refused */
+		link_post(w, EVENT_CLOSE, e->to, e->from, e->serial,
+			link_arrival(w, e->to, e->from, e->ref, w->wheel.now_ms));
+		return;
+	}
 	link_add(w, n, (struct link){e->from, e->serial, e->ref});
 	tell_up(w, e->to, e->from, false);
 }

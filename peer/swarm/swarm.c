@@ -377,7 +377,7 @@ uint64_t swarm_wake_ms(const struct swarm *s)
 	uint64_t at = swarm_serve_wake_ms(s);
 
 	for (const struct swarm_blob *b = s->busy_list; b != NULL; b = b->busy_next) {
-		uint64_t fetch_ms = b->whole ? NEVER : swarm_fetch_wake_ms(s, b);
+		uint64_t fetch_ms = b->whole ? NEVER : swarm_fetch_wake_ms(b);
 
 		if (fetch_ms < at)
 			at = fetch_ms;

@@ -14,7 +14,7 @@ struct swarm_blob *swarm_blob_new(struct swarm *s, blob_ref ref)
 		return NULL;
 	b->ref = ref;
 	b->max = BLOB_BYTES_MAX;
-	b->who_ms = b->flush_ms = b->nudge_ms = NEVER;
+	b->who_ms = b->flush_ms = b->nudge_ms = b->due_ms = NEVER;
 	if (index_put(&s->blobs, ref, b) != TK_OK) {
 		swarm_release(s, b, 1, sizeof(*b));
 		s->error = TK_ENOMEM;

@@ -53,6 +53,27 @@ static uint64_t patience_ms(const struct swarm *s, const struct swarm_link *l)
 	return ms << (l->fails < 6 ? l->fails : 6);
 }
 
+static void due_at(struct swarm_blob *b, uint64_t ms)
+{
+	if (ms < b->due_ms)
+		b->due_ms = ms;
+}
+
+/* When what it was asked for will be late; NEVER: it owes nothing. */
+static uint64_t link_due_ms(const struct swarm *s, const struct swarm_link *l)
+{
+	const struct swarm_blob *b = l->blob;
+	uint64_t oldest = NEVER;
+
+	for (uint32_t i = 0; l->asked != 0 && i < b->request_count; i++) {
+		const struct swarm_request *r = &b->requests[i];
+
+		if (r->link == l && !r->late && r->asked_ms < oldest)
+			oldest = r->asked_ms;
+	}
+	return oldest == NEVER ? NEVER : oldest + patience_ms(s, l);
+}
+
 /* The window grows while answers come about as quickly as they ever did, and shrinks when they wait for
  * each other (TCP Vegas' idea, on whole answers). */
 static void measure(const struct swarm *s, struct swarm_link *l, uint64_t took_ms)
@@ -222,6 +243,7 @@ static void ask(
 	l->asked++;
 	l->mate->asked++;
 	b->live++;
+	due_at(b, s->now_ms + patience_ms(s, l));
 	m = swarm_say(s, out, l->mate, MESSAGE_BLOB_GET, b->ref);
 	m->offset = (uint64_t)c->piece * BLOB_PIECE + (uint64_t)c->part * s->config.part_bytes;
 	m->length = swarm_blob_part_length(s, b, c->piece, c->part);
@@ -319,6 +341,7 @@ void swarm_fetch_busy(struct swarm *s, struct swarm_mate *m, const struct swarm_
 		return;
 	l->probing = true;
 	l->busy_ms = s->now_ms + wait + swarm_random(s) % (wait / 4 + 1);
+	due_at(b, l->busy_ms);
 	for (uint32_t i = 0; i < b->request_count; i++) {
 		struct swarm_request *r = &b->requests[i];
 
@@ -391,6 +414,7 @@ static void part_good(struct swarm *s, struct swarm_link *l, struct swarm_reques
 	l->fails = 0;
 	l->probing = false;
 	request_remove(b, r);
+	due_at(b, link_due_ms(s, l)); /* our patience with it may have become shorter */
 	if (o == NULL || (o->done & bit) != 0) {
 		s->totals.wasted += p->length;
 		return;
@@ -466,11 +490,23 @@ static void source_late(struct swarm *s, struct swarm_link *l, struct swarm_effe
 	}
 }
 
+/* Exactly. Between two ticks only what makes it earlier is followed: to look through all links in each step took
+ * as much time as all the rest, and a wake too many does no harm. */
+static void due_reckon(const struct swarm *s, struct swarm_blob *b)
+{
+	b->due_ms = NEVER;
+	for (const struct swarm_link *l = b->links; l != NULL; l = l->next) {
+		if (l->busy_ms != 0)
+			due_at(b, l->busy_ms);
+		due_at(b, link_due_ms(s, l));
+	}
+}
+
 void swarm_fetch_tick(struct swarm *s, struct swarm_blob *b, struct swarm_effects *out)
 {
 	b->nudge_ms = NEVER;
 	for (struct swarm_link *l = b->links, *next; l != NULL; l = next) {
-		uint64_t wait = patience_ms(s, l);
+		uint64_t wait = l->asked != 0 ? patience_ms(s, l) : 0;
 		bool late = false;
 
 		next = l->next;
@@ -488,25 +524,10 @@ void swarm_fetch_tick(struct swarm *s, struct swarm_blob *b, struct swarm_effect
 			source_late(s, l, out);
 	}
 	swarm_fetch_fill_all(s, b, out);
+	due_reckon(s, b);
 }
 
-uint64_t swarm_fetch_wake_ms(const struct swarm *s, const struct swarm_blob *b)
+uint64_t swarm_fetch_wake_ms(const struct swarm_blob *b)
 {
-	uint64_t at = b->nudge_ms;
-
-	for (const struct swarm_link *l = b->links; l != NULL; l = l->next) {
-		uint64_t oldest = NEVER;
-
-		if (l->busy_ms != 0 && l->busy_ms < at)
-			at = l->busy_ms;
-		for (uint32_t i = 0; l->asked != 0 && i < b->request_count; i++) {
-			const struct swarm_request *r = &b->requests[i];
-
-			if (r->link == l && !r->late && r->asked_ms < oldest)
-				oldest = r->asked_ms;
-		}
-		if (oldest != NEVER && oldest + patience_ms(s, l) < at)
-			at = oldest + patience_ms(s, l);
-	}
-	return at;
+	return b->due_ms < b->nudge_ms ? b->due_ms : b->nudge_ms;
 }

@@ -127,6 +127,7 @@ struct swarm_blob {
 	bool lacking;	      /* said */
 	uint64_t flush_ms;    /* when news of pieces go out; NEVER: there are none */
 	uint64_t nudge_ms;    /* when a last part may be asked of a second source */
+	uint64_t due_ms;      /* no answer is late, and no busy source ready, before this */
 
 	/* first seed (swarm_seed.c) */
 	uint8_t *given; /* how often each piece was shown */
@@ -261,7 +262,7 @@ void swarm_fetch_busy(struct swarm *s, struct swarm_mate *m, const struct swarm_
 void swarm_fetch_forget(struct swarm *s, struct swarm_link *l);
 void swarm_fetch_lost_pieces(struct swarm *s, struct swarm_link *l);
 void swarm_fetch_tick(struct swarm *s, struct swarm_blob *b, struct swarm_effects *out);
-uint64_t swarm_fetch_wake_ms(const struct swarm *s, const struct swarm_blob *b);
+uint64_t swarm_fetch_wake_ms(const struct swarm_blob *b);
 
 /* swarm_find.c: sources */
 void swarm_find_begin(struct swarm *s, struct swarm_blob *b, struct swarm_effects *out);

@@ -154,8 +154,11 @@ static bool show_more(struct swarm *s, struct swarm_link *l, bool asked)
 	return l->shown_count != before;
 }
 
+/* False: of a blob whose length is not known yet there is nothing to show. */
 static bool seed_ready(struct swarm *s, struct swarm_blob *b)
 {
+	if (b->pieces == 0)
+		return false;
 	if (b->given == NULL) {
 		b->given = swarm_alloc(s, b->pieces, sizeof(*b->given));
 		b->cursor = (uint32_t)(swarm_random(s) % b->pieces);

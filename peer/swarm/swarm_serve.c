@@ -194,13 +194,26 @@ static void queue_add(struct swarm *s, struct swarm_slot *slot, const struct swa
 	slot_pump(s, slot, out);
 }
 
+/* When a slot that does nothing goes to whoever waits. What was sent and is not taken is no use of it, or four
+ * peers who read nothing would keep everybody else from ever being served. */
+static uint64_t slot_free_ms(const struct swarm *s, const struct swarm_slot *slot)
+{
+	if (slot_is_idle(slot))
+		return slot->used_ms + s->config.idle_ms;
+	return slot->serving != 0 ? slot->used_ms + 2 * (uint64_t)s->config.first_ms : NEVER;
+}
+
 static void idle_slots_end(struct swarm *s, struct swarm_effects *out)
 {
 	for (uint32_t i = s->slot_count; i > 0; i--) {
 		struct swarm_slot *slot = &s->slots[i - 1];
+		struct swarm_mate *m = swarm_mate_find(s, slot->peer);
 
-		if (slot_is_idle(slot) && slot->used_ms + s->config.idle_ms <= s->now_ms)
-			slot_end(s, slot, out);
+		if (slot_free_ms(s, slot) > s->now_ms)
+			continue;
+		if (m != NULL)
+			m->untaken += slot->serving;
+		slot_end(s, slot, out);
 	}
 }
 
@@ -211,7 +224,7 @@ static void take(struct swarm *s, struct swarm_mate *m, const struct swarm_messa
 
 	if (slot == NULL && !slot_is_free(s, g->blob))
 		idle_slots_end(s, out);
-	if (slot == NULL && slot_is_free(s, g->blob))
+	if (slot == NULL && m->untaken == 0 && slot_is_free(s, g->blob))
 		slot = slot_begin(s, m->peer, g->blob);
 	if (slot == NULL || slot->over)
 		refuse(s, m, g->blob, true, out);
@@ -261,8 +274,11 @@ void swarm_serve_served(struct swarm *s, const struct swarm_event *event, struct
 	struct swarm_slot *slot = slot_find(s, event->peer, event->blob);
 	struct swarm_blob *b = swarm_blob_find(s, event->blob);
 	struct swarm_link *l = b != NULL ? swarm_link_find(s, b, event->peer) : NULL;
+	struct swarm_mate *m = swarm_mate_find(s, event->peer);
 
-	if (slot != NULL && slot->serving != 0) {
+	if (m != NULL && m->untaken != 0) {
+		m->untaken--;
+	} else if (slot != NULL && slot->serving != 0) {
 		slot->serving--;
 		slot_pump(s, slot, out);
 	}
@@ -280,6 +296,10 @@ void swarm_serve_satisfied(struct swarm *s, const struct swarm_link *l, struct s
 
 void swarm_serve_mate_gone(struct swarm *s, peer_ref peer, struct swarm_effects *out)
 {
+	struct swarm_mate *m = swarm_mate_find(s, peer);
+
+	if (m != NULL)
+		m->untaken = 0;
 	for (uint32_t i = s->waiter_count; i > 0; i--)
 		if (s->waiters[i - 1].peer == peer)
 			s->waiters[i - 1] = s->waiters[--s->waiter_count];
@@ -323,8 +343,8 @@ uint64_t swarm_serve_wake_ms(const struct swarm *s)
 	for (uint32_t i = 0; s->waiter_count != 0 && i < s->slot_count; i++) {
 		const struct swarm_slot *slot = &s->slots[i];
 
-		if (slot_is_idle(slot) && slot->used_ms + s->config.idle_ms < at)
-			at = slot->used_ms + s->config.idle_ms;
+		if (slot_free_ms(s, slot) < at)
+			at = slot_free_ms(s, slot);
 	}
 	return at;
 }

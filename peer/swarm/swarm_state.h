@@ -38,8 +38,9 @@ struct swarm_mate {
 	bool up;
 	bool dialled; /* DIAL was ours */
 	enum swarm_reach reach;
-	uint32_t asked; /* our requests to it that are under way, of all blobs */
-	uint32_t owed;	/* requests that were given up: an answer may come all the same */
+	uint32_t asked;	  /* our requests to it that are under way, of all blobs */
+	uint32_t owed;	  /* requests that were given up: an answer may come all the same */
+	uint32_t untaken; /* parts that it was sent, did not take, and lost its slot for */
 	uint32_t refused;
 	uint64_t refused_ms;		 /* since when they are counted */
 	struct swarm_link *first, *last; /* the last one used first */

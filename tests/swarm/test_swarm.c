@@ -326,6 +326,53 @@ static void a_thousand_requests_at_once_are_queued_and_refused_and_then_the_sess
 	lone_end(&l);
 }
 
+/* Four peers ask, and take nothing of what is sent to them: SERVED never comes. Who asks after them gets its turn. */
+static void whoever_takes_nothing_loses_its_slot_to_who_waits(void **state)
+{
+	struct swarm_message get = {
+		.type = MESSAGE_BLOB_GET, .blob = BLOB, .length = BLOB_PART_MAX};
+	struct lone l;
+
+	(void)state;
+	lone_begin(&l, SIM_TRACKER);
+	lone_step(&l, (struct swarm_event){.type = SWARM_HOLD, .blob = BLOB, .total = 100 * MB});
+	for (peer_ref i = 1; i <= 4; i++) {
+		lone_step(&l, (struct swarm_event){.type = SWARM_UP, .peer = OTHER + i});
+		lone_hear(&l, OTHER + i, get);
+		assert_int_equal(lone_count(&l, SWARM_SERVE), 1);
+	}
+	lone_hear(&l, OTHER, get);
+	assert_int_equal(lone_count(&l, SWARM_SERVE), 0);
+	assert_int_not_equal(swarm_wake_ms(l.core), UINT64_MAX);
+	l.now_ms += 31000;
+	lone_step(&l, (struct swarm_event){.type = SWARM_WAKE});
+	lone_hear(&l, OTHER, get);
+	assert_int_equal(lone_count(&l, SWARM_SERVE), 1);
+	lone_hear(&l, OTHER + 1, get); /* not before it has taken what it got */
+	assert_int_equal(lone_count(&l, SWARM_SERVE), 0);
+	lone_step(&l, (struct swarm_event){.type = SWARM_SERVED,
+			      .peer = OTHER + 1,
+			      .blob = BLOB,
+			      .length = BLOB_PART_MAX});
+	lone_hear(&l, OTHER + 1, get);
+	assert_int_equal(lone_count(&l, SWARM_SERVE), 1);
+	lone_end(&l);
+}
+
+/* A fuzzer has found that the tracker divided by the number of its pieces. */
+static void a_tracker_without_the_length_of_a_blob_names_nobody(void **state)
+{
+	struct lone l;
+
+	(void)state;
+	lone_begin(&l, 0);
+	lone_step(&l, (struct swarm_event){.type = SWARM_WANT, .blob = BLOB, .max = 100});
+	lone_hear(&l, OTHER,
+		(struct swarm_message){.type = MESSAGE_BLOB_WHO, .blob = BLOB, .length = 4});
+	assert_int_equal(l.out.count, 0);
+	lone_end(&l);
+}
+
 static void nobody_has_it_is_said_once(void **state)
 {
 	struct lone l;
@@ -403,6 +450,8 @@ int main(void)
 		cmocka_unit_test(a_length_is_believed_from_the_tracker_alone_and_within_its_limit),
 		cmocka_unit_test(
 			a_thousand_requests_at_once_are_queued_and_refused_and_then_the_session_ends),
+		cmocka_unit_test(whoever_takes_nothing_loses_its_slot_to_who_waits),
+		cmocka_unit_test(a_tracker_without_the_length_of_a_blob_names_nobody),
 		cmocka_unit_test(nobody_has_it_is_said_once),
 		cmocka_unit_test(short_memory_is_said),
 	};

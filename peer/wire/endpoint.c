@@ -53,6 +53,23 @@ int endpoint_unpack(struct endpoint *out, struct span in)
 	return TK_OK;
 }
 
+void endpoint_put(struct packer *p, const struct endpoint *e)
+{
+	uint8_t packed[ENDPOINT_BYTES_MAX];
+
+	pack_bin(p, packed, endpoint_pack(packed, e));
+}
+
+void endpoint_get(struct mp_reader *r, const char *field, struct endpoint *out)
+{
+	struct span packed = mp_bin(r, field, ENDPOINT_BYTES_MAX);
+
+	if (r->error == TK_OK && endpoint_unpack(out, packed) != TK_OK) {
+		r->error = TK_EPROTO;
+		r->field = field;
+	}
+}
+
 void endpoint_text(char out[ENDPOINT_TEXT_MAX], const struct endpoint *e)
 {
 	char ip[INET6_ADDRSTRLEN] = "?";

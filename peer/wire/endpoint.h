@@ -3,7 +3,8 @@
 #ifndef PEER_WIRE_ENDPOINT_H
 #define PEER_WIRE_ENDPOINT_H
 
-#include "tasks/base/bytes.h"
+#include "tasks/base/mpread.h"
+#include "tasks/base/pack.h"
 
 #define ENDPOINT_BYTES_MAX 18u
 #define ENDPOINT_TEXT_MAX  56u /* "[IPv6]:port" and a NUL */
@@ -19,6 +20,9 @@ size_t endpoint_pack(uint8_t out[ENDPOINT_BYTES_MAX], const struct endpoint *e);
 /* Errors: TK_EPROTO: another length, port 0, the address of nobody (0.0.0.0, ::), an IPv4 address dressed
  * as IPv6, multicast or broadcast. */
 int endpoint_unpack(struct endpoint *out, struct span in) TK_CHECKED;
+/* The same as a field of a message or a record. */
+void endpoint_put(struct packer *p, const struct endpoint *e);
+void endpoint_get(struct mp_reader *r, const char *field, struct endpoint *out);
 
 /* "192.0.2.1:7331", "[2001:db8::1]:7331". */
 void endpoint_text(char out[ENDPOINT_TEXT_MAX], const struct endpoint *e);

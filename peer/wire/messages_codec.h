@@ -15,8 +15,6 @@ void message_put_text(struct packer *p, const char *text, size_t size);
 void message_get_text(struct mp_reader *r, const char *field, char *out, size_t size);
 void message_put_signature(struct packer *p, const struct signature *s);
 void message_put_key(struct packer *p, const struct public_key *key);
-void message_put_endpoint(struct packer *p, const struct endpoint *e);
-void message_get_endpoint(struct mp_reader *r, const char *field, struct endpoint *out);
 
 /* Every message begins with its type; `fields` follow. */
 void message_begin(struct packer *p, enum message_type type, uint32_t fields);

@@ -95,23 +95,6 @@ void message_put_key(struct packer *p, const struct public_key *key)
 	pack_bin(p, key->b, KEY_BYTES);
 }
 
-void message_put_endpoint(struct packer *p, const struct endpoint *e)
-{
-	uint8_t packed[ENDPOINT_BYTES_MAX];
-
-	pack_bin(p, packed, endpoint_pack(packed, e));
-}
-
-void message_get_endpoint(struct mp_reader *r, const char *field, struct endpoint *out)
-{
-	struct span packed = mp_bin(r, field, ENDPOINT_BYTES_MAX);
-
-	if (r->error == TK_OK && endpoint_unpack(out, packed) != TK_OK) {
-		r->error = TK_EPROTO;
-		r->field = field;
-	}
-}
-
 /* Either way */
 
 void encode_ping(struct packer *p, const struct message_ping *m)
@@ -155,11 +138,11 @@ void decode_goodbye(struct mp_reader *r, uint32_t have, struct message_goodbye *
 void encode_observed(struct packer *p, const struct message_observed *m)
 {
 	message_begin(p, MESSAGE_OBSERVED, 1);
-	message_put_endpoint(p, &m->from);
+	endpoint_put(p, &m->from);
 }
 
 void decode_observed(struct mp_reader *r, uint32_t have, struct message_observed *m)
 {
 	message_want_fields(r, have, 1);
-	message_get_endpoint(r, "from", &m->from);
+	endpoint_get(r, "from", &m->from);
 }

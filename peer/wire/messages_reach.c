@@ -7,14 +7,14 @@ void encode_dial_back(struct packer *p, const struct message_dial_back *m)
 {
 	message_begin(p, MESSAGE_DIAL_BACK, 2);
 	pack_u64(p, m->nonce);
-	message_put_endpoint(p, &m->at);
+	endpoint_put(p, &m->at);
 }
 
 void decode_dial_back(struct mp_reader *r, uint32_t have, struct message_dial_back *m)
 {
 	message_want_fields(r, have, 2);
 	m->nonce = mp_u64(r, "nonce", 0, UINT64_MAX);
-	message_get_endpoint(r, "at", &m->at);
+	endpoint_get(r, "at", &m->at);
 }
 
 void encode_dialled_back(struct packer *p, const struct message_dialled_back *m)
@@ -139,7 +139,7 @@ void encode_punch(struct packer *p, const struct message_punch *m)
 	pack_u64(p, m->nonce);
 	pack_array(p, m->count);
 	for (uint32_t i = 0; i < m->count; i++)
-		message_put_endpoint(p, &m->at[i]);
+		endpoint_put(p, &m->at[i]);
 }
 
 void decode_punch(struct mp_reader *r, uint32_t have, struct message_punch *m)
@@ -148,7 +148,7 @@ void decode_punch(struct mp_reader *r, uint32_t have, struct message_punch *m)
 	m->nonce = mp_u64(r, "nonce", 0, UINT64_MAX);
 	m->count = mp_array(r, "at", 1, PUNCH_ADDRESSES_MAX);
 	for (uint32_t i = 0; i < m->count; i++)
-		message_get_endpoint(r, "at", &m->at[i]);
+		endpoint_get(r, "at", &m->at[i]);
 }
 
 void encode_punch_go(struct packer *p, const struct message_punch_go *m)

@@ -1,29 +1,10 @@
 /* See record.h. */
 #include "peer/wire/record.h"
 
-#include "tasks/base/mpread.h"
-#include "tasks/base/pack.h"
 #include "tasks/base/require.h"
 
 #define FORMAT 1u
 #define LABEL  "talkoot record"
-
-static void put_endpoint(struct packer *p, const struct endpoint *e)
-{
-	uint8_t packed[ENDPOINT_BYTES_MAX];
-
-	pack_bin(p, packed, endpoint_pack(packed, e));
-}
-
-static void get_endpoint(struct mp_reader *r, struct endpoint *out)
-{
-	struct span packed = mp_bin(r, "endpoint", ENDPOINT_BYTES_MAX);
-
-	if (r->error == TK_OK && endpoint_unpack(out, packed) != TK_OK) {
-		r->error = TK_EPROTO;
-		r->field = "endpoint";
-	}
-}
 
 static void put_fields(struct packer *p, const struct record *r)
 {
@@ -35,12 +16,12 @@ static void put_fields(struct packer *p, const struct record *r)
 	pack_u64(p, r->expiry_s);
 	pack_array(p, r->endpoint_count);
 	for (uint32_t i = 0; i < r->endpoint_count; i++)
-		put_endpoint(p, &r->endpoints[i]);
+		endpoint_put(p, &r->endpoints[i]);
 	pack_array(p, r->relay_count);
 	for (uint32_t i = 0; i < r->relay_count; i++) {
 		pack_array(p, 2);
 		pack_bin(p, r->relays[i].key.b, KEY_BYTES);
-		put_endpoint(p, &r->relays[i].at);
+		endpoint_put(p, &r->relays[i].at);
 	}
 }
 
@@ -81,12 +62,12 @@ static void get_fields(struct mp_reader *r, struct record *out)
 	out->expiry_s = mp_u64(r, "expiry", 0, UINT64_MAX);
 	out->endpoint_count = mp_array(r, "endpoints", 0, RECORD_ENDPOINTS_MAX);
 	for (uint32_t i = 0; i < out->endpoint_count; i++)
-		get_endpoint(r, &out->endpoints[i]);
+		endpoint_get(r, "endpoint", &out->endpoints[i]);
 	out->relay_count = mp_array(r, "relays", 0, RECORD_RELAYS_MAX);
 	for (uint32_t i = 0; i < out->relay_count; i++) {
 		mp_array(r, "relay", 2, 2);
 		mp_public_key(r, "relay", &out->relays[i].key);
-		get_endpoint(r, &out->relays[i].at);
+		endpoint_get(r, "endpoint", &out->relays[i].at);
 	}
 }
 

@@ -61,7 +61,7 @@ struct gossip *gossip_new(const struct gossip_config *config, const struct gossi
 	g->tables = tables;
 	g->config.self = config->self;
 	g->fill_ms = g->shuffle_ms = g->rotate_ms = g->pending_ms = g->watch_ms = NEVER;
-	g->fast_ms = g->slow_ms = g->missing_ms = g->pull_ms = g->wake_ms = NEVER;
+	g->fast_ms = g->slow_ms = g->missing_ms = g->pull_ms = g->judge_ms = g->wake_ms = NEVER;
 	gossip_reconfigure(g, config);
 	g->fill_ms = NEVER;
 	g->parent = g->grafted = SLOT_NONE;
@@ -232,6 +232,8 @@ static void on_message(struct gossip *g, const struct gossip_event *e)
 {
 	const struct gossip_message *m = e->message;
 	unsigned slot = slot_of(g, e->peer);
+	bool proven = lag_is_host(g, e->peer);
+	uint64_t beacon = proven ? lag_beacon(g) : 0;
 
 	if (e->peer == 0 || e->peer == g->config.self || m->count > 8)
 		return;
@@ -244,12 +246,16 @@ static void on_message(struct gossip *g, const struct gossip_event *e)
 	} else if (!visitor_may_speak(g, e->peer)) {
 		return;
 	}
+	if (slot != SLOT_NONE)
+		lag_clear(g, slot, m);
 	if (m->type >= MESSAGE_JOIN && m->type <= MESSAGE_SHUFFLE_REPLY)
 		join_message(g, e->peer, slot, m);
 	else if (m->type >= MESSAGE_BROADCAST && m->type <= MESSAGE_PRUNE)
 		broadcast_message(g, e->peer, slot, m);
 	else if (m->type == MESSAGE_HEADS || m->type == MESSAGE_PULL)
 		topics_message(g, e->peer, slot, m);
+	if (proven)
+		lag_hear(g, e->peer, m, beacon);
 }
 
 static void on_wake(struct gossip *g)
@@ -259,6 +265,8 @@ static void on_wake(struct gossip *g)
 		join_expire(g);
 	if (g->watch_ms <= g->now_ms)
 		topics_watch(g);
+	if (g->judge_ms <= g->now_ms)
+		lag_judge(g);
 	if (g->shuffle_ms <= g->now_ms) {
 		shuffle_begin(g);
 		bodies_expire(g);
@@ -294,6 +302,9 @@ static void dispatch(struct gossip *g, const struct gossip_event *e)
 	case GOSSIP_LEAVE:
 		join_leave(g);
 		break;
+	case GOSSIP_ASK:
+		lag_ask(g, e->peer);
+		break;
 	}
 }
 
@@ -308,7 +319,7 @@ static uint64_t next_wake(const struct gossip *g)
 	uint64_t views = earlier(earlier(g->fill_ms, g->shuffle_ms), g->rotate_ms);
 	uint64_t others = earlier(earlier(g->pending_ms, g->watch_ms), g->pull_ms);
 
-	return earlier(earlier(bodies, views), others);
+	return earlier(earlier(bodies, views), earlier(others, g->judge_ms));
 }
 
 int gossip_step(struct gossip *g, const struct gossip_event *event, struct gossip_effects *out)

@@ -90,6 +90,7 @@ enum gossip_event_type {
 	GOSSIP_WAKE = 6,	/* gossip_wake_ms has come */
 	GOSSIP_PUBLISH = 7,	/* root only: body is ours */
 	GOSSIP_LEAVE = 8,	/* we are going: tell the neighbours */
+	GOSSIP_ASK = 9, /* peer: a host of the link, proven by its handshake: is our beacon new? */
 };
 
 struct gossip_event {
@@ -116,6 +117,7 @@ enum gossip_effect_type {
 	GOSSIP_FORGET = 6,  /* body is not retained, cached or asked for any more */
 	GOSSIP_ISOLATED =
 		7, /* no beacon for too long: bootstrap again, START with fresh contacts follows */
+	GOSSIP_LAGGING = 8, /* peer, asked, has a beacon newer by message.sequences[0] seconds */
 };
 
 struct gossip_effect {
@@ -153,6 +155,8 @@ size_t gossip_passive(const struct gossip *g, peer_ref out[GOSSIP_PASSIVE_MAX]);
 bool gossip_is_eager(const struct gossip *g, peer_ref neighbour);
 /* The newest body of a topic; 0: none. */
 body_ref gossip_retained(const struct gossip *g, topic_ref topic);
+/* The newest beacon; 0: none. */
+body_ref gossip_beacon(const struct gossip *g);
 /* True while the core may still name the body, topic or peer: its number must not be used anew. */
 bool gossip_keeps(const struct gossip *g, body_ref body);
 bool gossip_keeps_topic(const struct gossip *g, topic_ref topic);
@@ -176,6 +180,7 @@ struct gossip_counts {
 	uint32_t shed_shuffle;	 /* walks and shuffles dropped: too many */
 	uint32_t shed_neighbour; /* other messages beyond what a neighbour may send in a second */
 	uint32_t isolated;	 /* times that beacons failed to come */
+	uint32_t lagging;	 /* times that a host's beacon was much newer than ours */
 };
 const struct gossip_counts *gossip_counts(const struct gossip *g);
 

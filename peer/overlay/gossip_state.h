@@ -1,6 +1,7 @@
 /* What the files of the gossip core share: gossip.c (events, timers), gossip_views.c (who is a neighbour,
  * who could be one), gossip_join.c (membership messages), gossip_broadcast.c (bodies and ids) and
- * gossip_topics.c (what is retained, and the watch for beacons). Nobody else includes it.
+ * gossip_topics.c (what is retained, and the watch for beacons), gossip_lag.c (beacons that come late). Nobody else
+ * includes it.
  *
  * Neighbours stand in slots 0 … 63, so that a set of them is a 64-bit mask. Whatever a step may need is
  * allocated before the step changes anything. */
@@ -161,6 +162,10 @@ struct gossip {
 	uint64_t pull_ms;
 	uint64_t beacon_ms, watch_ms, isolated_ms;
 	uint32_t isolated_wait_ms;
+
+	/* Lag: the host that was asked, and who must show a new beacon before judge_ms. */
+	peer_ref host;
+	uint64_t host_ms, suspects, suspected_ms, judge_ms, suspect_sequence;
 
 	/* Views. */
 	struct candidate *passive;
@@ -323,7 +328,20 @@ void broadcast_message(
 	struct gossip *g, peer_ref peer, unsigned slot, const struct gossip_message *m);
 void broadcast_wake(struct gossip *g);
 
+/* gossip_lag.c */
+void lag_ask(struct gossip *g, peer_ref host);
+bool lag_is_host(const struct gossip *g, peer_ref peer); /* one that was asked a moment ago */
+uint64_t lag_beacon(const struct gossip *g); /* the beacon's sequence; 0: it is overdue anyhow */
+/* The host's message has been dealt with; before: lag_beacon() until then. */
+void lag_hear(struct gossip *g, peer_ref host, const struct gossip_message *m, uint64_t before);
+/* What a neighbour says may clear it. */
+void lag_clear(struct gossip *g, unsigned slot, const struct gossip_message *m);
+void lag_judge(struct gossip *g);
+
 /* gossip_topics.c */
+/* Pulls from a peer, be it a neighbour or not. */
+void topics_pull_now(struct gossip *g, peer_ref peer, topic_ref topic, uint64_t sequence);
+
 int topics_reserve(struct gossip *g) TK_CHECKED;
 const struct retained *topic_find(const struct gossip *g, topic_ref topic);
 bool topics_retain(struct gossip *g, body_ref body); /* true: it is the newest of its topic */

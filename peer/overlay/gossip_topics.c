@@ -195,6 +195,16 @@ static void pull_send(struct gossip *g, struct pull *p, peer_ref peer)
 	send_to(g, peer, MESSAGE_PULL)->about = p->topic;
 }
 
+void topics_pull_now(struct gossip *g, peer_ref peer, topic_ref topic, uint64_t sequence)
+{
+	struct pull *p = pull_find(g, topic);
+
+	if (p == NULL)
+		p = &g->pulls[g->pulls_next++ % PULLS_MAX];
+	*p = (struct pull){topic, peer, now32(g), sequence};
+	pull_send(g, p, peer);
+}
+
 /* peer has a newer one. While bodies come along the tree it is probably on its way, so we wait a while. */
 static void pull_want(struct gossip *g, peer_ref peer, topic_ref topic, uint64_t sequence)
 {

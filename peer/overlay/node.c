@@ -468,6 +468,7 @@ static int step_tick(struct node *n, const struct node_event *event, struct node
 	char sum[TEXT_MAX];
 	int worst = TK_OK;
 
+	gossip_tick(n, out);
 	if (node_effects_reserve(out, 1) == TK_OK &&
 		admission_sum(&n->admission, event->now_ms, sum))
 		node_effects_take_text(out, NODE_LOG, 0, "%s", sum);

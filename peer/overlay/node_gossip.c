@@ -1,11 +1,12 @@
-/* Gossip in the node: sessions come and go, the core of gossip.h is stepped, and what it wants done is
- * done on the node's connections; see node_state.h. Translating messages is node_gossip_messages.c's. */
+/* Gossip in the node: sessions come and go, and the core of gossip.h is stepped; see node_state.h. What it wants done
+ * is node_gossip_effects.c's, translating messages node_gossip_messages.c's. */
 #include <string.h>
 
 #include "peer/overlay/node_overlay.h"
 #include "tasks/base/mem.h"
 
-#define SHED_TELL_MS 60000u
+#define ASK_OLD_S    300ull
+#define ASK_AGAIN_MS 600000u /* ± a fifth */
 
 static uint64_t random_next(struct overlay *o)
 {
@@ -120,6 +121,7 @@ void gossip_session_up(struct node *n, struct connection *c)
 {
 	struct gossip_event up = {.type = GOSSIP_UP, .flag = c->dialled};
 	struct gossip_event start = {.type = GOSSIP_START, .refs = &up.peer, .count = 1};
+	struct gossip_event ask = {.type = GOSSIP_ASK};
 	struct overlay *o = n->overlay;
 
 	if (o == NULL || (session_features(c->session) & FEATURE_GOSSIP) == 0)
@@ -131,7 +133,7 @@ void gossip_session_up(struct node *n, struct connection *c)
 		directory_prefix(o->directory, up.peer, prefix_found(n, c));
 	if (o->sessions[up.peer] == 0 && overlay_step(n, &up) != TK_OK)
 		return;
-	c->peer = up.peer;
+	c->peer = ask.peer = up.peer;
 	o->root[up.peer] = session_peer_role(c->session) == ROLE_COORDINATOR;
 	if (o->sessions[up.peer]++ == 0 || c->renews != 0)
 		o->conns[up.peer] = c->id; /* what it renews is to end */
@@ -139,6 +141,8 @@ void gossip_session_up(struct node *n, struct connection *c)
 	if (c->dialled && !c->sought && c->renews == 0 &&
 		(o->root[up.peer] || node_neighbour_count(n) == 0))
 		(void)!overlay_step(n, &start); /* the next session, or the core's own timer */
+	if (c->dialled && o->root[up.peer])
+		(void)!overlay_step(n, &ask); /* the clock asks again */
 }
 
 static conn_id another_session(const struct node *n, const struct connection *gone)
@@ -276,209 +280,25 @@ int gossip_event(struct node *n, const struct node_event *event)
 	}
 }
 
-/* Effects */
-
-static struct connection *connection_of(struct node *n, peer_ref peer)
-{
-	conn_id conn = n->overlay->conns[peer];
-
-	return conn != 0 ? connections_find(&n->table, conn) : NULL;
-}
-
-/* A slow reader gets the important things: with so much waiting for it, walks and shuffles are left out
- * first, then IHAVE, then bodies; never what neighbours must know of each other. */
-static bool is_shed(struct overlay *o, const struct connection *c, uint8_t type)
-{
-	static const size_t most[] = {NODE_OUTPUT_LOW, 4 * NODE_OUTPUT_LOW, 16 * NODE_OUTPUT_LOW};
-	unsigned importance = gossip_importance(type);
-
-	if (importance >= sizeof(most) / sizeof(most[0]) || c->waiting <= most[importance])
-		return false;
-	o->shed++;
-	return true;
-}
-
-/* Once a minute, how much that was, and how much of what others sent the core has left unheard. */
-static void tell_shed(struct node *n, struct node_effects *out)
+/* By our own clock, which nobody else must trust, the newest beacon is old: a host of the link knows whether it is.
+ * With none at hand the shell looks for one. */
+void gossip_tick(struct node *n, struct node_effects *out)
 {
 	struct overlay *o = n->overlay;
-	const struct gossip_counts *counts = gossip_counts(o->core);
+	struct gossip_event ask = {.type = GOSSIP_ASK};
+	body_ref body = o != NULL ? gossip_beacon(o->core) : 0;
 
-	uint32_t unheard = counts->shed_shuffle + counts->shed_ihave + counts->shed_neighbour;
-
-	if ((o->shed == 0 && unheard == o->unheard) ||
-		(o->shed_ms != 0 && n->now_ms < o->shed_ms + SHED_TELL_MS) ||
-		node_effects_reserve(out, 1) != TK_OK)
+	if (body == 0 || n->id->role == ROLE_COORDINATOR || n->now_ms < o->ask_ms ||
+		n->now_s <= directory_tables(o->directory)->bodies[body].issued_s + ASK_OLD_S)
 		return;
-	node_effects_take_text(out, NODE_LOG, 0,
-		"%llu messages of gossip were not sent, as their readers are slow, and %u not "
-		"taken, as they were too many",
-		(unsigned long long)o->shed, unheard - o->unheard);
-	o->shed = 0;
-	o->unheard = unheard;
-	o->shed_ms = n->now_ms;
-}
-
-static void say(struct node *n, const struct gossip_effect *e, struct node_effects *out)
-{
-	struct connection *c = connection_of(n, e->peer);
-	struct errmsg msg = {""};
-	struct message m;
-	int rc;
-
-	if (c == NULL || is_shed(n->overlay, c, e->message.type) ||
-		!overlay_message_out(n->overlay, &e->message, &m))
-		return;
-	rc = session_send(c->session, &m, &msg);
-	if (rc == TK_OK)
-		rc = connection_flush(n, c, out, &msg);
-	if (rc != TK_OK && rc != TK_EINVAL)
-		connection_fail(n, c, out, msg.text);
-}
-
-/* Between a peer and the coordinator there is the one session that the peer's application dials: a second
- * one, from either side, would take its place. */
-static bool dial_allowed(const struct node *n, peer_ref peer)
-{
-	const struct record *record = directory_record(n->overlay->directory, peer);
-
-	return n->id->role != ROLE_COORDINATOR && !n->overlay->root[peer] && record != NULL &&
-	       record->endpoint_count + record->relay_count != 0;
-}
-
-/* A session that is there already serves as well. */
-static void dial(struct node *n, const struct gossip_effect *e, struct node_effects *out)
-{
-	struct gossip_event answer = {.type = GOSSIP_UP, .peer = e->peer, .flag = true};
-	struct node_effect *effect = NULL;
-
-	if (connection_of(n, e->peer) == NULL) {
-		answer.type = GOSSIP_DIAL_FAILED;
-		if (dial_allowed(n, e->peer))
-			effect = node_effects_push(out, NODE_DIAL, 0);
-	}
-	if (effect != NULL)
-		effect->record = *directory_record(n->overlay->directory, e->peer);
+	o->ask_ms = n->now_ms + ASK_AGAIN_MS - ASK_AGAIN_MS / 5 +
+		    random_next(o) % (ASK_AGAIN_MS / 5 * 2);
+	for (peer_ref i = 1; i <= DIRECTORY_PEERS_MAX && ask.peer == 0; i++)
+		ask.peer = o->root[i] && o->conns[i] != 0 ? i : 0;
+	if (ask.peer != 0)
+		(void)!overlay_step(n, &ask);
 	else
-		(void)!overlay_step(
-			n, &answer); /* unheard, it counts as a dial without an answer */
-}
-
-/* A session that only gossip wanted ends; one that carried anything else goes on. */
-static void release(struct node *n, const struct gossip_effect *e, struct node_effects *out)
-{
-	struct connection *c = connection_of(n, e->peer);
-
-	if (c != NULL && c->sought && !c->used)
-		connection_goodbye(n, c, out, GOODBYE_OVERLOAD, "no longer a neighbour");
-}
-
-static void accuse(struct node *n, const struct gossip_effect *e, struct node_effects *out)
-{
-	struct connection *c = connection_of(n, e->peer);
-
-	if (c != NULL)
-		connection_fail(n, c, out, e->why);
-}
-
-bool gossip_revoked(const struct node *n, const struct public_key *key)
-{
-	const struct overlay *o = n->overlay;
-
-	for (uint32_t i = 0; o != NULL && i < o->revoked.count; i++) {
-		if (key_equal(&o->revoked.keys[i], key))
-			return true;
-	}
-	return false;
-}
-
-/* The root has taken back what it gave these identities. */
-static void revoke(struct node *n, struct span payload, struct node_effects *out)
-{
-	struct connection *next;
-
-	if (revocations_decode(&n->overlay->revoked, payload, NULL) != TK_OK)
-		return; /* of a later format */
-	for (struct connection *c = n->table.first; c != NULL; c = next) {
-		next = c->next;
-		if (c->up && gossip_revoked(n, &c->key) &&
-			node_effects_reserve(out, EFFECTS_TO_END) == TK_OK)
-			connection_goodbye(n, c, out, GOODBYE_PROTOCOL,
-				"the network's root has revoked this identity");
-	}
-}
-
-static void deliver(struct node *n, const struct gossip_effect *e, struct node_effects *out)
-{
-	struct announcement a;
-	struct signature signature;
-	struct span encoded;
-	struct node_effect *effect;
-
-	if (!directory_body(n->overlay->directory, e->body, &encoded, &signature) ||
-		announcement_decode(&a, encoded, NULL) != TK_OK)
-		return;
-	if (a.kind == ANNOUNCE_BEACON && e->peer != 0)
-		(void)!overlay_beacon(n, e->peer, a.payload); /* the next beacon says it again */
-	if (a.kind == ANNOUNCE_REVOKE)
-		revoke(n, a.payload, out);
-	effect = node_effects_push(out, NODE_ANNOUNCED, 0);
-	if (effect != NULL && bytes_append(&effect->bytes, encoded.data, encoded.len) != TK_OK)
-		node_effects_pop(out);
-}
-
-static void carry_out(struct node *n, const struct gossip_effect *e, struct node_effects *out)
-{
-	struct overlay *o = n->overlay;
-
-	switch (e->type) {
-	case GOSSIP_SEND:
-		say(n, e, out);
-		break;
-	case GOSSIP_DIAL:
-		dial(n, e, out);
-		break;
-	case GOSSIP_RELEASE:
-		release(n, e, out);
-		break;
-	case GOSSIP_ACCUSE:
-		accuse(n, e, out);
-		break;
-	case GOSSIP_DELIVER:
-		deliver(n, e, out);
-		break;
-	case GOSSIP_FORGET:
-		directory_body_forget(o->directory, e->body);
-		break;
-	case GOSSIP_ISOLATED:
 		(void)!node_effects_push(out, NODE_ISOLATED, 0);
-		break;
-	default:
-		break;
-	}
-}
-
-/* Carrying out may end connections, of which the core hears, and so wants more done. */
-void gossip_flush(struct node *n, struct node_effects *out)
-{
-	struct overlay *o = n->overlay;
-
-	while (o != NULL && o->pending.count != 0) {
-		struct gossip_effects batch = o->pending;
-
-		o->pending = o->batch;
-		o->batch = batch;
-		for (size_t i = 0; i < batch.count; i++) {
-			/* without room not even an ending can be told: what is left is dropped, like
-			 * messages that a network loses, and the core's timers mend it */
-			if (node_effects_reserve(out, EFFECTS_TO_END) != TK_OK)
-				break;
-			carry_out(n, &o->batch.items[i], out);
-		}
-		o->batch.count = 0;
-	}
-	if (o != NULL)
-		tell_shed(n, out);
 }
 
 /* What others ask */

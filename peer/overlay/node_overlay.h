@@ -20,6 +20,7 @@ struct overlay {
 	uint64_t shed;	      /* messages not sent that the log has not told of */
 	uint32_t unheard;     /* messages not taken, in all, when the log last told of them */
 	uint64_t shed_ms;     /* when that was */
+	uint64_t ask_ms;      /* a host is asked for the newest beacon not before this */
 	struct record record; /* our own */
 	struct revocations revoked;
 };

@@ -69,6 +69,8 @@ int gossip_hear(struct node *n, struct connection *c, const struct message *m,
 /* WAKE, PUBLISH, ADVERTISE, UNREACHED, LEAVE. Errors: TK_ENOMEM; of PUBLISH also TK_EPROTO, TK_EAUTH and
  * TK_ELIMIT. */
 int gossip_event(struct node *n, const struct node_event *event) TK_CHECKED;
+/* NODE_TICK. */
+void gossip_tick(struct node *n, struct node_effects *out);
 void gossip_flush(struct node *n, struct node_effects *out);
 
 #endif

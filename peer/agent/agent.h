@@ -188,8 +188,12 @@ struct agent_status {
 	uint32_t leases;
 	uint32_t pending; /* results that are not settled yet */
 	struct agent_totals totals;
-	/* Bytes of blobs in this run; the shell fills them in. */
+	/* The shell fills these in; first, bytes of blobs in this run. */
 	uint64_t blobs_from_peers, blobs_from_coordinator, blobs_served;
+	uint64_t cache_bytes, cache_bytes_max; /* on disk, and how many may stay there */
+	uint32_t neighbours;
+	uint16_t port;		     /* where we listen for peers */
+	char reached[TEXT_MAX];	     /* how strangers reach us, in words */
 	char reason[TEXT_MAX + 384]; /* the sentence for the volunteer */
 };
 void agent_status(const struct agent *a, uint64_t now_ms, struct agent_status *out);

@@ -7,8 +7,6 @@
 #include "peer/agent/agent_shell.h"
 #include "tasks/base/mem.h"
 
-#define SHARDS_BYTES_MAX (16ull << 30) /* that stay on disk when no lease needs them */
-
 /* What the exchange asks of us */
 
 static int on_send(void *context, conn_id conn, const struct message *m)
@@ -52,7 +50,7 @@ static void on_complete(void *context, const struct digest *digest)
 	struct agent_event stored = {.type = AGENT_BLOB_STORED, .digest = *digest};
 	struct shell *s = context;
 
-	exchange_make_room(s->exchange, &s->files.blobs, SHARDS_BYTES_MAX);
+	exchange_make_room(s->exchange, s->cache_bytes);
 	shell_answer(s, &stored, NULL);
 }
 
@@ -139,6 +137,8 @@ void blobs_fetch(struct shell *s, const struct agent_effect *e)
 	const struct blob_store *store = agent_files_store(&s->files, e->kind);
 	uint64_t size;
 
+	if (e->ahead && e->total > s->cache_bytes)
+		return; /* it would leave again before its lease comes */
 	if (e->ahead && blob_store_size(store, &e->digest, &size) == TK_OK) {
 		exchange_used(now(s), &e->digest);
 		return;
@@ -205,10 +205,17 @@ static void check_one(struct shell *s)
 
 void blobs_tick(struct shell *s)
 {
-	if (s->unchecked_count != 0)
+	if (s->unchecked_count != 0) {
 		check_one(s);
+		exchange_make_room(now(s), s->cache_bytes); /* which may be less than it was */
+	}
 	exchange_tick(now(s));
 	shell_settle(s);
+}
+
+uint64_t blobs_bytes(const struct shell *s)
+{
+	return exchange_bytes(s->exchange);
 }
 
 void blobs_totals(const struct shell *s, struct swarm_totals *out)

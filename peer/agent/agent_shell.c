@@ -5,6 +5,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "peer/overlay/reach.h"
 #include "tasks/base/mem.h"
 
 #define STATUS_MS 1000u
@@ -283,6 +284,11 @@ static void write_status(struct shell *s)
 	now.blobs_from_peers = blobs.from_peers;
 	now.blobs_from_coordinator = blobs.from_tracker;
 	now.blobs_served = blobs.served;
+	now.cache_bytes = blobs_bytes(s);
+	now.cache_bytes_max = s->cache_bytes;
+	now.neighbours = (uint32_t)node_uv_neighbours(s->node);
+	now.port = s->port;
+	reach_words(node_uv_reach(s->node), now.reached);
 	turned = now.state != s->told.state || now.connected != s->told.connected;
 	/* Padding that differs costs a needless write. NOLINTNEXTLINE(*-memory-comparison,cert-*) */
 	news = turned || memcmp(&now, &s->told, sizeof(now)) != 0;

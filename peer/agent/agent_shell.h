@@ -34,6 +34,7 @@ struct shell {
 	struct exchange_handler exchange_handler;
 	struct digest *unchecked; /* blobs that an earlier run left, not yet offered to others */
 	size_t unchecked_count, unchecked_room;
+	uint64_t cache_bytes; /* of blobs that may stay on disk when no lease needs them */
 	FILE *log;
 
 	struct agent_status told; /* what status.json says */
@@ -74,6 +75,7 @@ void blobs_writable(struct shell *s, conn_id conn);
 /* False: the message is not about blobs. */
 bool blobs_message(struct shell *s, conn_id conn, const struct message *m);
 void blobs_tick(struct shell *s);
+uint64_t blobs_bytes(const struct shell *s); /* on disk, as far as they were checked */
 void blobs_totals(const struct shell *s, struct swarm_totals *out);
 
 /* agent_uv.c */

@@ -475,6 +475,7 @@ int agent_run(
 		return errmsg_set(msg, TK_ENOMEM, "not enough memory to start the agent");
 	r->shell.home = home;
 	r->shell.misbehave = options->misbehave;
+	r->shell.cache_bytes = options->cache_bytes != 0 ? options->cache_bytes : CACHE_BYTES;
 	r->shell.log = options->log;
 	r->shell.msg = msg;
 	rc = agent_home_lock(home->path, &lock, msg);

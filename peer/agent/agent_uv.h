@@ -8,7 +8,8 @@
 #include "peer/agent/misbehave.h"
 #include "tasks/math/engine.h"
 
-#define PEER_PORT 7332u
+#define PEER_PORT   7332u
+#define CACHE_BYTES (16ull << 30)
 
 struct agent_options {
 	const char *worker;	     /* the program that has `worker`; NULL: this one */
@@ -16,6 +17,7 @@ struct agent_options {
 	const char *remark;	     /* on this computer, for log and status; NULL: none */
 	enum misbehave misbehave;
 	uint32_t checkpoint_ms; /* between two checkpoints of a unit; 0: the usual */
+	uint64_t cache_bytes;	/* of data that may stay on disk; 0: CACHE_BYTES */
 	const char *listen;   /* ADDR:PORT for other peers; NULL: PEER_PORT, or any that is free */
 	bool no_port_mapping; /* the router is never asked for a port */
 	FILE *log;	      /* one line for each event, with its time */

@@ -1,4 +1,4 @@
-/* talkoot-peer run [--home HOME] [--listen ADDR:PORT] [--no-port-mapping]
+/* talkoot-peer run [--home HOME] [--listen ADDR:PORT] [--no-port-mapping] [--cache-gb GB]
  * [--checkpoint SECONDS] [--misbehave MODE] */
 #include "peer/agent/commands.h"
 
@@ -37,12 +37,24 @@ static uint32_t milliseconds(const char *text)
 	return *text != '\0' && *end == '\0' && s >= 0.2 && s <= 86400 ? (uint32_t)(s * 1000) : 0;
 }
 
+/* The bytes of 0.1 to 100000 GB (of 2^30); 0: something else. */
+static uint64_t gigabytes(const char *text)
+{
+	char *end;
+	double gb = strtod(text, &end);
+
+	return *text != '\0' && *end == '\0' && gb >= 0.1 && gb <= 100000
+		       ? (uint64_t)(gb * (double)(1u << 30))
+		       : 0;
+}
+
 int peer_run(int argc, char **argv)
 {
 	static const struct option known[] = {
 		{"home", required_argument, NULL, 'H'},
 		{"listen", required_argument, NULL, 'l'},
 		{"checkpoint", required_argument, NULL, 'c'},
+		{"cache-gb", required_argument, NULL, 'g'},
 		{"no-port-mapping", no_argument, NULL, 'n'},
 		{"misbehave", required_argument, NULL, 'm'},
 		{NULL, 0, NULL, 0},
@@ -64,7 +76,11 @@ int peer_run(int argc, char **argv)
 		else if (c == 'c' && (options.checkpoint_ms = milliseconds(optarg)) == 0)
 			return peer_misused(
 				"--checkpoint wants seconds, 0.2 to 86400, not \"%s\"", optarg);
-		else if (c == 'c')
+		else if (c == 'g' && (options.cache_bytes = gigabytes(optarg)) == 0)
+			return peer_misused(
+				"--cache-gb wants gigabytes of disk, 0.1 to 100000, not \"%s\"",
+				optarg);
+		else if (c == 'c' || c == 'g')
 			continue;
 		else
 			return PEER_USAGE;

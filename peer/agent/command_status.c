@@ -16,7 +16,9 @@ static void not_running(struct status_file *s, const char *path, const char *hom
 	snprintf(before, sizeof(before), "%s", s->reason);
 	s->connected = false;
 	s->project[0] = '\0';
-	s->round = s->unit = s->percent = s->leases = 0;
+	s->round = s->unit = s->percent = s->leases = s->neighbours = 0;
+	s->port = 0;
+	s->reached[0] = '\0';
 	if (retired) {
 		snprintf(s->reason, sizeof(s->reason), "not running: %.500s", before);
 		return;
@@ -41,6 +43,11 @@ static void print_human(const struct status_file *s)
 	printf("data: %.1f MB from peers, %.1f MB from the coordinator, %.1f MB passed on\n",
 		(double)s->blobs_from_peers / 1e6, (double)s->blobs_from_coordinator / 1e6,
 		(double)s->blobs_served / 1e6);
+	printf("disk: %.1f of %.1f GB for data\n", (double)s->cache_bytes / (1u << 30),
+		(double)s->cache_bytes_max / (1u << 30));
+	if (s->port != 0)
+		printf("network: %u neighbours, port %u; others reach this computer %s\n",
+			(unsigned)s->neighbours, s->port, s->reached);
 	if (s->remark[0] != '\0')
 		printf("%s\n", s->remark);
 }

@@ -18,6 +18,10 @@ struct status_file {
 	uint32_t leases, pending;
 	struct agent_totals totals;
 	uint64_t blobs_from_peers, blobs_from_coordinator, blobs_served; /* bytes, in this run */
+	uint64_t cache_bytes, cache_bytes_max;
+	uint32_t neighbours;
+	uint16_t port;		/* 0: does not listen */
+	char reached[TEXT_MAX]; /* how strangers reach it, in words */
 	struct public_key peer;
 	char engine[16];
 	char remark[TEXT_MAX]; /* on this computer (engine_remark); empty: none */

@@ -27,6 +27,11 @@ void status_file_fill(struct status_file *s, const struct agent_status *status)
 	s->blobs_from_peers = status->blobs_from_peers;
 	s->blobs_from_coordinator = status->blobs_from_coordinator;
 	s->blobs_served = status->blobs_served;
+	s->cache_bytes = status->cache_bytes;
+	s->cache_bytes_max = status->cache_bytes_max;
+	s->neighbours = status->neighbours;
+	s->port = status->port;
+	snprintf(s->reached, sizeof(s->reached), "%s", status->reached);
 }
 
 /* Texts from the network may be no UTF-8, which JSON cannot hold: such bytes become '?'. */
@@ -53,14 +58,20 @@ static json_t *computing_object(const struct status_file *s)
 		(json_int_t)s->percent);
 }
 
-static bool blobs_add(json_t *root, const struct status_file *s)
+static bool number_add(json_t *root, const char *key, uint64_t value)
 {
-	return json_object_set_new(root, "blob_bytes_from_peers",
-		       json_integer((json_int_t)s->blobs_from_peers)) == 0 &&
-	       json_object_set_new(root, "blob_bytes_from_coordinator",
-		       json_integer((json_int_t)s->blobs_from_coordinator)) == 0 &&
-	       json_object_set_new(
-		       root, "blob_bytes_served", json_integer((json_int_t)s->blobs_served)) == 0;
+	return json_object_set_new(root, key, json_integer((json_int_t)value)) == 0;
+}
+
+static bool overlay_add(json_t *root, const struct status_file *s)
+{
+	return number_add(root, "blob_bytes_from_peers", s->blobs_from_peers) &&
+	       number_add(root, "blob_bytes_from_coordinator", s->blobs_from_coordinator) &&
+	       number_add(root, "blob_bytes_served", s->blobs_served) &&
+	       number_add(root, "cache_bytes", s->cache_bytes) &&
+	       number_add(root, "cache_bytes_max", s->cache_bytes_max) &&
+	       number_add(root, "neighbours", s->neighbours) && number_add(root, "port", s->port) &&
+	       json_object_set_new(root, "reached", text_value(s->reached)) == 0;
 }
 
 int status_file_encode(const struct status_file *s, struct bytes *out)
@@ -81,7 +92,7 @@ int status_file_encode(const struct status_file *s, struct bytes *out)
 		(json_int_t)s->totals.units_late, "credit_flops",
 		(json_int_t)s->totals.credit_flops, "peer", peer, "engine", s->engine, "remark",
 		text_value(s->remark), "updated", (json_int_t)s->updated_s);
-	if (root != NULL && !blobs_add(root, s)) {
+	if (root != NULL && !overlay_add(root, s)) {
 		json_decref(root);
 		root = NULL;
 	}
@@ -136,6 +147,11 @@ static void read_object(struct status_file *s, const json_t *root)
 	s->blobs_from_peers = read_number(root, "blob_bytes_from_peers");
 	s->blobs_from_coordinator = read_number(root, "blob_bytes_from_coordinator");
 	s->blobs_served = read_number(root, "blob_bytes_served");
+	s->cache_bytes = read_number(root, "cache_bytes");
+	s->cache_bytes_max = read_number(root, "cache_bytes_max");
+	s->neighbours = (uint32_t)read_number(root, "neighbours");
+	s->port = (uint16_t)read_number(root, "port");
+	read_text(root, "reached", s->reached, sizeof(s->reached));
 	if (peer == NULL || hex_decode(s->peer.b, KEY_BYTES, peer) != TK_OK)
 		memset(s->peer.b, 0, KEY_BYTES);
 }

@@ -89,6 +89,8 @@ enum reach_nat reach_nat(const struct reach *r);
 /* Has anybody tried to dial us back yet? Why the last one failed, in their words; "" when none did. */
 bool reach_is_tested(const struct reach *r);
 const char *reach_why(const struct reach *r);
+/* How strangers reach us, to go on from "others reach this computer": "at 192.0.2.1:7332". */
+void reach_words(const struct reach *r, char out[TEXT_MAX]);
 /* True when we have been known for a while and nobody gets through: a router's help is welcome. */
 bool reach_wants_mapping(const struct reach *r, uint64_t now_ms);
 /* True when a relay holds a place for us on this session: circuits may come in there. */

@@ -1,4 +1,5 @@
 /* reach.h: what we know about ourselves, and what we say of it. */
+#include <stdio.h>
 #include <string.h>
 
 #include "peer/overlay/reach_state.h"
@@ -33,6 +34,24 @@ bool reach_is_tested(const struct reach *r)
 const char *reach_why(const struct reach *r)
 {
 	return r->why;
+}
+
+void reach_words(const struct reach *r, char out[TEXT_MAX])
+{
+	char at[ENDPOINT_TEXT_MAX];
+
+	if (reach_is_public(r)) {
+		endpoint_text(at, &r->record.endpoints[0]);
+		snprintf(out, TEXT_MAX, "at %s", at);
+	} else if (r->record.relay_count != 0) {
+		snprintf(out, TEXT_MAX, "through %u relays (router: %s)",
+			(unsigned)r->record.relay_count, reach_nat_text(reach_nat(r)));
+	} else if (!reach_is_tested(r)) {
+		snprintf(out, TEXT_MAX, "in a way that is not known yet");
+	} else {
+		snprintf(out, TEXT_MAX, "not yet: %.200s",
+			r->why[0] != '\0' ? r->why : "nobody got through");
+	}
 }
 
 bool reach_wants_mapping(const struct reach *r, uint64_t now_ms)

@@ -77,9 +77,10 @@ void exchange_forget(struct exchange *x, const struct digest *digest);
 void exchange_absent(struct exchange *x, const struct digest *digest);
 bool exchange_holds(const struct exchange *x, const struct digest *digest);
 
-/* Removes blobs of this store, those that were not used for longest first and none that is needed, until
- * those that are held have no more than so many bytes. */
-void exchange_make_room(struct exchange *x, const struct blob_store *store, uint64_t bytes);
+/* Removes blobs, those that were not used for longest first and none that is needed, until those that are held,
+ * in whichever store, have no more than so many bytes. */
+void exchange_make_room(struct exchange *x, uint64_t bytes);
+uint64_t exchange_bytes(const struct exchange *x); /* of those that are held */
 void exchange_used(struct exchange *x, const struct digest *digest);
 
 void exchange_totals(const struct exchange *x, struct swarm_totals *out);

@@ -298,34 +298,37 @@ void exchange_used(struct exchange *x, const struct digest *digest)
 		b->used_ms = x->now_ms;
 }
 
-static struct exchange_blob *least_used(
-	struct exchange *x, const struct blob_store *store, uint64_t *bytes)
+uint64_t exchange_bytes(const struct exchange *x)
+{
+	uint64_t bytes = 0;
+
+	for (uint32_t i = 1; i <= x->blob_count; i++)
+		bytes += x->blobs[i]->whole ? x->blobs[i]->total : 0;
+	return bytes;
+}
+
+static struct exchange_blob *least_used(struct exchange *x)
 {
 	struct exchange_blob *found = NULL;
 
-	*bytes = 0;
 	for (uint32_t i = 1; i <= x->blob_count; i++) {
 		struct exchange_blob *b = x->blobs[i];
 
-		if (!b->whole || b->store != store)
-			continue;
-		*bytes += b->total;
-		if ((found == NULL || b->used_ms < found->used_ms) &&
+		if (b->whole && (found == NULL || b->used_ms < found->used_ms) &&
 			!x->handler->needed(x->handler->context, &b->digest))
 			found = b;
 	}
 	return found;
 }
 
-void exchange_make_room(struct exchange *x, const struct blob_store *store, uint64_t bytes)
+void exchange_make_room(struct exchange *x, uint64_t bytes)
 {
-	uint64_t held;
+	uint64_t held = exchange_bytes(x);
 	struct exchange_blob *b;
 
-	if (x->handler->needed == NULL)
-		return;
-	while ((b = least_used(x, store, &held)) != NULL && held > bytes) {
-		blob_store_remove(store, &b->digest);
+	while (x->handler->needed != NULL && held > bytes && (b = least_used(x)) != NULL) {
+		held -= b->total;
+		blob_store_remove(b->store, &b->digest);
 		blob_drop(x, b, true);
 	}
 }

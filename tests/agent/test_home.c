@@ -378,6 +378,11 @@ static void status_json_is_read_as_it_was_written(void **state)
 			.units_late = 2,
 			.credit_flops = UINT64_C(1) << 60},
 		.updated_s = 1234567890,
+		.cache_bytes = 12345678901,
+		.cache_bytes_max = 17179869184,
+		.neighbours = 6,
+		.port = 7332,
+		.reached = "at 192.0.2.1:7332",
 		.state = "computing",
 		.reason = "computing \"unit\"\n3 \xff",
 		.coordinator = "[::1]:7",
@@ -399,6 +404,11 @@ static void status_json_is_read_as_it_was_written(void **state)
 	assert_memory_equal(&out.totals, &in.totals, sizeof(in.totals));
 	assert_true(key_equal(&out.peer, &in.peer));
 	assert_int_equal(out.updated_s, in.updated_s);
+	assert_int_equal(out.cache_bytes, in.cache_bytes);
+	assert_int_equal(out.cache_bytes_max, in.cache_bytes_max);
+	assert_int_equal(out.neighbours, 6);
+	assert_int_equal(out.port, 7332);
+	assert_string_equal(out.reached, in.reached);
 }
 
 static void a_status_that_is_no_json_is_an_error(void **state)

@@ -39,7 +39,8 @@ wrote_digest() { # TIMES PROJECT [OPTION...]
 text_project first 3
 text_project second 400
 coordinator_start
-for i in 1 2 3; do
+peer_start 1 --cache-gb 0.5
+for i in 2 3; do
 	peer_start "$i"
 done
 
@@ -117,6 +118,18 @@ claim "stopping twice is no harm" prints 'nothing to stop' "$talkoot" -C "$home"
 claim "what is over is not resumed" prints 'nothing to resume' "$talkoot" -C "$home" resume second
 
 claim "the agent says what it does" prints '.' "$talkoot_peer" status --home "$work/peer-1"
+claim "and what it keeps, and how others find it" prints '^network: [0-9]+ neighbours, port [0-9]+; others reach' \
+	"$talkoot_peer" status --home "$work/peer-1"
+claim "it was told how much disk it may take" prints '"cache_bytes_max": 536870912,' \
+	"$talkoot_peer" status --home "$work/peer-1" --json
+claim "another takes the usual" prints ' of 16.0 GB for data$' "$talkoot_peer" status --home "$work/peer-2"
+for key in cache_bytes neighbours port reached; do
+	claim "the agent's status --json has $key" prints "\"$key\":" "$talkoot_peer" status --home "$work/peer-1" --json
+done
+for size in lots -1 0 1e9 5GB ''; do
+	claim "a disk of \"$size\" is a mistake in use" is_usage_error \
+		"$talkoot_peer" run --home "$work/peer-1" --cache-gb "$size"
+done
 claim "the page is beside its data" test -f "$home/web/index.html"
 page_shows_both() {
 	grep -q '"name":"first"' "$home/web/status.json" && grep -q '"state":"stopped"' "$home/web/status.json"

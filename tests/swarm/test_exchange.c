@@ -406,15 +406,17 @@ static void room_is_made_by_what_was_not_used_for_longest_and_is_not_needed(void
 	begin(net, 1);
 	run(net, 200, 60);
 	assert_whole(net, 1);
+	assert_int_equal(exchange_bytes(n->x), BLOB);
 	n->needs_all = true;
-	exchange_make_room(n->x, &n->store, 1000);
+	exchange_make_room(n->x, 1000);
 	assert_int_equal(blob_store_size(&n->store, &net->digest, &size), TK_OK);
 	n->needs_all = false;
-	exchange_make_room(n->x, &n->store, BLOB);
+	exchange_make_room(n->x, BLOB);
 	assert_int_equal(blob_store_size(&n->store, &net->digest, &size), TK_OK);
-	exchange_make_room(n->x, &n->store, BLOB - 1);
+	exchange_make_room(n->x, BLOB - 1);
 	assert_int_equal(blob_store_size(&n->store, &net->digest, &size), TK_ENOENT);
 	assert_false(exchange_holds(n->x, &net->digest));
+	assert_int_equal(exchange_bytes(n->x), 0);
 	/* And it can be had again. */
 	n->complete = 0;
 	now(n);

@@ -35,6 +35,15 @@ void connection_fail(
 void connection_goodbye(struct node *n, struct connection *c, struct node_effects *out,
 	uint32_t reason, const char *text);
 
+/* node_session.c */
+
+/* Asks for a sign of life, and how long that takes. */
+int connection_ping(struct node *n, struct connection *c, struct errmsg *msg) TK_CHECKED;
+/* Everything that arrived, until it is used up. The errors are those that end the connection; TK_ECANCELED: it said
+ * farewell. */
+int connection_receive(struct node *n, struct connection *c, const struct node_event *event,
+	struct node_effects *out, struct errmsg *msg) TK_CHECKED;
+
 /* node_places.c */
 
 /* Whose places it takes: its prefix, or the session that carries it to us; 0: nobody counts. */

@@ -133,7 +133,8 @@ static bool record_affordable(
 	return c->records <= RECORDS_PER_SECOND;
 }
 
-/* One that has expired on its way, or by our clock, is no fault of who passed it on: *peer is then 0.
+/* One that has expired on its way or by our clock, or by our clock expires too late, is no fault of who passed it
+ * on: *peer is then 0.
  * from: 0 for a record of the sender itself. */
 static int record_in(struct node *n, struct connection *c, peer_ref from, struct span encoded,
 	peer_ref *peer, struct errmsg *msg)

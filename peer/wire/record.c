@@ -71,6 +71,17 @@ static void get_fields(struct mp_reader *r, struct record *out)
 	}
 }
 
+static int check_age(const struct record *r, uint64_t now_s, struct errmsg *msg)
+{
+	if (r->expiry_s > now_s + RECORD_AHEAD_MAX_S)
+		return errmsg_set(msg, TK_ELIMIT, "a peer record that expires absurdly late");
+	if (r->expiry_s > now_s + RECORD_KEPT_AHEAD_S)
+		return errmsg_set(msg, TK_EINVAL, "a peer record that expires too late");
+	if (r->expiry_s < now_s - RECORD_SKEW_S)
+		return errmsg_set(msg, TK_EINVAL, "a peer record that has expired");
+	return TK_OK;
+}
+
 int record_decode(struct record *out, struct span in, const struct public_key *network,
 	uint64_t now_s, struct errmsg *msg)
 {
@@ -90,10 +101,10 @@ int record_decode(struct record *out, struct span in, const struct public_key *n
 	rc = mp_end(&r, msg);
 	if (rc != TK_OK)
 		return errmsg_prefix(msg, rc, "a peer record");
-	if (now_s != RECORD_ANY_AGE && got.expiry_s > now_s + RECORD_AHEAD_MAX_S)
-		return errmsg_set(msg, TK_ELIMIT, "a peer record that expires absurdly late");
-	if (now_s != RECORD_ANY_AGE && got.expiry_s < now_s - RECORD_SKEW_S)
-		return errmsg_set(msg, TK_EINVAL, "a peer record that has expired");
+	if (now_s != RECORD_ANY_AGE)
+		rc = check_age(&got, now_s, msg);
+	if (rc != TK_OK)
+		return rc;
 	if (!key_verify(&got.key, &signature, LABEL, fields, 2))
 		return errmsg_set(msg, TK_EAUTH, "a peer record whose signature is not its peer's");
 	*out = got;

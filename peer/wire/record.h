@@ -10,9 +10,12 @@
 #define RECORD_BYTES_MAX     512u
 #define RECORD_ENDPOINTS_MAX 4u
 #define RECORD_RELAYS_MAX    2u
-#define RECORD_LIFETIME_S    (6u * 3600)  /* what we write */
-#define RECORD_AHEAD_MAX_S   (24u * 3600) /* what we accept */
-#define RECORD_SKEW_S	     600u
+#define RECORD_LIFETIME_S    (6u * 3600) /* what we write */
+/* Between the two a record is ignored: clocks differ, and who has kept one that is absurd by another's clock must not
+ * be taken for its author. No two clocks by which nodes take part at all are so far apart. */
+#define RECORD_KEPT_AHEAD_S (12u * 3600) /* what we keep and pass on */
+#define RECORD_AHEAD_MAX_S  (24u * 3600) /* beyond: whoever sends it breaks a rule */
+#define RECORD_SKEW_S	    600u
 
 enum record_flag {
 	RECORD_PUBLIC = 1, /* strangers can dial it: a dial-back has shown it */
@@ -45,8 +48,8 @@ int record_encode(const struct record *r, const struct key_pair *pair,
 #define RECORD_ANY_AGE 0u /* as now_s: an expired record may still tell where to try */
 
 /* Reads a record and checks its signature (36 to 55 µs) and its expiry against now_s.
- * Errors: TK_EPROTO and TK_ELIMIT (malformed, or absurdly far ahead), TK_EINVAL (expired), TK_EAUTH (the
- * signature). */
+ * Errors: TK_EPROTO and TK_ELIMIT (malformed, or absurdly far ahead), TK_EINVAL (expired, or too far ahead to be
+ * kept), TK_EAUTH (the signature). */
 int record_decode(struct record *out, struct span in, const struct public_key *network,
 	uint64_t now_s, struct errmsg *msg) TK_CHECKED;
 

@@ -117,7 +117,7 @@ int net_step(struct net *net, size_t node, struct node_event *event)
 	int rc;
 
 	event->now_ms = net->now_ms;
-	event->now_s = START_S + net->now_ms / 1000;
+	event->now_s = START_S + net->now_ms / 1000 + (uint64_t)n->skew_s;
 	rc = node_step(n->node, event, &n->seen);
 	while (n->done < n->seen.count) {
 		struct node_effect e = n->seen.items[n->done++];

@@ -28,7 +28,8 @@ struct net_node {
 	struct identity id;
 	struct node *node;
 	struct node_effects seen;
-	size_t done; /* of seen: carried out */
+	size_t done;	/* of seen: carried out */
+	int64_t skew_s; /* how fast its wall clock is */
 	bool dead;
 };
 

@@ -217,7 +217,10 @@ static void records_expire_and_none_lasts_absurdly_long(void **state)
 	(void)state;
 	assert_int_equal(decode_record(bytes_span(&b), expiry + RECORD_SKEW_S), TK_OK);
 	assert_int_equal(decode_record(bytes_span(&b), expiry + RECORD_SKEW_S + 1), TK_EINVAL);
-	assert_int_equal(decode_record(bytes_span(&b), expiry - RECORD_AHEAD_MAX_S), TK_OK);
+	assert_int_equal(decode_record(bytes_span(&b), expiry - RECORD_KEPT_AHEAD_S), TK_OK);
+	assert_int_equal(
+		decode_record(bytes_span(&b), expiry - RECORD_KEPT_AHEAD_S - 1), TK_EINVAL);
+	assert_int_equal(decode_record(bytes_span(&b), expiry - RECORD_AHEAD_MAX_S), TK_EINVAL);
 	assert_int_equal(decode_record(bytes_span(&b), expiry - RECORD_AHEAD_MAX_S - 1), TK_ELIMIT);
 	assert_int_equal(decode_record(bytes_span(&b), RECORD_ANY_AGE), TK_OK);
 	bytes_close(&b);

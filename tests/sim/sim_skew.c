@@ -12,6 +12,7 @@ void sim_skew(struct run *r)
 	struct curve *curve = report_curve(r->report, "all peers");
 	uint32_t up = 0, have = 0, far = 0, far_have = 0;
 	struct world_config config;
+	const struct spread *spread;
 	struct world *w;
 	body_ref body;
 
@@ -42,11 +43,11 @@ void sim_skew(struct run *r)
 		far += is_far_off(p);
 		far_have += is_far_off(p) && has;
 	}
-	for (uint32_t i = 0, seen = 0; i < HISTOGRAM_BINS && seen < up; i++) {
-		seen += (uint32_t)world_spread(w, body)->time_ms.bins[i];
+	spread = world_spread(w, body);
+	curve_add(curve, 0, 0);
+	for (uint32_t i = 0, seen = 0; i < HISTOGRAM_BINS && seen < spread->reached; i++) {
+		seen += (uint32_t)spread->time_ms.bins[i];
 		curve_add(curve, (i + 1) * 0.02, 100.0 * seen / (up + far));
-		if (seen == world_spread(w, body)->reached)
-			break;
 	}
 	report_least(r->report, "off by 10 minutes at most: reach", 100.0 * have / up, 100, "%");
 	report_note(r->report, "off by half a day: reach", 100.0 * far_have / (far + !far), "%");

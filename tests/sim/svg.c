@@ -4,14 +4,17 @@
 
 #include "tests/sim/report.h"
 
-#define WIDTH  860.0
-#define HEIGHT 480.0
-#define LEFT   76.0
-#define RIGHT  24.0
-#define TOP    52.0
-#define BOTTOM 60.0
-#define LEGEND 22.0 /* height of an entry */
-#define TICKS  6
+#define WIDTH	 860.0
+#define HEIGHT	 480.0
+#define LEFT	 76.0
+#define RIGHT	 24.0
+#define TOP	 60.0
+#define BOTTOM	 60.0
+#define LEGEND	 22.0 /* height of an entry */
+#define TICKS	 6
+#define HEADROOM 0.03 /* of the height, so that a line at the top is seen */
+#define NEAR	 0.7  /* what never falls below so much of its most is drawn without zero */
+#define FLAT	 0.005
 
 struct axes {
 	double x_min, x_max, y_min, y_max, x_step, y_step;
@@ -20,6 +23,9 @@ struct axes {
 
 static const char *const colours[CURVES_MAX] = {
 	"#0b559f", "#d1571b", "#2a8a43", "#8a3fa0", "#b8860b", "#444444"};
+
+/* Two curves may lie on each other: every other one has gaps. */
+static const char *const dashes[CURVES_MAX] = {"none", "9 5", "none", "9 5", "none", "3 4"};
 
 /* 1, 2 or 5 times a power of ten, so that `range` has about TICKS of them. */
 static double tick_step(double range)
@@ -31,7 +37,7 @@ static double tick_step(double range)
 
 static struct axes axes_fit(const struct report *r)
 {
-	struct axes a = {.x_min = 0, .x_max = 1e-9, .y_min = 0, .y_max = 1e-9};
+	struct axes a = {.x_min = 0, .x_max = 1e-9, .y_min = 1e9, .y_max = 1e-9};
 
 	for (uint32_t c = 0; c < r->curve_count; c++) {
 		for (uint32_t i = 0; i < r->curves[c].count; i++) {
@@ -41,6 +47,10 @@ static struct axes axes_fit(const struct report *r)
 			a.y_min = fmin(a.y_min, r->curves[c].y[i]);
 		}
 	}
+	if (a.y_min > NEAR * a.y_max)
+		a.y_min = fmin(a.y_min, (1 - FLAT) * a.y_max);
+	else
+		a.y_min = fmin(a.y_min, 0);
 	a.x_step = tick_step(a.x_max - a.x_min);
 	a.y_step = tick_step(a.y_max - a.y_min);
 	a.x_min = floor(a.x_min / a.x_step) * a.x_step;
@@ -58,7 +68,9 @@ static double at_x(const struct axes *a, double x)
 
 static double at_y(const struct axes *a, double y)
 {
-	return a->bottom - (y - a->y_min) / (a->y_max - a->y_min) * (a->bottom - TOP);
+	double height = (a->bottom - TOP) * (1 - HEADROOM);
+
+	return a->bottom - (y - a->y_min) / (a->y_max - a->y_min) * height;
 }
 
 static void draw_grid(const struct report *r, const struct axes *a, FILE *out)
@@ -82,11 +94,14 @@ static void draw_grid(const struct report *r, const struct axes *a, FILE *out)
 		r->x_label, (TOP + a->bottom) / 2, r->y_label);
 }
 
-static void draw_curve(const struct curve *c, const struct axes *a, const char *colour, FILE *out)
+static void draw_curve(const struct curve *c, const struct axes *a, uint32_t which, FILE *out)
 {
 	if (c->count == 0)
 		return;
-	fprintf(out, "<polyline fill=\"none\" stroke=\"%s\" stroke-width=\"2\" points=\"", colour);
+	fprintf(out,
+		"<polyline fill=\"none\" stroke=\"%s\" stroke-width=\"2\" "
+		"stroke-dasharray=\"%s\" stroke-linejoin=\"round\" points=\"",
+		colours[which], dashes[which]);
 	for (uint32_t i = 0; i < c->count; i++)
 		fprintf(out, "%.1f,%.1f ", at_x(a, c->x[i]), at_y(a, c->y[i]));
 	fputs("\"/>\n", out);
@@ -103,18 +118,19 @@ void report_svg(const struct report *r, FILE *out)
 		"<style>.g{stroke:#ddd;fill:none}</style>\n"
 		"<rect width=\"100%%\" height=\"100%%\" fill=\"#fff\"/>\n"
 		"<text x=\"%g\" y=\"26\" font-size=\"16\" font-weight=\"bold\">%s</text>\n"
-		"<text x=\"%g\" y=\"42\" fill=\"#666\">%s, %u peers, seed %llu</text>\n",
+		"<text x=\"%g\" y=\"42\" fill=\"#666\">%s, %u peers, seed %llu%s</text>\n",
 		WIDTH, height, WIDTH, height, LEFT, r->title, LEFT, r->scenario, r->peers,
-		(unsigned long long)r->seed);
+		(unsigned long long)r->seed, a.y_min > 0 ? "; the axis does not begin at 0" : "");
 	draw_grid(r, &a, out);
 	for (uint32_t c = 0; c < r->curve_count; c++) {
 		double y = HEIGHT + LEGEND * c;
 
-		draw_curve(&r->curves[c], &a, colours[c], out);
+		draw_curve(&r->curves[c], &a, c, out);
 		fprintf(out,
-			"<path d=\"M%g %gh28\" stroke=\"%s\" stroke-width=\"3\"/>"
+			"<path d=\"M%g %gh28\" stroke=\"%s\" stroke-width=\"3\" "
+			"stroke-dasharray=\"%s\"/>"
 			"<text x=\"%g\" y=\"%g\">%s</text>\n",
-			LEFT, y, colours[c], LEFT + 36, y + 4, r->curves[c].name);
+			LEFT, y, colours[c], dashes[c], LEFT + 36, y + 4, r->curves[c].name);
 	}
 	fputs("</svg>\n", out);
 }

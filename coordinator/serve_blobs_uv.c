@@ -351,7 +351,8 @@ void serve_blobs_close(struct serve *s)
 void serve_blobs_up(struct serve *s, conn_id conn, const struct public_key *key)
 {
 	if (now(s) != NULL)
-		exchange_up(serve_blobs(s)->exchange, conn, key, false);
+		exchange_up(serve_blobs(s)->exchange, conn, key, false,
+			node_uv_prefix(serve_node(s), conn));
 }
 
 void serve_blobs_down(struct serve *s, conn_id conn)

@@ -156,7 +156,7 @@ void blobs_remove(struct shell *s, const struct agent_effect *e)
 
 void blobs_up(struct shell *s, conn_id conn, const struct public_key *key, enum role role)
 {
-	exchange_up(now(s), conn, key, role == ROLE_COORDINATOR);
+	exchange_up(now(s), conn, key, role == ROLE_COORDINATOR, node_uv_prefix(s->node, conn));
 	shell_settle(s);
 }
 

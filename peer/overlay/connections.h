@@ -33,6 +33,7 @@ struct connection {
 	uint64_t renew_ms;	/* when one that we dialled is to be replaced */
 	conn_id renews;		/* the one that it replaces */
 	size_t waiting;		/* bytes that the transport has not taken yet */
+	uint64_t taken_ms;	/* while some wait: when it last took any */
 
 	struct connection *previous, *next; /* in order of arrival */
 	struct connection *next_by_id, *next_by_key;

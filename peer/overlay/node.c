@@ -65,6 +65,13 @@ size_t node_waiting(const struct node *n, conn_id conn)
 	return c != NULL ? c->waiting : 0;
 }
 
+uint64_t node_prefix(const struct node *n, conn_id conn)
+{
+	const struct connection *c = connections_find(&n->table, conn);
+
+	return c != NULL ? c->prefix : 0;
+}
+
 uint32_t node_rtt_ms(const struct node *n, conn_id conn)
 {
 	const struct connection *c = connections_find(&n->table, conn);
@@ -109,6 +116,8 @@ int connection_flush(
 	if (write == NULL)
 		return errmsg_set(msg, TK_ENOMEM, "out of memory");
 	session_take_output(c->session, &write->bytes);
+	if (c->waiting == 0)
+		c->taken_ms = n->now_ms;
 	c->waiting += bytes.len;
 	n->waiting += bytes.len;
 	return TK_OK;
@@ -240,6 +249,8 @@ static void step_written(struct node *n, struct connection *c, const struct node
 
 	c->waiting -= gone;
 	n->waiting -= gone;
+	if (gone != 0)
+		c->taken_ms = event->now_ms;
 	if (c->waiting > NODE_OUTPUT_LOW)
 		c->heard_ms = event->now_ms;
 	else if (before > NODE_OUTPUT_LOW && c->up)
@@ -278,6 +289,9 @@ static int tick_connection(struct node *n, struct connection *c, const struct no
 	else if (c->up && silent_ms >= pulse_silence_ms(&c->pulse))
 		rc = errmsg_set(&msg, TK_EPROTO, "nothing was heard for %u s",
 			(unsigned)(silent_ms / 1000));
+	else if (c->up && c->waiting != 0 && elapsed(event->now_ms, c->taken_ms) >= NODE_UNREAD_MS)
+		rc = errmsg_set(&msg, TK_EPROTO, "the other side has read nothing for %u s",
+			NODE_UNREAD_MS / 1000);
 	else if (c->up && pulse_due(&c->pulse, silent_ms, elapsed(event->now_ms, c->asked_ms)))
 		rc = connection_ping(n, c, &msg);
 	if (rc == TK_OK && c->up)

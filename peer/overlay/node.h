@@ -16,6 +16,7 @@
 #define NODE_CONNECTIONS_MAX 4096u
 #define NODE_OUTPUT_MAX	     (8u << 20)	  /* bytes waiting for a slow reader; beyond: closed */
 #define NODE_OUTPUT_ALL_MAX  (512u << 20) /* for all readers together: node_limit_output */
+#define NODE_UNREAD_MS	     60000u /* it takes nothing of what waits: closed, whatever it sends */
 #define NODE_OUTPUT_LOW	     (256u << 10) /* below: NODE_WRITABLE, a good time to send more */
 #define NODE_TICK_MS	     1000u
 /* A session that we dialled is replaced by a fresh one after a day ± an hour by chance, so that keys do
@@ -168,6 +169,10 @@ struct node_transport {
 	bool dialled, from_port;
 };
 bool node_transport(const struct node *n, conn_id conn, struct node_transport *out);
+
+/* What sessions of one place have in common (endpoint_prefix; of those through a relay, the relay's session);
+ * 0: local, not known, or not open. */
+uint64_t node_prefix(const struct node *n, conn_id conn);
 
 /* The session's round trip as last measured, at least 1; 0: not measured yet, or no session. */
 uint32_t node_rtt_ms(const struct node *n, conn_id conn);

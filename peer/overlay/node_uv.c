@@ -539,6 +539,11 @@ size_t node_uv_waiting(const struct node_uv *n, conn_id conn)
 	return ways_waiting(n->ways, conn);
 }
 
+uint64_t node_uv_prefix(const struct node_uv *n, conn_id conn)
+{
+	return ways_prefix(n->ways, conn);
+}
+
 uint32_t node_uv_rtt_ms(const struct node_uv *n, conn_id conn)
 {
 	return ways_rtt_ms(n->ways, conn);

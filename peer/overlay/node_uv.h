@@ -94,7 +94,8 @@ void node_uv_free(struct node_uv *n);
 
 size_t node_uv_sessions(const struct node_uv *n);
 
-/* node_waiting(), node_rtt_ms(). */
+/* node_waiting(), node_rtt_ms(), node_prefix(). */
+uint64_t node_uv_prefix(const struct node_uv *n, conn_id conn);
 size_t node_uv_waiting(const struct node_uv *n, conn_id conn);
 uint32_t node_uv_rtt_ms(const struct node_uv *n, conn_id conn);
 

@@ -167,6 +167,13 @@ size_t ways_waiting(const struct ways *w, conn_id conn)
 	return node_waiting(w->node, way->now) + node_waiting(w->node, way->next) + way->held.len;
 }
 
+uint64_t ways_prefix(const struct ways *w, conn_id conn)
+{
+	const struct way *way = way_by_id(w, conn);
+
+	return node_prefix(w->node, way != NULL ? way->now : conn);
+}
+
 uint32_t ways_rtt_ms(const struct ways *w, conn_id conn)
 {
 	const struct way *way = way_by_id(w, conn);

@@ -53,8 +53,9 @@ void exchange_free(struct exchange *x);
 /* Time and randomness for what follows; before every call below. */
 void exchange_now(struct exchange *x, uint64_t now_ms, uint64_t now_s, uint64_t random);
 
-/* Sessions, as the node tells of them. */
-void exchange_up(struct exchange *x, conn_id conn, const struct public_key *key, bool coordinator);
+/* Sessions, as the node tells of them; prefix as node_prefix says. */
+void exchange_up(struct exchange *x, conn_id conn, const struct public_key *key, bool coordinator,
+	uint64_t prefix);
 void exchange_down(struct exchange *x, conn_id conn);
 void exchange_dial_failed(struct exchange *x, conn_id conn);
 void exchange_writable(struct exchange *x, conn_id conn);

@@ -132,7 +132,8 @@ static enum swarm_reach reach_of(struct exchange *x, const struct public_key *ke
 
 static void say_up(struct exchange *x, struct exchange_peer *p)
 {
-	struct swarm_event up = {.type = SWARM_UP, .peer = p->ref, .reach = p->reach};
+	struct swarm_event up = {
+		.type = SWARM_UP, .peer = p->ref, .reach = p->reach, .prefix = p->prefix};
 
 	exchange_step(x, &up);
 }
@@ -167,7 +168,8 @@ static struct exchange_peer *coordinator_take(struct exchange *x, const struct p
 	return p;
 }
 
-void exchange_up(struct exchange *x, conn_id conn, const struct public_key *key, bool coordinator)
+void exchange_up(struct exchange *x, conn_id conn, const struct public_key *key, bool coordinator,
+	uint64_t prefix)
 {
 	struct exchange_peer *p;
 	bool opened;
@@ -185,6 +187,7 @@ void exchange_up(struct exchange *x, conn_id conn, const struct public_key *key,
 		return;
 	p->up = true;
 	p->opened = opened;
+	p->prefix = prefix;
 	p->reach = reach_of(x, key);
 	say_up(x, p);
 }

@@ -24,6 +24,7 @@ struct exchange_peer {
 	bool opened;   /* the session is one that we dialled for blobs */
 	bool released; /* the core does not need it any more */
 	uint64_t released_ms;
+	uint64_t prefix; /* of the session; 0: none */
 	enum swarm_reach reach;
 	struct record *record; /* owned; NULL: the tracker has named none */
 	struct exchange_served served[SERVED_MAX];

@@ -231,6 +231,7 @@ static void peer_up(struct swarm *s, const struct swarm_event *event, struct swa
 	if (m->up)
 		return;
 	m->up = true;
+	m->prefix = event->prefix;
 	swarm_find_up(s, m, out);
 }
 

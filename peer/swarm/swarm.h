@@ -76,8 +76,9 @@ enum swarm_event_type {
 	SWARM_WANT = 1,
 	SWARM_HOLD = 2, /* blob, total: it is whole on our disk and may be served; group; quiet */
 	SWARM_DROP = 3, /* blob: not wanted, or not on our disk any more */
-	SWARM_UP = 4,	/* a session with peer is open; reach; rtt_ms. Again: reach has changed */
-	SWARM_DOWN = 5, /* it is over */
+	SWARM_UP =
+		4, /* a session with peer is open; reach; rtt_ms; prefix. Again: reach has changed */
+	SWARM_DOWN = 5,	       /* it is over */
 	SWARM_DIAL_FAILED = 6, /* answers DIAL */
 	SWARM_MESSAGE = 7,     /* message from peer */
 	SWARM_SERVED = 8,      /* answers SERVE, with its fields: sent, or could not be read */
@@ -98,6 +99,8 @@ struct swarm_event {
 	blob_ref group;
 	enum swarm_reach reach;
 	uint32_t rtt_ms; /* 0: unknown */
+	uint64_t
+		prefix; /* UP: endpoint_prefix of where it comes from; 0: counts against no other */
 	uint64_t total, max;
 	uint64_t offset; /* SERVED */
 	uint32_t length;

@@ -1,6 +1,8 @@
 /* Upload slots: who is served, who waits, and when it is the next one's turn; see swarm.h. */
 #include "peer/swarm/swarm_state.h"
 
+#include <string.h>
+
 #define BY_CHANCE                                                                                  \
 	4u /* every so many free slots go to anybody who waits, not to who has least and waited longest */
 
@@ -28,13 +30,16 @@ static bool slot_is_free(const struct swarm *s, blob_ref blob)
 	return used < s->config.slots && s->slot_count < SWARM_SLOTS_MAX;
 }
 
-static struct swarm_slot *slot_begin(struct swarm *s, peer_ref peer, blob_ref blob)
+static struct swarm_slot *slot_begin(struct swarm *s, peer_ref peer, uint64_t prefix, blob_ref blob)
 {
 	struct swarm_slot *slot = &s->slots[s->slot_count++];
 	struct swarm_upload *queue = slot->queue;
 
-	*slot = (struct swarm_slot){
-		.peer = peer, .blob = slot_blob(s, blob), .queue = queue, .used_ms = s->now_ms};
+	*slot = (struct swarm_slot){.peer = peer,
+		.prefix = prefix,
+		.blob = slot_blob(s, blob),
+		.queue = queue,
+		.used_ms = s->now_ms};
 	return slot;
 }
 
@@ -47,11 +52,31 @@ static uint32_t waiter_pieces(struct swarm *s, const struct swarm_waiter *w)
 	return l == NULL ? 0 : l->theirs_count;
 }
 
+/* How many slots go to where the peer comes from: many identities at one place wait for each other. */
+static uint32_t slots_of_prefix(const struct swarm *s, uint64_t prefix, blob_ref slot_of)
+{
+	uint32_t count = 0;
+
+	for (uint32_t i = 0; prefix != 0 && i < s->slot_count; i++)
+		count += s->slots[i].blob == slot_of && s->slots[i].prefix == prefix;
+	return count;
+}
+
+/* Smaller comes first: whose place has fewest slots, then who has least, then who has waited longest. */
+static bool is_before(const uint64_t a[3], const uint64_t b[3])
+{
+	for (unsigned i = 0; i < 3; i++)
+		if (a[i] != b[i])
+			return a[i] < b[i];
+	return false;
+}
+
 /* Who is next? Those that have gone away, or have all that they asked for, lose their place. */
 static bool waiter_pop(struct swarm *s, blob_ref slot_of, struct swarm_waiter *out)
 {
 	for (;;) {
-		uint32_t count = 0, found = 0, least = 0;
+		uint32_t count = 0, found = 0;
+		uint64_t best[3] = {0};
 		bool any = swarm_random(s) % BY_CHANCE == 0;
 
 		for (uint32_t i = 0; i < s->waiter_count; i++) {
@@ -63,13 +88,12 @@ static bool waiter_pop(struct swarm *s, blob_ref slot_of, struct swarm_waiter *o
 			if (any && swarm_random(s) % count == 0) {
 				found = i;
 			} else if (!any) {
-				uint32_t have = waiter_pieces(s, w);
+				const uint64_t rank[3] = {slots_of_prefix(s, w->prefix, slot_of),
+					waiter_pieces(s, w), w->since_ms};
 
-				if (count == 1 || have < least ||
-					(have == least &&
-						w->since_ms < s->waiters[found].since_ms)) {
+				if (count == 1 || is_before(rank, best)) {
 					found = i;
-					least = have;
+					memcpy(best, rank, sizeof(best));
 				}
 			}
 		}
@@ -96,7 +120,7 @@ static void slot_end(struct swarm *s, struct swarm_slot *slot, struct swarm_effe
 	last->queued = last->serving = 0;
 	if (out == NULL || !waiter_pop(s, of, &w))
 		return;
-	slot_begin(s, w.peer, w.blob);
+	slot_begin(s, w.peer, w.prefix, w.blob);
 	swarm_link_tell(s, swarm_link_find(s, swarm_blob_find(s, w.blob), w.peer), out);
 }
 
@@ -129,9 +153,9 @@ static void slot_pump(struct swarm *s, struct swarm_slot *slot, struct swarm_eff
 		slot->queued--;
 		slot->serving++;
 		slot->served += u->length;
+		slot->used_ms = s->now_ms;
 		s->totals.served += u->length;
 	}
-	slot->used_ms = s->now_ms;
 	slot->over = slot->over || (slot->served >= turn && somebody_waits(s, slot->blob));
 	if (slot->over && slot_is_idle(slot))
 		slot_end(s, slot, out);
@@ -151,13 +175,37 @@ bool swarm_serve_tolerates(struct swarm *s, struct swarm_mate *m, struct swarm_e
 	return false;
 }
 
-static void wait_in_line(struct swarm *s, peer_ref peer, blob_ref blob)
+static uint32_t waiters_of_prefix(const struct swarm *s, uint64_t prefix)
 {
+	uint32_t count = 0;
+
+	for (uint32_t i = 0; prefix != 0 && i < s->waiter_count; i++)
+		count += s->waiters[i].prefix == prefix;
+	return count;
+}
+
+/* The line is full: one of it, drawn by chance, makes room if more of its place wait than of the newcomer's. */
+static void waiter_displace(struct swarm *s, const struct swarm_waiter *newcomer)
+{
+	struct swarm_waiter *w = &s->waiters[swarm_random(s) % s->waiter_count];
+
+	if (w->prefix != newcomer->prefix &&
+		waiters_of_prefix(s, w->prefix) > waiters_of_prefix(s, newcomer->prefix) + 1)
+		*w = *newcomer;
+}
+
+static void wait_in_line(struct swarm *s, const struct swarm_mate *m, blob_ref blob)
+{
+	const struct swarm_waiter w = {m->peer, blob, s->now_ms, m->prefix};
+
 	for (uint32_t i = 0; i < s->waiter_count; i++)
-		if (s->waiters[i].peer == peer && (s->waiters[i].blob == blob || !swarm_is_seed(s)))
+		if (s->waiters[i].peer == w.peer &&
+			(s->waiters[i].blob == blob || !swarm_is_seed(s)))
 			return;
 	if (s->waiter_count < s->waiter_max)
-		s->waiters[s->waiter_count++] = (struct swarm_waiter){peer, blob, s->now_ms};
+		s->waiters[s->waiter_count++] = w;
+	else
+		waiter_displace(s, &w);
 }
 
 static void refuse(struct swarm *s, struct swarm_mate *m, blob_ref blob, bool in_line,
@@ -169,7 +217,7 @@ static void refuse(struct swarm *s, struct swarm_mate *m, blob_ref blob, bool in
 	if (!swarm_serve_tolerates(s, m, out))
 		return;
 	if (in_line)
-		wait_in_line(s, m->peer, blob);
+		wait_in_line(s, m, blob);
 	wait = RETRY_MS + (uint64_t)RETRY_MS * s->waiter_count / (s->config.slots + 1u);
 	b = swarm_say(s, out, m, MESSAGE_BLOB_BUSY, blob);
 	b->retry_ms = (uint32_t)(wait < RETRY_MAX_MS ? wait : RETRY_MAX_MS);
@@ -200,7 +248,7 @@ static uint64_t slot_free_ms(const struct swarm *s, const struct swarm_slot *slo
 {
 	if (slot_is_idle(slot))
 		return slot->used_ms + s->config.idle_ms;
-	return slot->serving != 0 ? slot->used_ms + 2 * (uint64_t)s->config.first_ms : NEVER;
+	return slot->serving != 0 ? slot->used_ms + s->config.first_ms : NEVER;
 }
 
 static void idle_slots_end(struct swarm *s, struct swarm_effects *out)
@@ -225,7 +273,7 @@ static void take(struct swarm *s, struct swarm_mate *m, const struct swarm_messa
 	if (slot == NULL && !slot_is_free(s, g->blob))
 		idle_slots_end(s, out);
 	if (slot == NULL && m->untaken == 0 && slot_is_free(s, g->blob))
-		slot = slot_begin(s, m->peer, g->blob);
+		slot = slot_begin(s, m->peer, m->prefix, g->blob);
 	if (slot == NULL || slot->over)
 		refuse(s, m, g->blob, true, out);
 	else if (slot->queued == s->config.queue_max)
@@ -280,6 +328,7 @@ void swarm_serve_served(struct swarm *s, const struct swarm_event *event, struct
 		m->untaken--;
 	} else if (slot != NULL && slot->serving != 0) {
 		slot->serving--;
+		slot->used_ms = s->now_ms;
 		slot_pump(s, slot, out);
 	}
 	if (l != NULL && swarm_is_seed(s))

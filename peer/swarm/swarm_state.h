@@ -38,6 +38,7 @@ struct swarm_mate {
 	bool up;
 	bool dialled; /* DIAL was ours */
 	enum swarm_reach reach;
+	uint64_t prefix;
 	uint32_t asked;	  /* our requests to it that are under way, of all blobs */
 	uint32_t owed;	  /* requests that were given up: an answer may come all the same */
 	uint32_t untaken; /* parts that it was sent, did not take, and lost its slot for */
@@ -150,6 +151,7 @@ struct swarm_upload {
 
 struct swarm_slot {
 	peer_ref peer;
+	uint64_t prefix;	    /* of the peer; 0: none */
 	blob_ref blob;		    /* the tracker's slots are of one blob; else 0 */
 	struct swarm_upload *queue; /* a ring of queue_max */
 	uint32_t head, queued, serving;
@@ -162,6 +164,7 @@ struct swarm_waiter {
 	peer_ref peer;
 	blob_ref blob;
 	uint64_t since_ms;
+	uint64_t prefix; /* of the peer; 0: none */
 };
 
 struct swarm {

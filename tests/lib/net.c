@@ -212,7 +212,7 @@ static bool move_piece(struct net *net, conn_id conn)
 	memmove(e->in_flight, e->in_flight + n, e->len);
 	bytes.bytes = span_of(piece, n);
 	written.count = n;
-	if (from->node != NET_NOBODY && !from->closed)
+	if (from->node != NET_NOBODY && !from->closed && !end_of(net, conn)->untold)
 		(void)!net_step(net, from->node, &written);
 	e = end_of(net, conn);
 	if (!e->closed)

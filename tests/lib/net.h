@@ -16,6 +16,7 @@ struct net_end {
 	uint8_t *in_flight; /* towards this end */
 	size_t len;
 	bool closed;
+	bool untold; /* the writer never hears that what it wrote was taken */
 };
 
 struct net_wire {

@@ -374,6 +374,28 @@ static void slow_reader_is_closed_at_the_output_limit(void **state)
 	assert_alive(b, other);
 }
 
+/* It talks on, so it is not silent; but what waits for it keeps memory and an upload slot. */
+static void whoever_reads_nothing_is_closed_whatever_it_says(void **state)
+{
+	static uint8_t data[1000];
+	struct bench *b = *state;
+	conn_id conn = session_up(b, 1, 0);
+	conn_id other = session_up(b, 2, 0);
+	struct message m = upload_of(data, sizeof(data), 1);
+	struct message talk = {.type = MESSAGE_UPLOADED};
+
+	net_wire_of(&b->net, conn)->ends[0].untold = true;
+	assert_int_equal(net_send(&b->net, conn + 1, &m), TK_OK);
+	for (unsigned i = 0; i * 5000 < NODE_UNREAD_MS + 10000; i++) {
+		(void)!net_send(&b->net, conn, &talk);
+		net_pass(&b->net, 5000);
+		if ((i + 2) * 5000 < NODE_UNREAD_MS)
+			assert_int_equal(net_count(&b->net, 0, NODE_DOWN, conn + 1), 0);
+	}
+	assert_ended(b, 0, conn + 1, "has read nothing");
+	assert_alive(b, other);
+}
+
 /* Two that read nothing stay within their own limits, but not within what is left for all; the third
  * has asked for little and is served all the same. */
 static void slow_readers_are_closed_at_the_limit_of_all(void **state)
@@ -555,6 +577,7 @@ int main(void)
 		CLAIM(lost_transport_is_down_without_a_close),
 		CLAIM(slow_reader_is_closed_at_the_output_limit),
 		CLAIM(slow_readers_are_closed_at_the_limit_of_all),
+		CLAIM(whoever_reads_nothing_is_closed_whatever_it_says),
 		CLAIM(sender_hears_when_it_may_go_on),
 		CLAIM(wrong_network_and_wrong_identity_never_come_up),
 		CLAIM(equal_events_give_equal_effects),

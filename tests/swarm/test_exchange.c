@@ -267,7 +267,7 @@ static void deliver(struct net *net)
 	}
 	now(to);
 	if (l.what == LETTER_UP) {
-		exchange_up(to->x, conn_of(l.from), &net->nodes[l.from].key.public, l.from == 0);
+		exchange_up(to->x, conn_of(l.from), &net->nodes[l.from].key.public, l.from == 0, 0);
 	} else if (l.what == LETTER_DOWN) {
 		exchange_down(to->x, conn_of(l.from));
 	} else if (l.what == LETTER_FAILED) {

@@ -359,6 +359,58 @@ static void whoever_takes_nothing_loses_its_slot_to_who_waits(void **state)
 	lone_end(&l);
 }
 
+/* Sixty identities of one place have the slots, take nothing, and stand in line; one of another place comes last. */
+static void a_crowd_from_one_place_does_not_keep_others_from_their_turn(void **state)
+{
+	struct swarm_message get = {
+		.type = MESSAGE_BLOB_GET, .blob = BLOB, .length = BLOB_PART_MAX};
+	uint32_t turns = 0;
+	struct lone l;
+
+	(void)state;
+	lone_begin(&l, SIM_TRACKER);
+	lone_step(&l, (struct swarm_event){.type = SWARM_HOLD, .blob = BLOB, .total = 100 * MB});
+	for (peer_ref i = 1; i <= 60; i++) {
+		lone_step(
+			&l, (struct swarm_event){.type = SWARM_UP, .peer = OTHER + i, .prefix = 7});
+		lone_hear(&l, OTHER + i, get);
+	}
+	lone_step(&l, (struct swarm_event){.type = SWARM_UP, .peer = OTHER + 61, .prefix = 8});
+	lone_hear(&l, OTHER + 61, get);
+	assert_int_equal(lone_count(&l, SWARM_SERVE), 0);
+	while (lone_count(&l, SWARM_SERVE) == 0 || l.out.items[0].peer != OTHER + 61) {
+		assert_true(turns++ < 3);
+		l.now_ms += 15000;
+		lone_step(&l, (struct swarm_event){.type = SWARM_WAKE});
+		for (peer_ref i = 1; i <= 60; i++)
+			lone_hear(&l, OTHER + i, get);
+		lone_hear(&l, OTHER + 61, get);
+	}
+	lone_end(&l);
+}
+
+/* Questions do not make up for taking nothing. */
+static void whoever_asks_on_and_takes_nothing_loses_its_slot_all_the_same(void **state)
+{
+	struct swarm_message get = {
+		.type = MESSAGE_BLOB_GET, .blob = BLOB, .length = BLOB_PART_MAX};
+	struct lone l;
+
+	(void)state;
+	lone_begin(&l, SIM_TRACKER);
+	lone_step(&l, (struct swarm_event){.type = SWARM_HOLD, .blob = BLOB, .total = 100 * MB});
+	for (peer_ref i = 1; i <= 4; i++)
+		lone_step(&l, (struct swarm_event){.type = SWARM_UP, .peer = OTHER + i});
+	for (unsigned n = 0; n < 20; n++) {
+		l.now_ms += 1000;
+		for (peer_ref i = 1; i <= 4; i++)
+			lone_hear(&l, OTHER + i, get);
+		lone_hear(&l, OTHER, get);
+	}
+	assert_int_equal(lone_count(&l, SWARM_SERVE), 1);
+	lone_end(&l);
+}
+
 /* A fuzzer has found that the tracker divided by the number of its pieces. */
 static void a_tracker_without_the_length_of_a_blob_names_nobody(void **state)
 {
@@ -451,6 +503,8 @@ int main(void)
 		cmocka_unit_test(
 			a_thousand_requests_at_once_are_queued_and_refused_and_then_the_session_ends),
 		cmocka_unit_test(whoever_takes_nothing_loses_its_slot_to_who_waits),
+		cmocka_unit_test(a_crowd_from_one_place_does_not_keep_others_from_their_turn),
+		cmocka_unit_test(whoever_asks_on_and_takes_nothing_loses_its_slot_all_the_same),
 		cmocka_unit_test(a_tracker_without_the_length_of_a_blob_names_nobody),
 		cmocka_unit_test(nobody_has_it_is_said_once),
 		cmocka_unit_test(short_memory_is_said),

@@ -12,6 +12,8 @@
 #define LENGTH_BYTES	  2u
 #define FLAG_BYTES	  1u
 #define CHUNK_MAX	  (FRAME_BYTES_MAX - NOISE_TAG_BYTES - FLAG_BYTES)
+#define FRAME_HEADER	  (LENGTH_BYTES + FLAG_BYTES)
+#define FRAME_MEMORY	  (FRAME_HEADER + CHUNK_MAX + NOISE_TAG_BYTES)
 #define QUEUE_HEADER	  4u
 #define IDLE_CAPACITY_MAX 4096u
 
@@ -404,37 +406,40 @@ int session_next(struct session *s, struct message *out, struct errmsg *msg)
 
 /* Sending */
 
-/* Encrypts one frame onto the output, which has the room. */
-static int frame_write(struct session *s, struct span chunk, bool more)
+/* Encrypts a frame where it lies: behind FRAME_HEADER bytes of room its chunk, then room for the tag. */
+static int frame_seal(struct session *s, uint8_t *at, size_t chunk, bool more)
 {
-	uint8_t *at = s->output.data + s->output.len;
-	size_t plain = FLAG_BYTES + chunk.len;
+	size_t plain = FLAG_BYTES + chunk;
 	int rc;
 
 	store_le16(at, (uint16_t)(plain + NOISE_TAG_BYTES));
 	at[LENGTH_BYTES] = more ? FRAME_MORE : FRAME_LAST;
-	memcpy(at + LENGTH_BYTES + FLAG_BYTES, chunk.data, chunk.len);
 	rc = noise_encrypt(
 		&s->send, span_of("", 0), span_of(at + LENGTH_BYTES, plain), at + LENGTH_BYTES);
-	if (rc != TK_OK)
-		return rc;
-	frame_counted(&s->send);
-	s->output.len += LENGTH_BYTES + plain + NOISE_TAG_BYTES;
-	return TK_OK;
+	if (rc == TK_OK)
+		frame_counted(&s->send);
+	return rc;
 }
 
-static int frames_write(struct session *s, struct span message)
+/* The message lies at the output's end, behind the header of its first frame: its other chunks make room
+ * for what is around each, then all are sealed. */
+static int frames_seal(struct session *s, size_t start, size_t len)
 {
-	size_t frames = (message.len + CHUNK_MAX - 1) / CHUNK_MAX;
-	int rc = bytes_reserve(
-		&s->output, message.len + frames * (LENGTH_BYTES + FLAG_BYTES + NOISE_TAG_BYTES));
+	size_t frames = (len + CHUNK_MAX - 1) / CHUNK_MAX;
+	size_t last = len - (frames - 1) * CHUNK_MAX;
+	size_t all = len + frames * (FRAME_HEADER + NOISE_TAG_BYTES);
+	int rc = bytes_reserve(&s->output, all - (s->output.len - start));
+	uint8_t *at = s->output.data + start;
 
-	while (rc == TK_OK && message.len != 0) {
-		size_t n = message.len < CHUNK_MAX ? message.len : CHUNK_MAX;
-
-		rc = frame_write(s, span_of(message.data, n), n < message.len);
-		message = span_of(message.data + n, message.len - n);
-	}
+	if (rc != TK_OK)
+		return rc;
+	for (size_t i = frames - 1; i > 0; i--)
+		memmove(at + i * FRAME_MEMORY + FRAME_HEADER, at + i * CHUNK_MAX + FRAME_HEADER,
+			i == frames - 1 ? last : CHUNK_MAX);
+	for (size_t i = 0; rc == TK_OK && i < frames; i++)
+		rc = frame_seal(s, at + i * FRAME_MEMORY, i == frames - 1 ? last : CHUNK_MAX,
+			i < frames - 1);
+	s->output.len = start + all;
 	return rc;
 }
 
@@ -448,10 +453,27 @@ static uint64_t feature_of(enum message_type type)
 	return type >= MESSAGE_BLOB_BUSY && type <= MESSAGE_BLOB_SOURCES ? FEATURE_SWARM : 0;
 }
 
+/* The message as the other side will read it, onto the output behind room for a frame's header. */
+static int send_encode(struct session *s, const struct message *m, struct errmsg *msg)
+{
+	static const uint8_t header[FRAME_HEADER];
+	size_t start = s->output.len + FRAME_HEADER;
+	struct message check;
+	int rc = bytes_append(&s->output, header, FRAME_HEADER);
+
+	if (rc == TK_OK)
+		rc = message_encode(m, &s->output);
+	if (rc != TK_OK)
+		return errmsg_set(msg, rc, "%s", error_text(rc));
+	rc = message_decode(&check, span_of(s->output.data + start, s->output.len - start), msg);
+	if (rc == TK_OK)
+		return TK_OK;
+	return errmsg_prefix(msg, rc == TK_ELIMIT ? rc : TK_EINVAL, "not sent");
+}
+
 int session_send(struct session *s, const struct message *m, struct errmsg *msg)
 {
-	struct bytes encoded = {0};
-	struct message check;
+	size_t start = s->output.len;
 	int rc;
 
 	if (s->state == SESSION_CLOSED)
@@ -461,22 +483,14 @@ int session_send(struct session *s, const struct message *m, struct errmsg *msg)
 	if ((feature_of(m->type) & ~session_features(s)) != 0)
 		return errmsg_set(msg, TK_EINVAL, "not sent: the other side does not know %s",
 			message_name(m->type));
-	rc = message_encode(m, &encoded);
-	if (rc != TK_OK) {
-		errmsg_set(msg, rc, "%s", error_text(rc));
-		goto out;
+	rc = send_encode(s, m, msg);
+	if (rc == TK_OK) {
+		rc = frames_seal(s, start, s->output.len - start - FRAME_HEADER);
+		if (rc != TK_OK)
+			errmsg_set(msg, rc, "%s", error_text(rc));
 	}
-	rc = message_decode(&check, bytes_span(&encoded), msg);
-	if (rc != TK_OK) {
-		rc = rc == TK_ELIMIT ? rc : TK_EINVAL;
-		errmsg_prefix(msg, rc, "not sent");
-		goto out;
-	}
-	rc = frames_write(s, bytes_span(&encoded));
 	if (rc != TK_OK)
-		errmsg_set(msg, rc, "%s", error_text(rc));
-out:
-	bytes_close(&encoded);
+		s->output.len = start;
 	return rc;
 }
 

@@ -33,6 +33,7 @@ struct body {
 struct topic {
 	uint32_t kind; /* 0: free */
 	struct digest subject;
+	uint64_t touched_ms;
 	bool verified;
 };
 
@@ -355,7 +356,7 @@ static int body_fill(struct directory *d, body_ref body, struct span encoded,
 		return TK_ENOMEM;
 	b->signature = *signature;
 	d->body_infos[body] = (struct body_info){
-		.topic = directory_topic(d, a->kind, &a->subject, true),
+		.topic = directory_topic(d, a->kind, &a->subject, true, b->touched_ms),
 		.issued_s = a->issued_s < UINT32_MAX ? (uint32_t)a->issued_s : UINT32_MAX,
 		.sequence = a->sequence,
 		.beacon = a->kind == ANNOUNCE_BEACON,
@@ -413,49 +414,67 @@ void directory_body_id(const struct directory *d, body_ref body, struct gossip_i
 
 /* Topics */
 
-/* A topic that nobody uses: one that was only spoken of, else one that ended long ago. 0: there is none. */
-static topic_ref topic_unused(const struct directory *d)
+/* Of those that nobody uses, what was only spoken of, longest ago; else one that ended, unless only_spoken. 0: there
+ * is none. */
+static topic_ref topic_unused(const struct directory *d, bool only_spoken)
 {
 	struct directory_marks marks = {0};
-	topic_ref ended = 0;
+	topic_ref found = 0;
 
 	if (d->mark != NULL)
 		d->mark(d->mark_context, &marks);
 	for (topic_ref i = 1; i <= DIRECTORY_TOPICS_MAX; i++) {
-		if (marks.topics[i])
+		const struct topic *t = &d->topics[i], *best = &d->topics[found];
+
+		if (t->kind == 0 || marks.topics[i] || (only_spoken && t->verified))
 			continue;
-		if (!d->topics[i].verified)
-			return i;
-		if (ended == 0)
-			ended = i;
+		if (found == 0 || t->verified < best->verified ||
+			(t->verified == best->verified && t->touched_ms < best->touched_ms))
+			found = i;
 	}
-	return ended;
+	return found;
 }
 
-topic_ref directory_topic(
-	struct directory *d, uint32_t kind, const struct digest *subject, bool verified)
+topic_ref directory_topic_find(
+	const struct directory *d, uint32_t kind, const struct digest *subject)
+{
+	for (topic_ref i = 1; i <= DIRECTORY_TOPICS_MAX; i++) {
+		if (d->topics[i].kind == kind && digest_equal(&d->topics[i].subject, subject))
+			return i;
+	}
+	return 0;
+}
+
+/* A free number, if need be that of one that nobody uses. */
+static topic_ref topic_place(const struct directory *d, bool verified)
 {
 	topic_ref free = 0;
 	uint32_t spoken_of = 0;
 
 	for (topic_ref i = 1; i <= DIRECTORY_TOPICS_MAX; i++) {
-		struct topic *t = &d->topics[i];
-
-		if (t->kind == kind && digest_equal(&t->subject, subject)) {
-			t->verified |= verified;
-			return i;
-		}
-		if (t->kind == 0 && free == 0)
+		if (d->topics[i].kind == 0 && free == 0)
 			free = i;
-		spoken_of += t->kind != 0 && !t->verified;
+		spoken_of += d->topics[i].kind != 0 && !d->topics[i].verified;
 	}
 	if (!verified && spoken_of >= DIRECTORY_TOPICS_MAX / 2)
-		return 0;
-	if (free == 0)
-		free = topic_unused(d);
-	if (free != 0)
-		d->topics[free] = (struct topic){kind, *subject, verified};
-	return free;
+		return topic_unused(d, true);
+	return free != 0 ? free : topic_unused(d, false);
+}
+
+topic_ref directory_topic(struct directory *d, uint32_t kind, const struct digest *subject,
+	bool verified, uint64_t now_ms)
+{
+	topic_ref topic = directory_topic_find(d, kind, subject);
+
+	if (topic == 0) {
+		topic = topic_place(d, verified);
+		if (topic == 0)
+			return 0;
+		d->topics[topic] = (struct topic){.kind = kind, .subject = *subject};
+	}
+	d->topics[topic].touched_ms = now_ms;
+	d->topics[topic].verified |= verified;
+	return topic;
 }
 
 bool directory_topic_name(

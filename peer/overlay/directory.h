@@ -71,10 +71,13 @@ void directory_body_id(const struct directory *d, body_ref body, struct gossip_i
 /* The core neither keeps nor remembers it any more. */
 void directory_body_forget(struct directory *d, body_ref body);
 
-/* verified: an announcement of the topic was signed. Topics that were only spoken of take half of the
- * table at most, and leave it first. 0: it is full. */
-topic_ref directory_topic(
-	struct directory *d, uint32_t kind, const struct digest *subject, bool verified);
+/* verified: an announcement of the topic, or one that names it, was signed. Topics that were only spoken of take half
+ * of the table at most, and leave it first, then each other: the one spoken of the longest ago that nobody uses. 0: all
+ * that could make room are in use. */
+topic_ref directory_topic(struct directory *d, uint32_t kind, const struct digest *subject,
+	bool verified, uint64_t now_ms);
+topic_ref directory_topic_find(
+	const struct directory *d, uint32_t kind, const struct digest *subject); /* 0: not known */
 bool directory_topic_name(
 	const struct directory *d, topic_ref topic, uint32_t *kind, struct digest *subject);
 

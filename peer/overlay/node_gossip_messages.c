@@ -227,7 +227,8 @@ static int ids_in(struct node *n, const struct connection *c, const struct gossi
 	return rc;
 }
 
-static int heads_in(struct node *n, peer_ref from, const struct topic_head *heads, uint32_t count)
+static int heads_in(struct node *n, peer_ref from, const struct topic_head *heads, uint32_t count,
+	bool verified)
 {
 	struct gossip_message g = {.type = MESSAGE_HEADS};
 	uint32_t at = 0;
@@ -235,8 +236,8 @@ static int heads_in(struct node *n, peer_ref from, const struct topic_head *head
 
 	do {
 		for (g.count = 0; at < count && g.count < REFS_MAX; at++) {
-			g.refs[g.count] = directory_topic(
-				n->overlay->directory, heads[at].kind, &heads[at].subject, false);
+			g.refs[g.count] = directory_topic(n->overlay->directory, heads[at].kind,
+				&heads[at].subject, verified, n->now_ms);
 			g.sequences[g.count] = heads[at].sequence;
 			g.count += g.refs[g.count] != 0;
 		}
@@ -259,7 +260,7 @@ static int pull_in(struct node *n, const struct connection *c, const struct mess
 {
 	struct gossip_message g = {.type = MESSAGE_PULL};
 
-	g.about = directory_topic(n->overlay->directory, m->kind, &m->subject, false);
+	g.about = directory_topic_find(n->overlay->directory, m->kind, &m->subject);
 	return g.about != 0 ? hear(n, c->peer, &g) : TK_OK;
 }
 
@@ -287,7 +288,7 @@ int overlay_message_in(
 	case MESSAGE_PRUNE:
 		return prune_in(n, c, &m->prune);
 	case MESSAGE_HEADS:
-		return heads_in(n, c->peer, m->heads.heads, m->heads.count);
+		return heads_in(n, c->peer, m->heads.heads, m->heads.count, false);
 	case MESSAGE_PULL:
 		return pull_in(n, c, &m->pull);
 	default:
@@ -308,5 +309,5 @@ int overlay_beacon(struct node *n, peer_ref from, struct span payload)
 	struct beacon b;
 	int rc = beacon_decode(&b, payload, NULL);
 
-	return rc == TK_OK ? heads_in(n, from, b.heads, b.head_count) : rc;
+	return rc == TK_OK ? heads_in(n, from, b.heads, b.head_count, true) : rc;
 }

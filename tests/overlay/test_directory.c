@@ -278,21 +278,42 @@ static void ids_alone_push_out_ids_and_never_bodies(void **state)
 static void topics_that_were_only_spoken_of_leave_room_for_real_ones(void **state)
 {
 	struct bench *b = *state;
-	topic_ref first = directory_topic(b->d, 1, &(struct digest){{1}}, true);
+	topic_ref first = directory_topic(b->d, 1, &(struct digest){{1}}, true, NOW_MS);
 	struct digest subject = {{0}};
 	uint32_t kind;
 
 	for (uint32_t i = 0; i < 2 * DIRECTORY_TOPICS_MAX; i++) {
 		store_le32(subject.b, 100 + i);
-		(void)directory_topic(b->d, 2, &subject, false);
+		(void)directory_topic(b->d, 2, &subject, false, NOW_MS);
 	}
 	for (uint32_t i = 1; i < DIRECTORY_TOPICS_MAX / 2; i++) {
 		store_le32(subject.b, 9000 + i);
-		assert_int_not_equal(directory_topic(b->d, 3, &subject, true), 0);
+		assert_int_not_equal(directory_topic(b->d, 3, &subject, true, NOW_MS), 0);
 	}
-	assert_int_equal(directory_topic(b->d, 1, &(struct digest){{1}}, false), first);
+	assert_int_equal(directory_topic(b->d, 1, &(struct digest){{1}}, false, NOW_MS), first);
 	assert_true(directory_topic_name(b->d, first, &kind, &subject));
 	assert_int_equal(kind, 1);
+}
+
+static void mark_last(void *context, struct directory_marks *marks)
+{
+	marks->topics[*(const topic_ref *)context] = true;
+}
+
+static void topic_that_was_only_spoken_of_is_let_go_when_nobody_uses_it(void **state)
+{
+	struct bench *b = *state;
+	struct digest used = {{1}}, subject = {{0}};
+	topic_ref topic = directory_topic(b->d, 1, &used, false, NOW_MS);
+
+	directory_ask_used(b->d, mark_last, &topic);
+	for (uint32_t i = 0; i < 10 * DIRECTORY_TOPICS_MAX; i++) {
+		store_le32(subject.b, 100 + i);
+		assert_int_not_equal(directory_topic(b->d, 2, &subject, false, NOW_MS + 1 + i), 0);
+	}
+	assert_int_equal(directory_topic_find(b->d, 1, &used), topic);
+	store_le32(subject.b, 100);
+	assert_int_equal(directory_topic_find(b->d, 2, &subject), 0);
 }
 
 static void topic_that_ended_makes_room_for_a_new_one_and_none_in_use_does(void **state)
@@ -302,13 +323,13 @@ static void topic_that_ended_makes_room_for_a_new_one_and_none_in_use_does(void 
 
 	for (uint32_t i = 0; i < DIRECTORY_TOPICS_MAX; i++) {
 		store_le32(subject.b, i);
-		assert_int_not_equal(directory_topic(b->d, 3, &subject, true), 0);
+		assert_int_not_equal(directory_topic(b->d, 3, &subject, true, NOW_MS), 0);
 	}
 	store_le32(subject.b, 9999);
 	directory_ask_used(b->d, mark_all, NULL);
-	assert_int_equal(directory_topic(b->d, 3, &subject, true), 0);
+	assert_int_equal(directory_topic(b->d, 3, &subject, true, NOW_MS), 0);
 	directory_ask_used(b->d, NULL, NULL);
-	assert_int_not_equal(directory_topic(b->d, 3, &subject, true), 0);
+	assert_int_not_equal(directory_topic(b->d, 3, &subject, true, NOW_MS), 0);
 }
 
 static void every_allocation_may_fail(void **state)
@@ -348,6 +369,7 @@ int main(void)
 		TEST(unsigned_body_is_refused),
 		TEST(ids_alone_push_out_ids_and_never_bodies),
 		TEST(topics_that_were_only_spoken_of_leave_room_for_real_ones),
+		TEST(topic_that_was_only_spoken_of_is_let_go_when_nobody_uses_it),
 		TEST(topic_that_ended_makes_room_for_a_new_one_and_none_in_use_does),
 		TEST(every_allocation_may_fail),
 	};

@@ -133,11 +133,80 @@ static void record_at_the_edge_of_what_is_absurd_parts_no_honest_nodes(void **st
 	assert_true(parted(net, true) != 0);
 }
 
+static void announce(
+	struct net *net, enum announcement_kind kind, uint8_t subject, struct span payload)
+{
+	struct announcement a = {.kind = kind, .sequence = START_S + net->now_ms / 1000};
+	struct node_event event = {.type = NODE_PUBLISH};
+	struct signature signature;
+	struct bytes encoded = {0};
+
+	memset(a.subject.b, subject, sizeof(a.subject.b));
+	a.issued_s = a.sequence;
+	a.payload = payload;
+	assert_int_equal(announcement_encode(&a, &encoded), TK_OK);
+	announcement_sign(&signature, &net->nodes[ROOT].id.key, bytes_span(&encoded));
+	event.bytes = bytes_span(&encoded);
+	event.signature = &signature;
+	assert_int_equal(net_step(net, ROOT, &event), TK_OK);
+	net_run(net);
+	bytes_close(&encoded);
+}
+
+static void announce_projects(struct net *net, uint8_t count)
+{
+	for (uint8_t i = 1; i <= count; i++) {
+		announce(net, ANNOUNCE_MANIFEST, i, span_text("x"));
+		announce(net, ANNOUNCE_ROUND, i, span_text("x"));
+	}
+}
+
+/* The newest of projects that do not exist. */
+static void tell_invented_heads(struct net *net, conn_id conn, uint8_t number)
+{
+	struct message m = {.type = MESSAGE_HEADS, .heads.count = GOSSIP_TOPICS_MAX};
+
+	for (uint32_t i = 0; i < GOSSIP_TOPICS_MAX; i++) {
+		struct topic_head *h = &m.heads.heads[i];
+
+		*h = (struct topic_head){.kind = ANNOUNCE_ROUND, .sequence = UINT64_MAX};
+		memset(h->subject.b, 0xc0, sizeof(h->subject.b));
+		h->subject.b[0] = number;
+		h->subject.b[1] = (uint8_t)i;
+	}
+	(void)!net_send(net, conn, &m);
+	net_run(net);
+}
+
+/* A stranger speaks to it before anybody else, and does not stop. */
+static void invented_topics_keep_no_latecomer_from_hearing_real_ones(void **state)
+{
+	struct net *net = *state;
+	size_t late = net_add(net, ROLE_PEER, &net->nodes[ROOT].id.key.public);
+	conn_id conn;
+
+	announce_projects(net, 3);
+	net_pass(net, 60000);
+	net_gossip(net, late);
+	net_advertise(net, late);
+	conn = net_dial(net, ATTACKER, late, NULL);
+	net_run(net);
+	for (uint8_t i = 0; i < 20; i++)
+		tell_invented_heads(net, conn, i);
+	net_dial(net, late, ROOT, NULL);
+	for (uint8_t i = 20; i < 30; i++) {
+		net_pass(net, 1000);
+		tell_invented_heads(net, conn, i);
+	}
+	assert_int_equal(net_count(net, late, NODE_ANNOUNCED, 0), 6);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, open_bench, close_bench)
 	const struct CMUnitTest tests[] = {
 		TEST(record_at_the_edge_of_what_is_absurd_parts_no_honest_nodes),
+		TEST(invented_topics_keep_no_latecomer_from_hearing_real_ones),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,6 +5,8 @@
 #include "peer/swarm/exchange_state.h"
 #include "tasks/base/mem.h"
 
+#define BUSY_MS 1000u
+
 static uint32_t pieces_of(uint64_t total)
 {
 	return (uint32_t)((total + BLOB_PIECE - 1) / BLOB_PIECE);
@@ -93,8 +95,27 @@ static void missing(struct exchange *x, conn_id conn, const struct digest *diges
 	(void)!x->handler->send(x->handler->context, conn, &m);
 }
 
+static bool may_wait(const struct exchange *x, conn_id conn)
+{
+	uint32_t own = 0;
+
+	for (uint32_t i = 0; i < x->waiting_count; i++)
+		own += x->waiting[i].conn == conn;
+	return x->waiting_count < EXCHANGE_WAITING_MAX && own < EXCHANGE_WAITING_EACH;
+}
+
+/* There is such a blob, but nobody may wait for it now: a WHO is said again by itself. */
+static void busy(struct exchange *x, conn_id conn, const struct message *m)
+{
+	struct message b = {.type = MESSAGE_BLOB_BUSY,
+		.blob_busy = {.digest = m->blob_get.digest, .retry_ms = BUSY_MS}};
+
+	if (m->type == MESSAGE_BLOB_GET)
+		(void)!x->handler->send(x->handler->context, conn, &b);
+}
+
 /* A request for what we do not know: it waits while somebody looks, or there is no such blob here. Who asks on and
- * on for such has its session ended, as for anything else that it is refused. */
+ * on in vain has its session ended, as for anything else that it is refused. */
 static void request_unknown(
 	struct exchange *x, const struct exchange_peer *p, const struct message *m)
 {
@@ -102,12 +123,14 @@ static void request_unknown(
 	struct swarm_event refused = {.type = SWARM_REFUSED, .peer = p->ref};
 	conn_id conn = p->conn;
 
-	if (x->handler->unknown != NULL && x->waiting_count < EXCHANGE_WAITING_MAX &&
-		x->handler->unknown(x->handler->context, digest)) {
+	if (x->handler->unknown == NULL || !x->handler->unknown(x->handler->context, digest)) {
+		missing(x, conn, digest);
+	} else if (may_wait(x, conn)) {
 		x->waiting[x->waiting_count++] = (struct exchange_request){conn, *m};
 		return;
+	} else {
+		busy(x, conn, m);
 	}
-	missing(x, conn, digest);
 	exchange_step(x, &refused); /* p may be gone */
 }
 

@@ -29,7 +29,9 @@ struct node {
 	struct blob_store store;
 	char folder[128], arriving[160], blobs[160];
 	uint32_t complete, failed, dropped;
-	bool liar; /* a bit of each part that it sends is wrong */
+	bool looks;		/* somebody looks for each blob that it does not know */
+	uint32_t missing, busy; /* answers that it got */
+	bool liar;		/* a bit of each part that it sends is wrong */
 	bool sessions[NODES];
 	bool needs_all;
 	uint64_t received;
@@ -153,6 +155,12 @@ static void on_failed(void *context, const struct digest *digest, const char *wh
 	((struct node *)context)->failed++;
 }
 
+static bool on_unknown(void *context, const struct digest *digest)
+{
+	(void)digest;
+	return ((struct node *)context)->looks;
+}
+
 static bool on_needed(void *context, const struct digest *digest)
 {
 	(void)digest;
@@ -182,6 +190,7 @@ static void node_begin(struct net *net, uint32_t i)
 		.waiting = on_waiting,
 		.complete = on_complete,
 		.failed = on_failed,
+		.unknown = on_unknown,
 		.needed = on_needed,
 		.log = on_log};
 	assert_int_equal(exchange_new(&n->x, &o, &n->handler, NULL), TK_OK);
@@ -276,6 +285,8 @@ static void deliver(struct net *net)
 		assert_int_equal(message_decode(&m, bytes_span(&l.bytes), NULL), TK_OK);
 		if (m.type == MESSAGE_BLOB_PART && net->nodes[l.from].liar)
 			((uint8_t *)m.blob_part.bytes.data)[5] ^= 4;
+		to->missing += m.type == MESSAGE_BLOB_MISSING;
+		to->busy += m.type == MESSAGE_BLOB_BUSY;
 		to->received += m.type == MESSAGE_BLOB_PART ? m.blob_part.bytes.len : 0;
 		assert_true(exchange_message(to->x, conn_of(l.from), &m));
 	}
@@ -469,6 +480,33 @@ static void who_asks_on_and_on_for_blobs_that_do_not_exist_is_left(void **state)
 	assert_whole(net, 1); /* others are not harmed */
 }
 
+/* What one has asked for waits, and takes no more than its share of the places; nobody hears that a blob is missing
+ * which is only being looked for. */
+static void a_blob_that_is_being_looked_for_is_missing_to_nobody(void **state)
+{
+	struct net *net = *state;
+	struct message m = {.type = MESSAGE_BLOB_GET, .blob_get = {.length = 1}};
+
+	begin(net, 2);
+	run(net, 200, 60);
+	net->nodes[0].looks = true;
+	net->nodes[1].busy = net->nodes[2].busy = 0;
+	memset(m.blob_get.digest.b, 9, DIGEST_BYTES);
+	for (uint32_t i = 0; i < 1500; i++)
+		post(net, 2, 0, LETTER_MESSAGE, &m);
+	for (uint32_t i = 0; i < 100; i++)
+		post(net, 1, 0, LETTER_MESSAGE, &m);
+	run(net, 20, 1000);
+	assert_int_equal(net->nodes[2].busy, 1500 - EXCHANGE_WAITING_EACH);
+	assert_int_equal(net->nodes[1].busy, 0);
+	assert_int_equal(net->nodes[1].missing + net->nodes[2].missing, 0);
+	now(&net->nodes[0]);
+	exchange_absent(net->nodes[0].x, &m.blob_get.digest);
+	run(net, 20, 1000);
+	assert_int_equal(net->nodes[2].missing, EXCHANGE_WAITING_EACH);
+	assert_int_equal(net->nodes[1].missing, 100);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, net_open, net_close)
@@ -480,6 +518,7 @@ int main(void)
 		TEST(room_is_made_by_what_was_not_used_for_longest_and_is_not_needed),
 		TEST(a_part_of_an_unknown_blob_ends_the_session),
 		TEST(who_asks_on_and_on_for_blobs_that_do_not_exist_is_left),
+		TEST(a_blob_that_is_being_looked_for_is_missing_to_nobody),
 	};
 
 	if (crypto_start() != TK_OK)

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "peer/overlay/node_overlay.h"
 #include "tasks/base/mem.h"
 #include "tests/lib/internet.h"
 
@@ -296,6 +297,47 @@ static void others_hear_what_it_says_and_hear_it_again_before_it_expires(void **
 	internet_close(&net);
 }
 
+/* The network that a peer counts for, as another's gossip sees it. */
+static uint64_t counts_for(const struct internet *net, size_t by, size_t about)
+{
+	const struct overlay *o = net->hosts[by].node->overlay;
+	peer_ref peer = directory_find(o->directory, internet_key(net, about));
+
+	return peer != 0 ? directory_tables(o->directory)->peers[peer].prefix : 0;
+}
+
+/* Whoever is met through a relay is where that is, whatever its record says. */
+static void quota_counts_whom_a_relay_carries_where_the_relay_is(void **state)
+{
+	struct internet net;
+	const struct public_key *network;
+	conn_id conn;
+
+	(void)state;
+	internet_open(&net, 1);
+	net.gossip = true;
+	internet_add(&net, ROLE_COORDINATOR, NULL, NAT_KIND_NONE, false);
+	network = internet_key(&net, COORDINATOR);
+	internet_add(&net, ROLE_PEER, network, NAT_KIND_NONE, false);
+	internet_add(&net, ROLE_PEER, network, NAT_KIND_SYMMETRIC, false);
+	internet_add(&net, ROLE_PEER, network, NAT_KIND_SYMMETRIC, false);
+	for (size_t i = RELAY; i <= OTHER; i++)
+		internet_dial(&net, i, COORDINATOR);
+	internet_pass(&net, 3000);
+	internet_dial(&net, PEER, RELAY);
+	internet_dial(&net, OTHER, RELAY);
+	internet_pass(&net, 30000);
+	directory_prefix(net.hosts[PEER].node->overlay->directory,
+		directory_find(net.hosts[PEER].node->overlay->directory, internet_key(&net, OTHER)),
+		4711);
+	assert_int_equal(counts_for(&net, PEER, OTHER), 4711); /* as if its record had said so */
+	conn = internet_connect(&net, PEER, internet_record(&net, OTHER));
+	internet_pass(&net, 10000);
+	assert_true(ways_is_relayed(net.hosts[PEER].ways, conn));
+	assert_int_equal(counts_for(&net, PEER, OTHER), endpoint_prefix(&net.hosts[RELAY].outside));
+	internet_close(&net);
+}
+
 /* Dial-backs: a puppet asks the public peer. */
 static const struct message_dialled_back *ask_dial_back(
 	struct internet *net, conn_id conn, const struct endpoint *at)
@@ -439,6 +481,7 @@ int main(void)
 		CLAIM(nobody_is_dialled_at_an_address_of_our_own),
 		CLAIM(a_private_address_is_dialled_for_whom_our_own_router_hides),
 		CLAIM(a_grid_in_one_house_or_on_one_computer_dials_its_own),
+		CLAIM(quota_counts_whom_a_relay_carries_where_the_relay_is),
 		CLAIM(whoever_cannot_be_dialled_names_its_relay_instead),
 		CLAIM(two_observers_tell_what_kind_of_router_it_is),
 		CLAIM(the_coordinator_relays_when_nobody_else_does),

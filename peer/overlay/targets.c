@@ -69,33 +69,47 @@ bool targets_take(struct targets *t, uint64_t now_ms, const struct endpoint *at)
 	return true;
 }
 
-bool targets_take_record(struct targets *t, uint64_t now_ms, const struct endpoint *at)
+bool targets_take_record(struct targets *t, uint64_t now_ms, const struct endpoint *at,
+	const struct public_key *peer)
 {
-	const struct target *a = find(t->addresses, at);
+	struct target *a = find(t->addresses, at);
 
+	if (a != NULL && a->failures == 0 && key_equal(&a->found, peer)) {
+		a->seen_ms = now_ms;
+		return true;
+	}
 	return (a == NULL || now_ms >= a->since_ms) && targets_take(t, now_ms, at);
 }
 
-void targets_failed(struct targets *t, uint64_t now_ms, const struct endpoint *at)
+static struct target *address_of(struct targets *t, uint64_t now_ms, const struct endpoint *at)
 {
 	struct target *a = find(t->addresses, at);
-	uint64_t wait_ms = TARGETS_WAIT_MS;
 
 	if (a == NULL) {
 		a = room(t->addresses);
 		*a = (struct target){.at = *at};
 	}
+	a->seen_ms = now_ms;
+	return a;
+}
+
+void targets_failed(struct targets *t, uint64_t now_ms, const struct endpoint *at)
+{
+	struct target *a = address_of(t, now_ms, at);
+	uint64_t wait_ms = TARGETS_WAIT_MS;
+
 	for (uint32_t i = 0; i < a->failures && wait_ms < TARGETS_WAIT_MAX_MS; i++)
 		wait_ms *= 2;
 	a->failures++;
-	a->seen_ms = now_ms;
 	a->since_ms = now_ms + (wait_ms < TARGETS_WAIT_MAX_MS ? wait_ms : TARGETS_WAIT_MAX_MS);
 }
 
-void targets_good(struct targets *t, const struct endpoint *at)
+void targets_good(struct targets *t, uint64_t now_ms, const struct endpoint *at,
+	const struct public_key *peer)
 {
-	struct target *a = find(t->addresses, at);
+	struct target *a = address_of(t, now_ms, at);
 
-	if (a != NULL)
-		*a = (struct target){.at = {.family = 0}};
+	a->failures = 0;
+	a->since_ms = 0;
+	a->found = *peer;
 }

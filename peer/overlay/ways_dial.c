@@ -47,10 +47,10 @@ void attempt_connected(const struct way *way, struct attempt *a, struct node_eve
 	event->respond = a->kind == ATTEMPT_PUNCH && !way->punch.leads;
 }
 
-/* Punches fail often, and say nothing of who is there. */
+/* No connection came about. Punches fail often, and say nothing of who is there. */
 static void note_failure(struct ways *w, const struct attempt *a)
 {
-	if (a->at.family != 0 && a->kind != ATTEMPT_PUNCH)
+	if (a->token != 0 && a->kind != ATTEMPT_PUNCH)
 		targets_failed(&w->targets, w->now_ms, &a->at);
 }
 
@@ -118,7 +118,7 @@ static bool attempt_dial(struct ways *w, struct way *way, enum attempt_kind kind
 static bool attempt_dial_record(struct ways *w, struct way *way, enum attempt_kind kind,
 	const struct endpoint *at, const struct public_key *expect)
 {
-	return targets_take_record(&w->targets, w->now_ms, at) &&
+	return targets_take_record(&w->targets, w->now_ms, at, expect) &&
 	       attempt_dial(w, way, kind, at, expect);
 }
 
@@ -250,8 +250,9 @@ bool attempt_up(struct ways *w, struct way *way, struct attempt *a)
 	enum attempt_kind kind = a->kind;
 	conn_id conn = a->conn;
 
-	if (a->at.family != 0)
-		targets_good(&w->targets, &a->at);
+	if (kind == ATTEMPT_DIRECT || kind == ATTEMPT_CARRIER)
+		targets_good(&w->targets, w->now_ms, &a->at,
+			kind == ATTEMPT_CARRIER ? &a->expect : &way->peer);
 	if (kind == ATTEMPT_CARRIER) {
 		carrier_up(w, way, a);
 		return false;

@@ -13,6 +13,8 @@
 #include "peer/overlay/ways_state.h"
 #include "tests/lib/internet.h"
 
+static const struct public_key nobody;
+
 static struct endpoint at(const char *text)
 {
 	struct endpoint e;
@@ -32,11 +34,11 @@ static void a_host_is_dialled_so_often_whatever_its_ports(void **state)
 	memset(&t, 0, sizeof(t));
 	for (uint64_t ms = 0; ms < 60000; ms += 20) {
 		victim.port++;
-		dials += targets_take_record(&t, ms, &victim);
+		dials += targets_take_record(&t, ms, &victim, &nobody);
 	}
 	assert_int_equal(dials, TARGETS_BURST + 60000 / TARGETS_DIAL_MS - 1);
 	assert_int_equal(t.held_back, 3000 - dials);
-	assert_true(targets_take_record(&t, 60000, &other));
+	assert_true(targets_take_record(&t, 60000, &other, &nobody));
 }
 
 static void a_grid_on_one_machine_or_in_one_house_is_not_counted(void **state)
@@ -48,8 +50,8 @@ static void a_grid_on_one_machine_or_in_one_house_is_not_counted(void **state)
 	(void)state;
 	memset(&t, 0, sizeof(t));
 	for (uint32_t i = 0; i < 1000; i++) {
-		assert_true(targets_take_record(&t, 0, &here));
-		assert_true(targets_take_record(&t, 0, &near));
+		assert_true(targets_take_record(&t, 0, &here, &nobody));
+		assert_true(targets_take_record(&t, 0, &near, &nobody));
 	}
 }
 
@@ -64,17 +66,17 @@ static void an_address_that_failed_is_left_alone_longer_each_time(void **state)
 	memset(&t, 0, sizeof(t));
 	for (uint32_t i = 0; i < 10; i++) {
 		targets_failed(&t, now_ms, &bad);
-		assert_false(targets_take_record(&t, now_ms + wait_ms - 1, &bad));
+		assert_false(targets_take_record(&t, now_ms + wait_ms - 1, &bad, &nobody));
 		assert_true(targets_take(&t, now_ms + wait_ms - 1, &bad)); /* a punch */
-		assert_true(targets_take_record(&t, now_ms + wait_ms - 1, &good));
+		assert_true(targets_take_record(&t, now_ms + wait_ms - 1, &good, &nobody));
 		now_ms += wait_ms;
-		assert_true(targets_take_record(&t, now_ms, &bad));
+		assert_true(targets_take_record(&t, now_ms, &bad, &nobody));
 		wait_ms = wait_ms * 2 < TARGETS_WAIT_MAX_MS ? wait_ms * 2 : TARGETS_WAIT_MAX_MS;
 		now_ms += 60000;
 	}
-	targets_good(&t, &bad);
+	targets_good(&t, now_ms, &bad, &nobody);
 	targets_failed(&t, now_ms, &bad);
-	assert_true(targets_take_record(&t, now_ms + TARGETS_WAIT_MS, &bad));
+	assert_true(targets_take_record(&t, now_ms + TARGETS_WAIT_MS, &bad, &nobody));
 }
 
 static void more_hosts_than_can_be_watched_give_nobody_a_fresh_start(void **state)
@@ -96,6 +98,22 @@ static void more_hosts_than_can_be_watched_give_nobody_a_fresh_start(void **stat
 		}
 	}
 	assert_true(dials <= TARGETS_BURST + 100);
+}
+
+static void peer_that_was_found_is_looked_for_whatever_is_said_of_its_host(void **state)
+{
+	static struct targets t;
+	struct endpoint home = at("198.51.100.7:7332");
+	struct public_key peer = {{1}}, liar = {{2}};
+
+	(void)state;
+	memset(&t, 0, sizeof(t));
+	targets_good(&t, 0, &home, &peer);
+	while (targets_take_record(&t, 1000, &home, &liar))
+		;
+	assert_true(targets_take_record(&t, 1000, &home, &peer));
+	targets_failed(&t, 1000, &home);
+	assert_false(targets_take_record(&t, 1000, &home, &peer)); /* it is away */
 }
 
 enum { COORDINATOR, PEER, ONE, TWO, OTHER };
@@ -178,6 +196,36 @@ static void records_lead_to_no_service_and_into_no_private_network(void **state)
 	internet_close(&net);
 }
 
+/* Liars say that they live where ONE does. PEER finds ONE there before and after, and not the liars. */
+static void false_records_keep_nobody_from_whoever_lives_there(void **state)
+{
+	struct internet net;
+	struct record r, liar = {.endpoint_count = 1};
+	conn_id conn;
+
+	(void)state;
+	world_open(&net);
+	internet_add(&net, ROLE_PEER, internet_key(&net, COORDINATOR), NAT_KIND_NONE, false);
+	internet_dial(&net, ONE, COORDINATOR);
+	internet_pass(&net, 30000);
+	r = *internet_record(&net, ONE);
+	assert_true(r.endpoint_count != 0);
+	conn = internet_connect(&net, PEER, &r);
+	internet_pass(&net, 1000);
+	assert_int_equal(internet_count(&net, PEER, NODE_UP, conn), 1);
+	internet_drop(&net, PEER, conn);
+	liar.endpoints[0] = r.endpoints[0];
+	for (uint32_t i = 0; i < 100; i++) {
+		store_le64(liar.key.b, i);
+		(void)internet_try(&net, PEER, &liar);
+		internet_pass(&net, 50);
+	}
+	conn = internet_connect(&net, PEER, &r);
+	internet_pass(&net, 1000);
+	assert_int_equal(internet_count(&net, PEER, NODE_UP, conn), 1);
+	internet_close(&net);
+}
+
 /* TWO says that it comes from OTHER's host (as its relay has told it), and never dials. OTHER means us well, and gets in with its second
  * connection. */
 static void who_names_anothers_host_in_a_punch_holds_it_off_once(void **state)
@@ -225,6 +273,8 @@ int main(void)
 		cmocka_unit_test(a_grid_on_one_machine_or_in_one_house_is_not_counted),
 		cmocka_unit_test(an_address_that_failed_is_left_alone_longer_each_time),
 		cmocka_unit_test(more_hosts_than_can_be_watched_give_nobody_a_fresh_start),
+		cmocka_unit_test(peer_that_was_found_is_looked_for_whatever_is_said_of_its_host),
+		cmocka_unit_test(false_records_keep_nobody_from_whoever_lives_there),
 		cmocka_unit_test(a_thousand_records_that_name_one_victim_are_no_flood),
 		cmocka_unit_test(records_lead_to_no_service_and_into_no_private_network),
 		cmocka_unit_test(who_names_anothers_host_in_a_punch_holds_it_off_once),

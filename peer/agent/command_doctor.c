@@ -1,4 +1,4 @@
-/* talkoot-peer doctor [LINK] [--home HOME] [--listen ADDR:PORT] [--no-port-mapping] [--json] */
+/* talkoot-peer doctor [LINK | -] [--home HOME] [--listen ADDR:PORT] [--no-port-mapping] [--json] */
 #include "peer/agent/commands.h"
 
 #include <getopt.h>
@@ -8,22 +8,27 @@
 
 #include "peer/agent/doctor.h"
 
-/* Whom to be: the home's identity, unless its agent runs, whose session another one would end, or nothing was
- * joined. *joined: there is a home. Errors: TK_ENOENT (no home and no link), link_parse's. */
-static int choose(
-	struct agent_home *h, bool *joined, const char *home, const char *link, struct errmsg *msg)
+/* Whom to be: the home's identity, unless its agent runs, whose session another one would end, nothing was joined, or
+ * the link is another network's, which must not learn who we are in this one. Errors: TK_ENOENT (no home and
+ * no link), link_parse's. */
+static int choose(struct agent_home *h, enum doctor_home *is, const char *home, const char *link,
+	struct errmsg *msg)
 {
 	char path[AGENT_PATH_MAX];
+	struct public_key network;
 	int rc = peer_home(home, path, msg);
 
 	if (rc == TK_OK)
 		rc = agent_home_load(h, path, msg);
-	*joined = rc == TK_OK;
+	*is = rc == TK_OK ? DOCTOR_HOME_JOINED : DOCTOR_HOME_NONE;
 	if (rc != TK_OK && link == NULL)
 		return rc;
+	network = h->link.network;
 	if (link != NULL)
 		rc = link_parse(&h->link, link, msg);
-	if (rc == TK_OK && (!*joined || agent_home_is_locked(h->path)))
+	if (rc == TK_OK && *is == DOCTOR_HOME_JOINED && !key_equal(&network, &h->link.network))
+		*is = DOCTOR_HOME_ELSEWHERE;
+	if (rc == TK_OK && (*is != DOCTOR_HOME_JOINED || agent_home_is_locked(h->path)))
 		random_bytes(h->key, sizeof(h->key));
 	return rc;
 }
@@ -51,8 +56,8 @@ static int examine(
 	struct doctor d = {.count = 0};
 	struct agent_home h = {.path = ""};
 	struct errmsg msg = {{0}};
-	bool joined;
-	int rc = choose(&h, &joined, home, link, &msg);
+	enum doctor_home is;
+	int rc = choose(&h, &is, home, link, &msg);
 
 	if (rc != TK_OK) {
 		doctor_note(&d, link != NULL ? "link" : "home", DOCTOR_BAD,
@@ -60,7 +65,7 @@ static int examine(
 				     : "join first, or give the link: talkoot-peer doctor LINK",
 			"%.500s", msg.text);
 	} else {
-		doctor_local(&d, joined ? &h : NULL, (uint64_t)time(NULL));
+		doctor_local(&d, &h, is, (uint64_t)time(NULL));
 		if (doctor_network(&d, &h, options, &msg) != TK_OK)
 			doctor_note(&d, "network", DOCTOR_BAD, NULL, "%.500s", msg.text);
 	}
@@ -79,7 +84,10 @@ int peer_doctor(int argc, char **argv)
 	};
 	struct doctor_options options = {.no_port_mapping = false};
 	const char *home = NULL;
+	const char *link;
+	char line[PEER_LINK_MAX];
 	bool json = false;
+	int code;
 	int c;
 
 	while ((c = getopt_long(argc, argv, "", known, NULL)) != -1) {
@@ -96,5 +104,12 @@ int peer_doctor(int argc, char **argv)
 	}
 	if (argc - optind > 1)
 		return peer_misused("doctor takes one link at most");
-	return examine(home, optind < argc ? argv[optind] : NULL, &options, json);
+	link = optind < argc ? argv[optind] : NULL;
+	if (link == NULL || strcmp(link, "-") != 0)
+		return examine(home, link, &options, json);
+	if (!peer_read_link(line))
+		return peer_misused("doctor - wants a link as its input, and there is none");
+	code = examine(home, line, &options, json);
+	secret_wipe(line, sizeof(line));
+	return code;
 }

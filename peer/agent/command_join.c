@@ -8,8 +8,7 @@
 
 #include "peer/agent/agent_uv.h"
 
-#define PROBE_MS       10000u
-#define LINE_MAX_BYTES 4096u
+#define PROBE_MS 10000u
 
 /* The volunteer is told before anything is stored. */
 static void explain(const char *home, const struct link *link)
@@ -62,16 +61,6 @@ static void probe(const char *path)
 	agent_home_wipe(&home);
 }
 
-/* A link from a line of the standard input: there it shows neither in the list of processes nor in a shell's
- * history. False: there was none. */
-static bool read_line(char *out, size_t size)
-{
-	if (fgets(out, (int)size, stdin) == NULL)
-		return false;
-	out[strcspn(out, "\n")] = '\0';
-	return true;
-}
-
 static int join(const char *text, const char *home, bool yes)
 {
 	struct errmsg msg = {{0}};
@@ -111,7 +100,7 @@ int peer_join(int argc, char **argv)
 		{NULL, 0, NULL, 0},
 	};
 	const char *home = NULL;
-	char line[LINE_MAX_BYTES];
+	char line[PEER_LINK_MAX];
 	bool yes = false;
 	int code;
 	int c;
@@ -129,7 +118,7 @@ int peer_join(int argc, char **argv)
 			"join wants one link, talkoot://…, or - and the link as its input");
 	if (strcmp(argv[optind], "-") != 0)
 		return join(argv[optind], home, yes);
-	if (!read_line(line, sizeof(line)))
+	if (!peer_read_link(line))
 		return peer_misused("join - wants a link as its input, and there is none");
 	code = join(line, home, yes);
 	secret_wipe(line, sizeof(line));

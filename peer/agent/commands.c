@@ -44,3 +44,11 @@ int peer_home(const char *option, char out[AGENT_PATH_MAX], struct errmsg *msg)
 		rc = path_join(out, AGENT_PATH_MAX, folder, option);
 	return rc == TK_OK ? rc : errmsg_set(msg, rc, "the home's path is too long");
 }
+
+bool peer_read_link(char out[PEER_LINK_MAX])
+{
+	if (fgets(out, PEER_LINK_MAX, stdin) == NULL)
+		return false;
+	out[strcspn(out, "\n")] = '\0';
+	return out[0] != '\0';
+}

@@ -19,4 +19,9 @@ int peer_misused(const char *format, ...) TK_PRINTF(1, 2);
 /* The home that --home says (made absolute), or the default one. */
 int peer_home(const char *option, char out[AGENT_PATH_MAX], struct errmsg *msg) TK_CHECKED;
 
+#define PEER_LINK_MAX 4096u /* bytes of text */
+/* A link from a line of the standard input: there it shows neither in the list of processes nor in a shell's
+ * history. Wipe it afterwards. False: there was none. */
+bool peer_read_link(char out[PEER_LINK_MAX]);
+
 #endif

@@ -9,8 +9,10 @@
 #include <unistd.h>
 
 #include "tasks/base/file.h"
+#include "tasks/base/mem.h"
 
 #define DISK_MIN   (1024ull << 20) /* data, models and results of a project */
+#define DISK_TRIAL (1u << 20)
 #define MEMORY_MIN (512ull << 20)
 #define CLOCK_MIN  1735689600u /* 2025: no computer that runs this is older */
 
@@ -69,10 +71,28 @@ static void check_keys(struct doctor *d, const struct agent_home *h)
 		doctor_note(d, "keys", DOCTOR_OK, NULL, "an identity for this network is there");
 }
 
+/* What is free may be a quota's, or the file system's own: so a megabyte is written, and taken back. */
+static bool disk_takes(const struct agent_home *h, struct errmsg *msg)
+{
+	char path[AGENT_PATH_MAX + 8];
+	void *zeros = mem_calloc(1, DISK_TRIAL);
+	int rc = path_join(path, sizeof(path), h->path, "doctor");
+
+	if (zeros == NULL)
+		rc = errmsg_set(msg, TK_ENOMEM, "not enough memory to try the disk");
+	if (rc == TK_OK)
+		rc = file_replace(path, span_of(zeros, DISK_TRIAL), 0600, msg);
+	if (rc == TK_OK)
+		(void)unlink(path);
+	mem_free(zeros);
+	return rc == TK_OK;
+}
+
 static void check_disk(struct doctor *d, const struct agent_home *h)
 {
-	struct statvfs fs;
+	struct errmsg msg = {""};
 	unsigned long long room;
+	struct statvfs fs;
 
 	if (statvfs(h->path, &fs) != 0) {
 		doctor_note(d, "disk", DOCTOR_BAD, "is the disk there, and may you use it?",
@@ -80,15 +100,17 @@ static void check_disk(struct doctor *d, const struct agent_home *h)
 		return;
 	}
 	room = (unsigned long long)fs.f_bavail * fs.f_frsize;
-	if (room < DISK_MIN)
+	if (!disk_takes(h, &msg))
+		doctor_note(d, "disk", DOCTOR_BAD,
+			"free some space, use an account that may write there, or move the home: "
+			"talkoot-peer --home",
+			"%.500s", msg.text);
+	else if (room < DISK_MIN)
 		doctor_note(d, "disk", DOCTOR_WARNING,
 			"free some space, or move the home: talkoot-peer --home",
 			"%llu MB are free at %s; a project may need 1 GB", room >> 20, h->path);
 	else
 		doctor_note(d, "disk", DOCTOR_OK, NULL, "%llu GB are free", room >> 30);
-	if (access(h->path, W_OK) != 0)
-		doctor_note(d, "disk", DOCTOR_BAD, "use an account that may write there",
-			"%s cannot be written to", h->path);
 }
 
 static void check_memory(struct doctor *d)
@@ -101,17 +123,29 @@ static void check_memory(struct doctor *d)
 		"%llu MB; half of it is lent at most", all >> 20);
 }
 
-void doctor_local(struct doctor *d, const struct agent_home *h, uint64_t now_s)
+static void check_home(struct doctor *d, const struct agent_home *h, enum doctor_home is)
 {
-	if (h == NULL) {
+	if (is == DOCTOR_HOME_NONE)
 		doctor_note(d, "home", DOCTOR_SKIPPED, NULL,
 			"nothing was joined here yet; the link is tried with a key made up for it");
-	} else {
+	else if (is == DOCTOR_HOME_ELSEWHERE)
+		doctor_note(d, "home", DOCTOR_SKIPPED,
+			"join this one in a home of its own: talkoot-peer join LINK --home FOLDER",
+			"%s belongs to another network; the link is tried with a key made up for "
+			"it",
+			h->path);
+	else
 		doctor_note(d, "home", DOCTOR_OK, NULL, "%s%s", h->path,
 			agent_home_is_locked(h->path) ? ", in use by a running agent" : "");
+	if (is == DOCTOR_HOME_JOINED)
 		check_keys(d, h);
+	if (is != DOCTOR_HOME_NONE)
 		check_disk(d, h);
-	}
+}
+
+void doctor_local(struct doctor *d, const struct agent_home *h, enum doctor_home is, uint64_t now_s)
+{
+	check_home(d, h, is);
 	check_memory(d);
 	if (now_s < CLOCK_MIN)
 		doctor_note(d, "clock", DOCTOR_BAD, "set this computer's date and time",

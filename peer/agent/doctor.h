@@ -4,7 +4,7 @@
 
 #include "peer/agent/agent_home.h"
 
-#define DOCTOR_STEPS_MAX 32u
+#define DOCTOR_STEPS_MAX 48u /* three for each of a link's eight hosts, and the others */
 
 enum doctor_result {
 	DOCTOR_OK = 0,
@@ -36,8 +36,15 @@ void doctor_note(struct doctor *d, const char *name, enum doctor_result result, 
 	const char *format, ...) TK_PRINTF(5, 6);
 bool doctor_is_well(const struct doctor *d); /* no step is BAD */
 
-/* Home, keys, disk, memory and clock: what needs no network. h NULL: there is no home, only a link. */
-void doctor_local(struct doctor *d, const struct agent_home *h, uint64_t now_s);
+enum doctor_home {
+	DOCTOR_HOME_NONE = 1,	   /* there is only a link */
+	DOCTOR_HOME_JOINED = 2,	   /* the network that is tried */
+	DOCTOR_HOME_ELSEWHERE = 3, /* another one, which is none of that network's business */
+};
+
+/* Home, keys, disk, memory and clock: what needs no network. */
+void doctor_local(
+	struct doctor *d, const struct agent_home *h, enum doctor_home is, uint64_t now_s);
 /* The network, for the identity that h holds (made up, when nothing was joined): hosts, handshake, clock,
  * reachability, router, relays. Takes up to two minutes. Errors: TK_EIO, TK_ENOMEM: it could not begin. */
 int doctor_network(struct doctor *d, const struct agent_home *h,

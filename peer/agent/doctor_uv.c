@@ -175,14 +175,20 @@ static const char *dial_advice(const char *why)
 	if (strstr(why, "cannot connect") != NULL)
 		return "is the coordinator running, and does a firewall let this port out? Another "
 		       "host of the link may do";
+	if (strstr(why, "that network is private") != NULL)
+		return "copy the whole link, KEY.SECRET@HOST:PORT: a private network's has a "
+		       "secret after the key";
+	if (strstr(why, "ours is a private network") != NULL)
+		return "the link has a secret that this host's network does not know: ask the "
+		       "network's owner for its link anew";
+	if (strstr(why, "expire") != NULL || strstr(why, "clock") != NULL)
+		return "set this computer's date and time";
 	if (strstr(why, "another network") != NULL || strstr(why, "identity") != NULL)
 		return "the link is wrong or old: ask the network's owner for a new one";
 	if (strstr(why, "speaks version") != NULL)
 		return "install the newer version of Talkoot on the older side";
 	if (strstr(why, "does not speak Talkoot") != NULL)
 		return "something else answers at that port: ask the network's owner";
-	if (strstr(why, "expire") != NULL || strstr(why, "ahead") != NULL)
-		return "set this computer's date and time";
 	return "try again later; if it stays, send these lines to the network's owner";
 }
 

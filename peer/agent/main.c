@@ -49,7 +49,7 @@ static const struct command {
 	{"status", peer_status, "[--home HOME] [--json]",
 		"say what the agent is doing and why it is not"},
 	{"doctor", peer_doctor, "[LINK] [--home HOME] [--json]",
-		"try every step of joining and say what is wrong"},
+		"try every step of joining and say what is wrong; -: as join"},
 	{"worker", peer_worker, "", NULL},
 	{"port-mapper", peer_port_mapper, "", NULL},
 };
@@ -71,12 +71,9 @@ static void usage(FILE *out)
 	      "                    or ~/.local/share/talkoot); one home is one peer\n"
 	      "  --yes             agree without being asked\n"
 	      "  --json            one JSON object instead of a sentence\n"
-	      "  --listen A:P      with run: where other peers can connect (default: port 7332, or "
-	      "any that "
-	      "is\n"
-	      "                    free)\n"
-	      "  --no-port-mapping with run: never ask the home router to lead a port to this "
-	      "computer\n"
+	      "  --listen A:P      with run and doctor: where other peers can connect\n"
+	      "                    (default: port 7332, or any that is free)\n"
+	      "  --no-port-mapping with run and doctor: never ask the home router for a port\n"
 	      "  --cache-gb GB     with run: how much data may stay on the disk when no unit needs "
 	      "it; what "
 	      "was\n"

@@ -18,7 +18,7 @@ enum announcement_kind {
 		2, /* subject: the project's recipe; payload: what must be known to prepare */
 	ANNOUNCE_ROUND = 3,   /* subject: the project's recipe; payload: struct round_manifest */
 	ANNOUNCE_CONTROL = 4, /* subject: the project's recipe; payload: running, paused, stopped */
-	ANNOUNCE_REVOKE = 5,  /* subject: a peer's key: its sessions end */
+	ANNOUNCE_REVOKE = 5,  /* subject zero; payload: struct revocations: their sessions end */
 	ANNOUNCEMENT_KIND_LAST = ANNOUNCE_REVOKE,
 };
 

@@ -6,7 +6,19 @@
 doctor() { # FILE [ARGUMENT...]
 	local out=$1
 	shift
-	"$talkoot_peer" doctor --listen 127.0.0.1:0 --no-port-mapping "$@" >"$out" 2>&1 </dev/null
+	"$talkoot_peer" doctor "${peer_alone[@]}" "$@" >"$out" 2>&1 </dev/null
+}
+
+# The link as an input, which no list of processes shows.
+doctor_reads() { # FILE LINK [ARGUMENT...]
+	local out=$1 given=$2
+	shift 2
+	"$talkoot_peer" doctor - "${peer_alone[@]}" "$@" >"$out" 2>&1 <<<"$given"
+}
+
+# Files may not grow beyond a quarter of a megabyte, as on a disk that is nearly full.
+doctor_cramped() { # FILE [ARGUMENT...]
+	(ulimit -f 256 && doctor "$@")
 }
 
 fails() { # COMMAND...
@@ -42,5 +54,40 @@ claim "it says so" says "$work/other.log" '^BAD +handshake .*another network'
 claim "no link and no home: it fails" fails doctor "$work/nothing.log" --home "$work/none"
 claim "it says what to do" says "$work/nothing.log" 'join first'
 claim "a damaged link: it fails" fails doctor "$work/bad.log" "talkoot://xyz" --home "$work/none"
+
+claim "a link as an input is read" doctor_reads "$work/input.log" "$link" --home "$work/none"
+claim "an empty input is wrong usage" same 2 "$(doctor_reads "$work/empty.log" "" --home "$work/none"; echo $?)"
+
+eight=$address
+for _ in 2 3 4 5 6 7 8; do
+	eight=$eight,$address
+done
+claim "eight living hosts are tried" doctor "$work/eight.log" "$key@$eight" --home "$work/joined"
+claim "and no step is lost for them" says "$work/eight.log" '^skipped +port mapping'
+claim "not the next one either" says "$work/eight.log" '^skipped +relay'
+
+claim "a disk that takes no megabyte: it fails" fails doctor_cramped "$work/disk.log" --home "$work/joined"
+claim "it says so" says "$work/disk.log" '^BAD +disk .*cannot write'
+claim "nothing of the trial stays" test -z "$(find "$work/joined" -name 'doctor*')"
+
+claim "another network's link beside a home: it fails" fails doctor "$work/elsewhere.log" "$other@$address" --home "$work/joined"
+claim "the home's key is not shown to that network" says "$work/elsewhere.log" '^skipped +home .*belongs to another network'
+
+# A private network, and the one before
+public=$link address=127.0.0.1:0
+coordinator_stop
+home=$work/private
+"$talkoot" init --private "$home" >"$work/init.log" 2>&1
+coordinator_start
+public_key=${link%%[.]*}
+claim "a private network's link is enough" doctor_reads "$work/private.log" "$link" --home "$work/none"
+claim "without its secret: it fails" fails doctor "$work/secret.log" "$public_key@$address" --home "$work/none"
+claim "it says what to do" says "$work/secret.log" '→ copy the whole link'
+coordinator_stop
+home=$work/coordinator address=${public##*@}
+coordinator_start
+secret=$(printf '%064d' 7)
+claim "with a secret for a public network: it fails" fails doctor "$work/public.log" "$key.$secret@$address" --home "$work/none"
+claim "it says what to do, too" says "$work/public.log" '→ the link has a secret'
 
 finish

@@ -1,10 +1,12 @@
 /* The agent's part in the swarm (peer/swarm/exchange.h): fetching what leases need from whoever has it, and
  * passing on what is on this disk. Results and states are nobody else's business: who asked for a state
  * would tell which unit it computes, so states come from the coordinator alone. */
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "peer/agent/agent_shell.h"
+#include "peer/swarm/part_file.h"
 #include "tasks/base/mem.h"
 
 /* What the exchange asks of us */
@@ -78,7 +80,7 @@ static void on_log(void *context, const char *line)
 static void note_unchecked(void *context, const struct digest *digest)
 {
 	struct shell *s = context;
-	struct digest *bigger;
+	struct unchecked *bigger;
 
 	if (s->unchecked_count == s->unchecked_room) {
 		size_t room = s->unchecked_room == 0 ? 64 : s->unchecked_room * 2;
@@ -89,14 +91,24 @@ static void note_unchecked(void *context, const struct digest *digest)
 		s->unchecked = bigger;
 		s->unchecked_room = room;
 	}
-	s->unchecked[s->unchecked_count++] = *digest;
+	s->unchecked[s->unchecked_count++] =
+		(struct unchecked){*digest, blob_store_used_s(&s->files.blobs, digest)};
+}
+
+/* What was used last comes first: it is checked, and so used, last. */
+static int by_use(const void *a, const void *b)
+{
+	const struct unchecked *x = a, *y = b;
+
+	return (x->used_s < y->used_s) - (x->used_s > y->used_s);
 }
 
 int blobs_open(struct shell *s, struct errmsg *msg)
 {
 	struct exchange_options options = {.network = s->home->link.network,
 		.self = s->id.key.public,
-		.folder = s->files.arriving};
+		.folder = s->files.arriving,
+		.room = s->cache_bytes};
 
 	s->exchange_handler = (struct exchange_handler){.context = s,
 		.send = on_send,
@@ -110,6 +122,9 @@ int blobs_open(struct shell *s, struct errmsg *msg)
 		.log = on_log};
 	if (blob_store_list(&s->files.blobs, note_unchecked, s, msg) != TK_OK)
 		return TK_EIO;
+	if (s->unchecked_count != 0)
+		qsort(s->unchecked, s->unchecked_count, sizeof(*s->unchecked), by_use);
+	part_files_sweep(s->files.arriving, (uint64_t)time(NULL), s->cache_bytes / 4);
 	return exchange_new(&s->exchange, &options, &s->exchange_handler, msg);
 }
 
@@ -189,7 +204,7 @@ bool blobs_message(struct shell *s, conn_id conn, const struct message *m)
 static void check_one(struct shell *s)
 {
 	const struct blob_store *store = &s->files.blobs;
-	struct digest digest = s->unchecked[--s->unchecked_count];
+	struct digest digest = s->unchecked[--s->unchecked_count].digest;
 	struct digest *nodes;
 	uint64_t total;
 	int rc;

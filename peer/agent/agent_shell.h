@@ -14,6 +14,11 @@
 
 struct answer; /* an event that waits for the step in progress to end */
 
+struct unchecked {
+	struct digest digest;
+	uint64_t used_s; /* when it was last used */
+};
+
 struct shell {
 	const struct agent_home *home;
 	struct identity id;
@@ -32,7 +37,7 @@ struct shell {
 	/* agent_blobs.c */
 	struct exchange *exchange;
 	struct exchange_handler exchange_handler;
-	struct digest *unchecked; /* blobs that an earlier run left, not yet offered to others */
+	struct unchecked *unchecked; /* blobs that an earlier run left, not yet offered to others */
 	size_t unchecked_count, unchecked_room;
 	uint64_t cache_bytes; /* of blobs that may stay on disk when no lease needs them */
 	FILE *log;

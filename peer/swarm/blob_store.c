@@ -305,6 +305,26 @@ int blob_store_version(const struct blob_store *s, const struct digest *digest, 
 	return TK_OK;
 }
 
+void blob_store_use(const struct blob_store *s, const struct digest *digest)
+{
+	const struct timespec times[2] = {{.tv_nsec = UTIME_NOW}, {.tv_nsec = UTIME_OMIT}};
+	char folder[PATH_MAX];
+	char path[PATH_MAX];
+
+	blob_paths(s, digest, folder, path);
+	(void)utimensat(AT_FDCWD, path, times, 0); /* at worst it leaves sooner */
+}
+
+uint64_t blob_store_used_s(const struct blob_store *s, const struct digest *digest)
+{
+	char folder[PATH_MAX];
+	char path[PATH_MAX];
+	struct stat st;
+
+	blob_paths(s, digest, folder, path);
+	return stat(path, &st) == 0 ? (uint64_t)st.st_atim.tv_sec : 0;
+}
+
 int blob_store_read(const struct blob_store *s, const struct digest *digest, uint64_t offset,
 	uint8_t *out, size_t length, uint64_t *total, struct errmsg *msg)
 {

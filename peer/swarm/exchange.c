@@ -38,6 +38,7 @@ int exchange_new(struct exchange **out, const struct exchange_options *options,
 	x->blobs = mem_calloc(EXCHANGE_BLOBS_MAX + 1, sizeof(struct exchange_blob *));
 	if (x->core == NULL || x->peers == NULL || x->blobs == NULL)
 		rc = errmsg_set(msg, TK_ENOMEM, "not enough memory to exchange blobs");
+	x->room = options->room;
 	if (rc == TK_OK && options->folder != NULL) {
 		if (snprintf(x->folder, sizeof(x->folder), "%s", options->folder) >=
 			(int)sizeof(x->folder))

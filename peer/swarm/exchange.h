@@ -42,6 +42,7 @@ struct exchange_options {
 	struct public_key network; /* whose records are good */
 	struct public_key self;
 	const char *folder; /* for what is not whole; made when missing. NULL: nothing is fetched */
+	uint64_t room;	    /* bytes of disk: exchange_make_room before more arrives. 0: no limit */
 };
 
 struct exchange;
@@ -80,9 +81,10 @@ void exchange_absent(struct exchange *x, const struct digest *digest);
 bool exchange_holds(const struct exchange *x, const struct digest *digest);
 
 /* Removes blobs, those that were not used for longest first and none that is needed, until those that are held,
- * in whichever store, have no more than so many bytes. */
+ * in whichever store, or arrive, have no more than so many bytes. */
 void exchange_make_room(struct exchange *x, uint64_t bytes);
-uint64_t exchange_bytes(const struct exchange *x); /* of those that are held */
+uint64_t exchange_bytes(const struct exchange *x); /* of those that are held or arrive */
+/* It was used now, and is the last to make room, also after a restart. */
 void exchange_used(struct exchange *x, const struct digest *digest);
 
 void exchange_totals(const struct exchange *x, struct swarm_totals *out);

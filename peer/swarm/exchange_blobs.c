@@ -124,6 +124,8 @@ static int file_open(
 
 	if (f == NULL)
 		return errmsg_set(msg, TK_ENOMEM, "not enough memory to fetch a blob");
+	if (x->room != 0)
+		exchange_make_room(x, x->room > total ? x->room - total : 0);
 	rc = part_file_open(f, x->folder, &b->digest, total, msg);
 	if (rc != TK_OK) {
 		mem_free(f);
@@ -174,6 +176,7 @@ void exchange_want(struct exchange *x, const struct digest *digest, const struct
 	if (b->store != NULL && !b->whole)
 		return; /* it comes already */
 	if (b->whole && blob_store_size(store, digest, &size) == TK_OK) {
+		exchange_used(x, digest);
 		x->handler->complete(x->handler->context, digest);
 		return;
 	}
@@ -294,8 +297,11 @@ void exchange_used(struct exchange *x, const struct digest *digest)
 {
 	struct exchange_blob *b = exchange_blob_find(x, digest);
 
-	if (b != NULL)
-		b->used_ms = x->now_ms;
+	if (b == NULL)
+		return;
+	b->used_ms = x->now_ms;
+	if (b->whole)
+		blob_store_use(b->store, digest);
 }
 
 uint64_t exchange_bytes(const struct exchange *x)
@@ -303,7 +309,7 @@ uint64_t exchange_bytes(const struct exchange *x)
 	uint64_t bytes = 0;
 
 	for (uint32_t i = 1; i <= x->blob_count; i++)
-		bytes += x->blobs[i]->whole ? x->blobs[i]->total : 0;
+		bytes += x->blobs[i]->whole || x->blobs[i]->file != NULL ? x->blobs[i]->total : 0;
 	return bytes;
 }
 

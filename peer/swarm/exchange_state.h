@@ -52,6 +52,7 @@ struct exchange {
 	bool tracker;
 	struct public_key network, self;
 	char folder[1024];
+	uint64_t room; /* bytes; 0: no limit */
 	struct swarm *core;
 	struct swarm_effects effects;
 	struct swarm_event *later; /* a ring of what happens after the step in progress */

@@ -17,6 +17,11 @@ struct part_file {
 	char path[1100];      /* without its ending */
 };
 
+/* Removes what earlier runs have left: what nothing was added to for a week, and the oldest beyond so many
+ * bytes. Before any is open. O(n²) for n of them. */
+#define PART_FILES_LEFT_S (7 * 86400u)
+void part_files_sweep(const char *folder, uint64_t now_s, uint64_t bytes);
+
 /* The length that an earlier run has noted; 0: it left nothing. */
 uint64_t part_file_total(const char *folder, const struct digest *digest);
 

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "peer/swarm/exchange.h"
+#include "peer/swarm/exchange_state.h"
 #include "tasks/base/mem.h"
 
 #define NODES	  7u /* 0 is the coordinator */
@@ -408,6 +408,30 @@ static void a_blob_that_nobody_has_fails(void **state)
 	assert_int_equal(net->nodes[1].complete, 1);
 }
 
+/* Room for one blob: the old one has left before the new one is there. */
+static void room_is_made_before_a_blob_arrives(void **state)
+{
+	struct net *net = *state;
+	struct node *n = &net->nodes[1];
+	struct digest old, *nodes;
+	uint64_t total;
+
+	begin(net, 1);
+	assert_int_equal(blob_store_put(&n->store, &old, span_of("old", 3), NULL), TK_OK);
+	assert_int_equal(blob_store_tree(&n->store, &old, 3, &total, &nodes, NULL), TK_OK);
+	now(n);
+	exchange_hold(n->x, &old, &n->store, total, nodes, NULL, false);
+	n->x->room = BLOB + 2;
+	for (unsigned i = 0; exchange_bytes(n->x) <= 3; i++) {
+		assert_true(i < 200);
+		run(net, 1, 60);
+	}
+	assert_false(exchange_holds(n->x, &net->digest));
+	assert_int_equal(blob_store_size(&n->store, &old, &total), TK_ENOENT);
+	run(net, 200, 60);
+	assert_whole(net, 1);
+}
+
 static void room_is_made_by_what_was_not_used_for_longest_and_is_not_needed(void **state)
 {
 	struct net *net = *state;
@@ -515,6 +539,7 @@ int main(void)
 		TEST(a_liars_bytes_are_never_kept),
 		TEST(who_restarts_fetches_only_what_is_missing),
 		TEST(a_blob_that_nobody_has_fails),
+		TEST(room_is_made_before_a_blob_arrives),
 		TEST(room_is_made_by_what_was_not_used_for_longest_and_is_not_needed),
 		TEST(a_part_of_an_unknown_blob_ends_the_session),
 		TEST(who_asks_on_and_on_for_blobs_that_do_not_exist_is_left),

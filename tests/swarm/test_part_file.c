@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "peer/swarm/part_file.h"
@@ -208,6 +209,82 @@ static void a_stored_blob_gives_its_tree_and_a_spoiled_one_does_not(void **state
 		blob_store_tree(&b->store, &digest, TOTAL, &total, &nodes, NULL), TK_ECORRUPT);
 }
 
+static void left_behind(const struct bench *b, char digit, uint64_t modified_s)
+{
+	static const char *const endings[] = {"part", "tree"};
+	const struct timespec times[2] = {
+		{.tv_sec = (time_t)modified_s}, {.tv_sec = (time_t)modified_s}};
+	char path[200];
+
+	for (size_t i = 0; i < 2; i++) {
+		int n = snprintf(path, sizeof(path), "%s/", b->arriving);
+		int fd;
+
+		memset(path + n, digit, 64);
+		snprintf(path + n + 64, sizeof(path) - (size_t)n - 64, ".%s", endings[i]);
+		fd = open(path, O_CREAT | O_WRONLY, 0644);
+		assert_true(fd >= 0);
+		assert_int_equal(write(fd, b->data, 10000), 10000);
+		assert_int_equal(futimens(fd, times), 0);
+		close(fd);
+	}
+}
+
+static unsigned count_left(const struct bench *b, char digit)
+{
+	char name[80];
+	char path[200];
+	unsigned count = 0;
+
+	memset(name, digit, 64);
+	strcpy(name + 64, ".part");
+	snprintf(path, sizeof(path), "%s/%s", b->arriving, name);
+	count += access(path, F_OK) == 0;
+	strcpy(name + 64, ".tree");
+	snprintf(path, sizeof(path), "%s/%s", b->arriving, name);
+	return count + (access(path, F_OK) == 0);
+}
+
+static void what_was_left_goes_after_a_week_and_the_oldest_where_room_is_short(void **state)
+{
+	const uint64_t now_s = 1800000000;
+	const struct bench *b = *state;
+	char foreign[200];
+
+	left_behind(b, 'a', now_s - PART_FILES_LEFT_S - 60);
+	left_behind(b, 'b', now_s - 86400);
+	left_behind(b, 'c', now_s - 3600);
+	snprintf(foreign, sizeof(foreign), "%s/notes.part", b->arriving);
+	close(open(foreign, O_CREAT | O_WRONLY, 0644));
+	part_files_sweep(b->arriving, now_s, 1 << 20);
+	assert_int_equal(count_left(b, 'a'), 0);
+	assert_int_equal(count_left(b, 'b'), 2);
+	assert_int_equal(count_left(b, 'c'), 2);
+	part_files_sweep(b->arriving, now_s, 30000);
+	assert_int_equal(count_left(b, 'b'), 0);
+	assert_int_equal(count_left(b, 'c'), 2);
+	part_files_sweep(b->arriving, now_s, 0);
+	assert_int_equal(count_left(b, 'c'), 0);
+	assert_int_equal(access(foreign, F_OK), 0);
+}
+
+static void what_was_used_is_remembered_on_disk(void **state)
+{
+	const struct bench *b = *state;
+	struct digest digest;
+	char command[300];
+	uint64_t before;
+
+	assert_int_equal(blob_store_put(&b->store, &digest, span_of("abc", 3), NULL), TK_OK);
+	snprintf(command, sizeof(command), "find %s -type f -exec touch -a -d 2001-01-01 {} +",
+		b->blobs);
+	assert_int_equal(system(command), 0);
+	before = blob_store_used_s(&b->store, &digest);
+	assert_true(before < 1000000000);
+	blob_store_use(&b->store, &digest);
+	assert_true(blob_store_used_s(&b->store, &digest) > before);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, bench_open, bench_close)
@@ -217,6 +294,8 @@ int main(void)
 		TEST(another_length_than_noted_begins_anew),
 		TEST(a_missing_part_is_noticed_at_the_end),
 		TEST(a_stored_blob_gives_its_tree_and_a_spoiled_one_does_not),
+		TEST(what_was_left_goes_after_a_week_and_the_oldest_where_room_is_short),
+		TEST(what_was_used_is_remembered_on_disk),
 	};
 
 	if (crypto_start() != TK_OK)

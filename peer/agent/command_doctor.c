@@ -66,6 +66,7 @@ static int examine(
 			"%.500s", msg.text);
 	} else {
 		doctor_local(&d, &h, is, (uint64_t)time(NULL));
+		doctor_worker(&d);
 		if (doctor_network(&d, &h, options, &msg) != TK_OK)
 			doctor_note(&d, "network", DOCTOR_BAD, NULL, "%.500s", msg.text);
 	}

@@ -45,6 +45,8 @@ enum doctor_home {
 /* Home, keys, disk, memory and clock: what needs no network. */
 void doctor_local(
 	struct doctor *d, const struct agent_home *h, enum doctor_home is, uint64_t now_s);
+/* The engine that TALKOOT_ENGINE names, and a worker process: does it compute what every other computer does? */
+void doctor_worker(struct doctor *d);
 /* The network, for the identity that h holds (made up, when nothing was joined): hosts, handshake, clock,
  * reachability, router, relays. Takes up to two minutes. Errors: TK_EIO, TK_ENOMEM: it could not begin. */
 int doctor_network(struct doctor *d, const struct agent_home *h,

@@ -422,6 +422,13 @@ int worker_uv_compute(struct worker_uv *w, const struct agent_effect *order, str
 	return rc;
 }
 
+int worker_uv_say(struct worker_uv *w, const struct worker_message *m, struct errmsg *msg)
+{
+	int rc = start(w, msg);
+
+	return rc == TK_OK ? send_message(w, m, msg) : rc;
+}
+
 void worker_uv_save(struct worker_uv *w, uint64_t job)
 {
 	struct worker_message m = {.type = WORKER_SAVE, .job = job};

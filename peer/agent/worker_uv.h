@@ -27,6 +27,10 @@ struct worker_uv *worker_uv_new(struct uv_loop_s *loop, const char *program,
 int worker_uv_compute(
 	struct worker_uv *w, const struct agent_effect *order, struct errmsg *msg) TK_CHECKED;
 
+/* Starts the process unless it runs, and says this to it. Errors: TK_EIO, TK_ENOMEM. */
+int worker_uv_say(
+	struct worker_uv *w, const struct worker_message *m, struct errmsg *msg) TK_CHECKED;
+
 /* Asks for a checkpoint of what it computes, which comes after the step in progress. */
 void worker_uv_save(struct worker_uv *w, uint64_t job);
 

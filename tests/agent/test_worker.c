@@ -13,6 +13,7 @@
 
 #include "peer/agent/worker.h"
 #include "peer/agent/worker_protocol.h"
+#include "peer/agent/worker_trial.h"
 #include "tests/lib/tiny.h"
 #include "tasks/base/mem.h"
 #include "tasks/unit/merge.h"
@@ -32,7 +33,7 @@ struct bench {
 	size_t used;
 };
 
-static void bench_spawn(struct bench *b)
+static void bench_spawn(struct bench *b, const struct engine *engine)
 {
 	int fds[2];
 
@@ -41,7 +42,7 @@ static void bench_spawn(struct bench *b)
 	assert_true(b->pid >= 0);
 	if (b->pid == 0) {
 		close(fds[0]);
-		_exit(worker_serve(fds[1], fds[1], engine_best()));
+		_exit(worker_serve(fds[1], fds[1], engine));
 	}
 	close(fds[1]);
 	b->fd = fds[0];
@@ -62,7 +63,7 @@ static int setup(void **state)
 	assert_int_equal(parameters_encode(&b.parameters, theta, parameters), TK_OK);
 	digest_blob(&b.parameters_digest, b.parameters.data, b.parameters.len);
 	mem_free(theta);
-	bench_spawn(&b);
+	bench_spawn(&b, engine_best());
 	*state = &b;
 	return 0;
 }
@@ -467,6 +468,49 @@ static void garbage_ends_the_worker(void **state)
 	assert_int_equal(bench_exit(b), 1);
 }
 
+/* What the doctor asks of a worker. */
+static void every_engine_passes_the_trial(void **state)
+{
+	struct bench *b = *state;
+	struct worker_trial trial;
+	struct worker_message m;
+
+	assert_int_equal(worker_trial_init(&trial, NULL), TK_OK);
+	for (const struct engine *const *e = engine_all(); *e != NULL; e++) {
+		assert_int_equal(bench_exit(b), 0);
+		bench_spawn(b, *e);
+		for (size_t i = 0; i < WORKER_TRIAL_MESSAGES; i++)
+			queue(b, trial.messages[i]);
+		flush(b);
+		m = expect(b, WORKER_RESULT, 1);
+		assert_true(worker_trial_right(m.claim));
+	}
+	worker_trial_close(&trial);
+}
+
+static void another_bit_anywhere_fails_the_trial(void **state)
+{
+	struct bench *b = *state;
+	struct bytes claim = {0};
+	struct worker_trial trial;
+	struct worker_message m;
+
+	assert_int_equal(worker_trial_init(&trial, NULL), TK_OK);
+	for (size_t i = 0; i < WORKER_TRIAL_MESSAGES; i++)
+		queue(b, trial.messages[i]);
+	flush(b);
+	m = expect(b, WORKER_RESULT, 1);
+	assert_int_equal(bytes_append(&claim, m.claim.data, m.claim.len), TK_OK);
+	for (size_t i = 0; i < claim.len; i++) {
+		claim.data[i] ^= 1;
+		assert_false(worker_trial_right(bytes_span(&claim)));
+		claim.data[i] ^= 1;
+	}
+	assert_true(worker_trial_right(bytes_span(&claim)));
+	bytes_close(&claim);
+	worker_trial_close(&trial);
+}
+
 static void every_message_survives_its_frame(void **state)
 {
 	struct bench *b = *state;
@@ -545,6 +589,8 @@ int main(void)
 		TEST(a_shard_with_a_wrong_byte_ends_the_worker),
 		TEST(the_end_of_input_ends_the_worker_in_peace),
 		TEST(garbage_ends_the_worker),
+		TEST(every_engine_passes_the_trial),
+		TEST(another_bit_anywhere_fails_the_trial),
 		TEST(every_message_survives_its_frame),
 		TEST(a_bent_frame_is_refused_or_reads_within_its_limits),
 	};

@@ -21,6 +21,10 @@ doctor_cramped() { # FILE [ARGUMENT...]
 	(ulimit -f 256 && doctor "$@")
 }
 
+doctor_engine() { # FILE [ARGUMENT...]
+	(export TALKOOT_ENGINE=nonsense && doctor "$@")
+}
+
 fails() { # COMMAND...
 	! "$@"
 }
@@ -39,6 +43,10 @@ claim "nothing was made" test ! -e "$work/none"
 claim "a home is looked at, as JSON" doctor "$work/json.log" --json --home "$work/joined"
 claim "it is one object" says "$work/json.log" '^\{"well":true,"steps":\[\{.*\}\]\}$'
 claim "its keys and its disk are fine" says "$work/json.log" '"step":"keys","result":"ok".*"step":"disk"'
+
+claim "a worker computes here what it must" says "$work/link.log" '^ok +worker .*to the last bit'
+claim "an engine that is not there: it fails" fails doctor_engine "$work/engine.log" "$link" --home "$work/none"
+claim "it says so, and which there are" says "$work/engine.log" '^BAD +engine .*nonsense.*baseline'
 
 claim "one host of several is enough" doctor "$work/two.log" "$key@nosuch.invalid:7331,$address" --home "$work/none"
 claim "the dead one is told of" says "$work/two.log" '^warning +name +nosuch\.invalid'

@@ -112,7 +112,7 @@ static void body_spread(struct gossip *g, struct body_entry *e, body_ref body, u
 }
 
 static void on_new_body(
-	struct gossip *g, peer_ref peer, unsigned slot, body_ref body, uint8_t hops, bool pulled)
+	struct gossip *g, peer_ref peer, unsigned slot, body_ref body, uint8_t hops, bool asked)
 {
 	uint64_t has = slot != SLOT_NONE ? bit(slot) : 0;
 	struct body_entry *e;
@@ -121,7 +121,7 @@ static void on_new_body(
 	bool stale;
 
 	if (is_late(g, body, &stale)) {
-		if (stale && !pulled)
+		if (stale && !asked)
 			accuse(g, peer, "spreads an announcement that was replaced long ago");
 		missing_take(g, body);
 		forget_unless_kept(g, body);
@@ -133,7 +133,9 @@ static void on_new_body(
 	newest = topics_retain(g, body);
 	emit(g, GOSSIP_DELIVER, peer)->body = body;
 	g->out->items[g->out->count - 1].message.ttl = hops;
-	if (pulled || g->now_ms < g->thaw_ms) {
+	if (hops == 0)
+		topics_pulled(g, peer);
+	if (hops == 0 || g->now_ms < g->thaw_ms) {
 		e->held = e->slow = true;
 		if (g->now_ms + HELD_MS < g->slow_ms)
 			g->slow_ms = g->now_ms + HELD_MS;
@@ -161,17 +163,21 @@ static void parent_move(
 	e->hops = hops;
 }
 
-static void on_duplicate(struct gossip *g, unsigned slot, body_ref body, uint8_t hops, bool pulled)
+static void on_duplicate(struct gossip *g, unsigned slot, body_ref body, uint8_t hops, bool asked)
 {
 	struct body_entry *e = body_entry_find(g, body);
 	bool was_eager;
 
 	g->counts.duplicates++;
-	if (slot == SLOT_NONE || pulled)
+	if (slot == SLOT_NONE || asked)
 		return;
 	was_eager = (g->eager & bit(slot)) != 0;
 	if (e != NULL)
 		e->told |= bit(slot);
+	if (hops == 0) { /* says nothing of the link */
+		lied(g, slot, "answers what nobody asked");
+		return;
+	}
 	if (e != NULL && e->held) { /* so it was on its way when we pulled it */
 		*e = (struct body_entry){.told = e->told,
 			.seen_ms = e->seen_ms,
@@ -194,18 +200,17 @@ static void on_broadcast(
 	struct gossip *g, peer_ref peer, unsigned slot, const struct gossip_message *m)
 {
 	bool linked = slot != SLOT_NONE && (g->active & bit(slot)) != 0;
-	bool pulled;
+	bool asked;
 
 	if (m->about == 0 || body_of(g, m->about)->topic == 0)
 		return;
-	pulled = m->ttl == 0 && topic_was_asked(g, body_of(g, m->about)->topic);
-	if (!linked && !pulled && slot == SLOT_NONE)
+	asked = m->ttl == 0 && topic_was_asked(g, body_of(g, m->about)->topic);
+	if (!linked && !asked && slot == SLOT_NONE)
 		send_to(g, peer, MESSAGE_DISCONNECT); /* it takes us for a neighbour */
 	if (body_is_known(g, m->about))
-		on_duplicate(g, linked ? slot : SLOT_NONE, m->about, m->ttl, pulled);
+		on_duplicate(g, linked ? slot : SLOT_NONE, m->about, m->ttl, asked);
 	else
-		on_new_body(g, peer, linked ? slot : SLOT_NONE, m->about,
-			m->ttl == 0 && !pulled ? 1 : m->ttl, pulled);
+		on_new_body(g, peer, linked ? slot : SLOT_NONE, m->about, m->ttl, asked);
 }
 
 void broadcast_publish(struct gossip *g, body_ref body)

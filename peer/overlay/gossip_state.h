@@ -117,10 +117,11 @@ struct retained {
 	uint32_t arrived_ms;
 };
 
-struct pull { /* what we asked for lately, or will unless it comes by itself */
+struct pull { /* what we asked peer for at ms, or will then unless it comes by itself */
 	topic_ref topic;
-	peer_ref peer; /* 0: asked at ms */
-	uint32_t ms;   /* otherwise to be asked then */
+	peer_ref peer;
+	uint32_t ms;
+	bool waits;
 	uint64_t sequence;
 };
 
@@ -158,7 +159,7 @@ struct gossip {
 	struct retained *retained;
 	uint8_t retained_count, retained_capacity;
 	struct pull pulls[PULLS_MAX];
-	uint8_t pulls_next;
+	uint64_t more; /* slots that told of more than could be pulled at once */
 	uint64_t pull_ms;
 	uint64_t beacon_ms, watch_ms, isolated_ms;
 	uint32_t isolated_wait_ms;
@@ -350,6 +351,7 @@ void topics_message(struct gossip *g, peer_ref peer, unsigned slot, const struct
 void topics_watch(struct gossip *g);
 void beacon_from_stranger(struct gossip *g);
 bool topic_was_asked(const struct gossip *g, topic_ref topic);
+void topics_pulled(struct gossip *g, peer_ref peer); /* it has answered a PULL */
 void topics_tell(struct gossip *g, struct body_entry *e, body_ref body);
 void topics_pull_due(struct gossip *g);
 

@@ -179,7 +179,7 @@ bool topic_was_asked(const struct gossip *g, topic_ref topic)
 {
 	const struct pull *p = topic != 0 ? pull_find(g, topic) : NULL;
 
-	return p != NULL && p->peer == 0 && now32(g) - p->ms < PULL_MS;
+	return p != NULL && !p->waits && now32(g) - p->ms < PULL_MS;
 }
 
 bool gossip_keeps_topic(const struct gossip *g, topic_ref topic)
@@ -187,12 +187,61 @@ bool gossip_keeps_topic(const struct gossip *g, topic_ref topic)
 	return topic != 0 && (topic_find(g, topic) != NULL || pull_find(g, topic) != NULL);
 }
 
-static void pull_send(struct gossip *g, struct pull *p, peer_ref peer)
+/* Is it still to come? */
+static bool pull_is_open(const struct gossip *g, const struct pull *p)
 {
-	p->peer = 0;
+	const struct retained *r = topic_find(g, p->topic);
+
+	return p->topic != 0 && (p->waits || now32(g) - p->ms < PULL_MS) &&
+	       (r == NULL || body_of(g, r->body)->sequence < p->sequence);
+}
+
+static unsigned pulls_open(const struct gossip *g, peer_ref peer)
+{
+	unsigned count = 0;
+
+	for (unsigned i = 0; i < PULLS_MAX; i++)
+		count += g->pulls[i].peer == peer && pull_is_open(g, &g->pulls[i]);
+	return count;
+}
+
+/* The place for one more from peer. Whoever has none under way takes it from whom most is expected of, and who has
+ * fewer than another by two takes what that one has not sent for long: topics that somebody invents keep us from
+ * asking nobody. What comes without its place is not pushed either. NULL: not now. */
+static struct pull *pull_place(struct gossip *g, peer_ref peer)
+{
+	unsigned ours = pulls_open(g, peer), most = 0;
+	struct pull *found = NULL;
+
+	for (unsigned i = 0; i < PULLS_MAX; i++) {
+		struct pull *p = &g->pulls[i];
+		bool open = pull_is_open(g, p);
+		bool overdue = !p->waits && now32(g) - p->ms >= PULL_AGAIN_MS;
+		unsigned theirs = open ? pulls_open(g, p->peer) : PULLS_MAX + 1;
+
+		if (open && ours != 0 && (!overdue || theirs <= ours + 1))
+			continue;
+		if (found == NULL || theirs > most ||
+			(theirs == most && (int32_t)(p->ms - found->ms) < 0)) {
+			found = p;
+			most = theirs;
+		}
+	}
+	return found;
+}
+
+static void pull_soon(struct gossip *g, uint32_t ms)
+{
+	if (g->now_ms + ms < g->pull_ms)
+		g->pull_ms = g->now_ms + ms;
+}
+
+static void pull_send(struct gossip *g, struct pull *p)
+{
+	p->waits = false;
 	p->ms = now32(g);
 	g->counts.pulls++;
-	send_to(g, peer, MESSAGE_PULL)->about = p->topic;
+	send_to(g, p->peer, MESSAGE_PULL)->about = p->topic;
 }
 
 void topics_pull_now(struct gossip *g, peer_ref peer, topic_ref topic, uint64_t sequence)
@@ -200,9 +249,34 @@ void topics_pull_now(struct gossip *g, peer_ref peer, topic_ref topic, uint64_t 
 	struct pull *p = pull_find(g, topic);
 
 	if (p == NULL)
-		p = &g->pulls[g->pulls_next++ % PULLS_MAX];
-	*p = (struct pull){topic, peer, now32(g), sequence};
-	pull_send(g, p, peer);
+		p = pull_place(g, 0); /* nobody has none: a place is found */
+	*p = (struct pull){.topic = topic, .peer = peer, .sequence = sequence};
+	pull_send(g, p);
+}
+
+/* What peer told of and we cannot pull now, it is asked for later, with all that it has. */
+static void pull_later(struct gossip *g, peer_ref peer)
+{
+	unsigned slot = slot_of(g, peer);
+
+	if (slot == SLOT_NONE)
+		return;
+	g->more |= bit(slot);
+	pull_soon(g, PULL_WAIT_MS);
+}
+
+static void more_ask(struct gossip *g, unsigned slot)
+{
+	g->more &= ~bit(slot);
+	send_to(g, g->slot_peer[slot], MESSAGE_HEADS);
+}
+
+void topics_pulled(struct gossip *g, peer_ref peer)
+{
+	unsigned slot = slot_of(g, peer);
+
+	if (slot != SLOT_NONE && (g->more & bit(slot)) != 0 && pulls_open(g, peer) == 0)
+		more_ask(g, slot);
 }
 
 /* peer has a newer one. While bodies come along the tree it is probably on its way, so we wait a while. */
@@ -212,38 +286,44 @@ static void pull_want(struct gossip *g, peer_ref peer, topic_ref topic, uint64_t
 	bool wait = in_tree(g) && !overdue && topic_find(g, topic) != NULL;
 	struct pull *p = pull_find(g, topic);
 
-	if (p != NULL && (p->peer != 0 || now32(g) - p->ms < PULL_AGAIN_MS))
+	if (p != NULL && (p->waits || now32(g) - p->ms < PULL_AGAIN_MS))
 		return;
 	if (p == NULL)
-		p = &g->pulls[g->pulls_next++ % PULLS_MAX];
-	*p = (struct pull){topic, peer, now32(g) + PULL_WAIT_MS, sequence};
-	if (!wait)
-		pull_send(g, p, peer);
-	else if (g->now_ms + PULL_WAIT_MS < g->pull_ms)
-		g->pull_ms = g->now_ms + PULL_WAIT_MS;
+		p = pull_place(g, peer);
+	if (p == NULL) {
+		pull_later(g, peer);
+		return;
+	}
+	*p = (struct pull){topic, peer, now32(g) + PULL_WAIT_MS, true, sequence};
+	if (wait)
+		pull_soon(g, PULL_WAIT_MS);
+	else
+		pull_send(g, p);
 }
 
-/* Those that did not come by themselves. */
+/* Those that did not come by themselves, and those that could not be asked for. */
 void topics_pull_due(struct gossip *g)
 {
+	unsigned slot = random_slot(g, g->more);
+
 	g->pull_ms = NEVER;
 	for (unsigned i = 0; i < PULLS_MAX; i++) {
 		struct pull *p = &g->pulls[i];
-		const struct retained *r = topic_find(g, p->topic);
 		int32_t left = (int32_t)(p->ms - now32(g));
 
-		if (p->topic == 0 || p->peer == 0)
+		if (p->topic == 0 || !p->waits)
 			continue;
-		if (left > 0) {
-			if (g->now_ms + (uint32_t)left < g->pull_ms)
-				g->pull_ms = g->now_ms + (uint32_t)left;
-		} else if ((r != NULL && body_of(g, r->body)->sequence >= p->sequence) ||
-			   slot_of(g, p->peer) == SLOT_NONE) {
+		if (!pull_is_open(g, p) || slot_of(g, p->peer) == SLOT_NONE)
 			*p = (struct pull){0};
-		} else {
-			pull_send(g, p, p->peer);
-		}
+		else if (left > 0)
+			pull_soon(g, (uint32_t)left);
+		else
+			pull_send(g, p);
 	}
+	if (slot != SLOT_NONE)
+		more_ask(g, slot);
+	if (g->more != 0)
+		pull_soon(g, PULL_WAIT_MS);
 }
 
 /* Of a topic that speaks often heads name the last only. Whoever is behind, as between two links, hears of the

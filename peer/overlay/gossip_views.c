@@ -82,6 +82,7 @@ void slot_free(struct gossip *g, unsigned slot)
 	g->active &= ~gone;
 	g->pending &= ~gone;
 	g->outbound &= ~gone;
+	g->more &= ~gone;
 	while (g->slots_used > 0 && g->slot_peer[g->slots_used - 1] == 0)
 		g->slots_used--;
 }

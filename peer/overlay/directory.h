@@ -11,9 +11,11 @@
 #include "peer/overlay/gossip.h"
 #include "peer/wire/record.h"
 
+#ifndef DIRECTORY_PEERS_MAX /* fuzzers want smaller tables, which they can fill */
 #define DIRECTORY_PEERS_MAX  4096u
 #define DIRECTORY_TOLD_MAX   512u /* peers that one neighbour has told us of and nobody uses */
 #define DIRECTORY_BODIES_MAX 1024u
+#endif
 #define DIRECTORY_TOPICS_MAX 160u /* more than twice what the core retains */
 #define DIRECTORY_REST_MS    600000u
 

@@ -9,11 +9,13 @@
 #include "peer/swarm/blob_store.h"
 #include "peer/swarm/swarm.h"
 
+#ifndef EXCHANGE_BLOBS_MAX /* fuzzers want smaller tables, which they can fill */
 #define EXCHANGE_BLOBS_MAX    65536u
 #define EXCHANGE_PEERS_MAX    8192u
-#define EXCHANGE_WAITING_MAX  1024u  /* requests that wait for a blob to be checked */
-#define EXCHANGE_WAITING_EACH 256u   /* … of one session */
-#define EXCHANGE_LINGER_MS    60000u /* an idle session that we opened is kept so long */
+#define EXCHANGE_WAITING_MAX  1024u /* requests that wait for a blob to be checked */
+#define EXCHANGE_WAITING_EACH 256u  /* … of one session */
+#endif
+#define EXCHANGE_LINGER_MS 60000u /* an idle session that we opened is kept so long */
 
 struct exchange_handler {
 	void *context;

@@ -1,11 +1,13 @@
-/* The entry of libFuzzer; `make fuzz` builds it with clang and runs each target. FUZZ_TARGET names the one
- * that the bytes go to. On the first call the corpus folder that FUZZ_SEEDS names gets the valid inputs. */
+/* The entry of libFuzzer; scripts/fuzz runs it. FUZZ_TARGET names the target that the bytes go to. On the first
+ * call the folder that FUZZ_SEEDS names gets the valid inputs, and those that the file FUZZ_CORPUS keeps. With
+ * FUZZ_PACK the folder is packed into that file, and nothing is run. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "tasks/base/file.h"
 #include "tasks/base/key.h"
+#include "tests/lib/fuzz_corpus.h"
 #include "tests/lib/fuzz_targets.h"
 
 int LLVMFuzzerInitialize(int *argc, char ***argv);
@@ -25,24 +27,38 @@ static const struct fuzz_target *target(void)
 	exit(2);
 }
 
+static bool write_seeds(const struct fuzz_target *t, const char *folder)
+{
+	struct bytes seed = {0};
+	char path[1024];
+	bool good = true;
+
+	for (unsigned i = 0; good && t->seed(i, &seed); i++) {
+		snprintf(path, sizeof(path), "%s/seed-%u", folder, i);
+		good = file_replace_unsynced(path, bytes_span(&seed), 0644, NULL) == TK_OK;
+		bytes_close(&seed);
+	}
+	bytes_close(&seed);
+	return good;
+}
+
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
 	const struct fuzz_target *t = target();
 	const char *folder = getenv("FUZZ_SEEDS");
-	struct bytes seed = {0};
-	char path[1024];
+	const char *corpus = getenv("FUZZ_CORPUS");
+	const char *pack = getenv("FUZZ_PACK");
 
 	(void)argc;
 	(void)argv;
 	if (crypto_start() != TK_OK)
-		return 1;
-	for (unsigned i = 0; folder != NULL && t->seed(i, &seed); i++) {
-		snprintf(path, sizeof(path), "%s/seed-%u", folder, i);
-		if (file_replace(path, bytes_span(&seed), 0644, NULL) != TK_OK)
-			return 1;
-		bytes_close(&seed);
-	}
-	bytes_close(&seed);
+		exit(1);
+	if (folder != NULL && pack != NULL)
+		exit(corpus_pack(pack, folder) ? 0 : 1);
+	if (folder != NULL && !write_seeds(t, folder))
+		exit(1);
+	if (folder != NULL && corpus != NULL && !corpus_unpack(corpus, folder))
+		exit(1);
 	return 0;
 }
 

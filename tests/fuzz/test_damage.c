@@ -15,6 +15,7 @@
 #include "tests/lib/fuzz_targets.h"
 
 #define RUNS	   400u /* of each valid input */
+#define RUNS_SLOW  8u	/* where each takes milliseconds */
 #define INPUT_MAX  8192u
 #define GROWTH_MAX 64u
 
@@ -71,7 +72,7 @@ static unsigned number(const char *name, unsigned otherwise)
 
 static void try_damaged(const struct fuzz_target *t, struct span seed, struct dice *dice)
 {
-	unsigned runs = number("TALKOOT_RUNS", RUNS);
+	unsigned runs = number("TALKOOT_RUNS", t->slow ? RUNS_SLOW : RUNS);
 
 	t->run(seed);
 	for (unsigned i = 0; i < runs; i++) {

@@ -6,11 +6,15 @@
 
 #include "tasks/base/bytes.h"
 
+/* Where tests/fuzz/clear_key.c stands in for signatures, a key whose first byte is at least this is anybody's. */
+#define CLEAR_ANYBODY 0x80
+
 struct fuzz_target {
 	const char *name;
 	void (*run)(struct span in);
 	/* Appends a valid input; `which` counts from 0. False: there are no more. */
 	bool (*seed)(unsigned which, struct bytes *out);
+	bool slow; /* an input takes milliseconds */
 };
 
 /* Ended by one whose name is NULL. crypto_start() comes first. */
@@ -33,18 +37,30 @@ void fuzz_announcement(struct span in);
 bool fuzz_announcement_seed(unsigned which, struct bytes *out);
 void fuzz_advert(struct span in);
 bool fuzz_advert_seed(unsigned which, struct bytes *out);
+
+/* Those of fuzz_node.c. */
 void fuzz_node(struct span in);
 bool fuzz_node_seed(unsigned which, struct bytes *out);
-
-/* Those of fuzz_ways.c. */
 void fuzz_ways(struct span in);
 bool fuzz_ways_seed(unsigned which, struct bytes *out);
+
+/* That of fuzz_portmap.c. */
 void fuzz_portmap(struct span in);
 bool fuzz_portmap_seed(unsigned which, struct bytes *out);
 
 /* That of fuzz_swarm.c. */
 void fuzz_swarm(struct span in);
 bool fuzz_swarm_seed(unsigned which, struct bytes *out);
+
+/* That of fuzz_exchange.c. */
+void fuzz_exchange(struct span in);
+bool fuzz_exchange_seed(unsigned which, struct bytes *out);
+
+/* Those of fuzz_disk.c. */
+void fuzz_part_file(struct span in);
+bool fuzz_part_file_seed(unsigned which, struct bytes *out);
+void fuzz_peer_cache(struct span in);
+bool fuzz_peer_cache_seed(unsigned which, struct bytes *out);
 
 /* That of fuzz_gossip.c. */
 void fuzz_gossip(struct span in);

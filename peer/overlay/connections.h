@@ -13,6 +13,7 @@ struct connection {
 	bool up;		 /* NODE_UP was said */
 	bool keyed;		 /* can be found by key */
 	bool broken;		 /* memory was short: the next tick ends it */
+	bool guilty;		 /* its peer has said what breaks a rule */
 	uint32_t farewell;	 /* the reason of the other side's GOODBYE; 0: none came */
 	bool sought;		 /* gossip dialled it, for itself */
 	bool used;		 /* the application has sent or got something through it */

@@ -132,14 +132,13 @@ struct gossip_message *send_to(struct gossip *g, peer_ref peer, enum message_typ
 	return m;
 }
 
-void accuse(struct gossip *g, peer_ref peer, const char *why)
+/* It is nobody's neighbour any more, nobody to be dialled, and does not become one soon. */
+static void ban(struct gossip *g, peer_ref peer)
 {
 	unsigned slot = slot_of(g, peer);
 	struct visitor *v = visitor_of(g, peer);
 	struct candidate *c = passive_find(g, peer);
 
-	emit(g, GOSSIP_ACCUSE, peer)->why = why;
-	g->counts.accused++;
 	v->banned = true;
 	v->since_ms = now32(g);
 	if (slot != SLOT_NONE)
@@ -148,6 +147,13 @@ void accuse(struct gossip *g, peer_ref peer, const char *why)
 		c->contact = false; /* who has named it may do so again */
 	passive_remove(g, peer);
 	views_fill_soon(g, 0);
+}
+
+void accuse(struct gossip *g, peer_ref peer, const char *why)
+{
+	emit(g, GOSSIP_ACCUSE, peer)->why = why;
+	g->counts.accused++;
+	ban(g, peer);
 }
 
 static int effects_reserve(struct gossip_effects *out)
@@ -197,7 +203,9 @@ static void on_down(struct gossip *g, const struct gossip_event *e)
 {
 	unsigned slot = slot_of(g, e->peer);
 
-	if (slot != SLOT_NONE && g->neighbours[slot].state != NEIGHBOUR_DIALING)
+	if (e->flag)
+		ban(g, e->peer);
+	else if (slot != SLOT_NONE && g->neighbours[slot].state != NEIGHBOUR_DIALING)
 		join_down(g, slot);
 }
 

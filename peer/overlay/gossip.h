@@ -84,7 +84,7 @@ enum gossip_event_type {
 	/* A session with peer is open; flag: we dialled; rtt_ms when known. Answers every DIAL, at once where
 	 * a session is open already. */
 	GOSSIP_UP = 2,
-	GOSSIP_DOWN = 3,	/* it is over */
+	GOSSIP_DOWN = 3,	/* it is over; flag: because the peer broke a rule */
 	GOSSIP_DIAL_FAILED = 4, /* answers GOSSIP_DIAL: peer cannot be reached now */
 	GOSSIP_MESSAGE = 5,	/* message from peer */
 	GOSSIP_WAKE = 6,	/* gossip_wake_ms has come */

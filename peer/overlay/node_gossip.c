@@ -154,9 +154,9 @@ static conn_id another_session(const struct node *n, const struct connection *go
 	return 0;
 }
 
-static void tell_down(struct node *n, peer_ref peer)
+static void tell_down(struct node *n, peer_ref peer, bool guilty)
 {
-	struct gossip_event down = {.type = GOSSIP_DOWN, .peer = peer};
+	struct gossip_event down = {.type = GOSSIP_DOWN, .peer = peer, .flag = guilty};
 	struct overlay *o = n->overlay;
 
 	o->owed[peer] = overlay_step(n, &down) != TK_OK;
@@ -172,7 +172,7 @@ void gossip_session_down(struct node *n, struct connection *c)
 	if (o->conns[c->peer] == c->id)
 		o->conns[c->peer] = another_session(n, c);
 	if (--o->sessions[c->peer] == 0)
-		tell_down(n, c->peer);
+		tell_down(n, c->peer, c->guilty && !o->root[c->peer]);
 	c->peer = 0;
 }
 
@@ -185,7 +185,7 @@ static void pay_what_is_owed(struct node *n)
 	o->owing = false;
 	for (peer_ref i = 1; i <= DIRECTORY_PEERS_MAX; i++) {
 		if (o->owed[i])
-			tell_down(n, i);
+			tell_down(n, i, false);
 	}
 }
 

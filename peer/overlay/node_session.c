@@ -166,6 +166,7 @@ int connection_receive(struct node *n, struct connection *c, const struct node_e
 			break;
 		if (rc == TK_OK)
 			rc = message_handle(n, c, &m, out, msg);
+		c->guilty = rc != TK_OK && rc != TK_ENOMEM && rc != TK_ECANCELED;
 	}
 	return rc == TK_OK || rc == TK_ENOENT ? connection_flush(n, c, out, msg) : rc;
 }

@@ -315,6 +315,23 @@ static void knocking_all_the_time_is_of_no_use(void **state)
 	assert_int_equal(gossip_counts(b->g)->accused, 1);
 }
 
+/* A neighbour whom we chose says something that is no message, and the node ends its session. A fuzzer has shown
+ * that it was dialled again in the same step. */
+static void who_broke_a_rule_is_neither_dialled_nor_let_in_again(void **state)
+{
+	struct gossip_bench *b = *state;
+	struct gossip_event down = {.type = GOSSIP_DOWN, .peer = 3, .flag = true};
+
+	bench_choose(b, 3);
+	assert_true(bench_is_active(b, 3));
+	bench_event(b, &down);
+	assert_false(bench_is_active(b, 3) || bench_is_passive(b, 3));
+	bench_wait(b, 30000);
+	assert_null(bench_effect(b, GOSSIP_DIAL, 3, 0));
+	bench_say(b, 3, MESSAGE_NEIGHBOR, 3, true, 0);
+	assert_false(bench_is_active(b, 3));
+}
+
 /* Adds whom the last event made the core dial. */
 static unsigned note_dials(const struct gossip_bench *b, peer_ref *dialled, unsigned count)
 {
@@ -607,6 +624,7 @@ int main(void)
 		PUBLIC(shuffle_walks_on_and_its_reply_comes_back_the_same_way),
 		PUBLIC(shuffle_ends_with_records_for_records),
 		PUBLIC(neighbour_cannot_fill_the_passive_view),
+		PUBLIC(who_broke_a_rule_is_neither_dialled_nor_let_in_again),
 		PUBLIC(whoever_leaves_says_so),
 		PUBLIC(expired_record_is_never_dialled),
 		NATED(nated_peer_takes_one_public_neighbour_that_comes_to_it),

@@ -77,6 +77,32 @@ static void forged_announcement_ends_the_session_at_the_first_honest_node(void *
 	bytes_close(&encoded);
 }
 
+static void whoever_breaks_a_rule_is_not_dialled_again(void **state)
+{
+	struct message m = {.type = MESSAGE_OBSERVED};
+	struct net *net = *state;
+	size_t seen = net->nodes[2].seen.count, liar = 0;
+	conn_id conn = 0;
+
+	for (size_t i = 3; i <= PEERS && conn == 0; i++) {
+		conn = session_between(net, i, 2);
+		liar = i;
+	}
+	assert_int_not_equal(conn, 0);
+	m.observed.from = (struct endpoint){.family = 4, .ip = {192, 0, 2, 1}, .port = 1};
+	for (int i = 0; i < 2; i++) /* once it may be welcome */
+		(void)!net_send(net, conn, &m);
+	net_run(net);
+	assert_int_equal(net_count(net, 2, NODE_DOWN, ((conn - 1) ^ 1) + 1), 1);
+	net_pass(net, 30000);
+	for (size_t i = seen; i < net->nodes[2].seen.count; i++) {
+		const struct node_effect *e = &net->nodes[2].seen.items[i];
+
+		assert_false(e->type == NODE_DIAL &&
+			     key_equal(&e->record.key, &net->nodes[liar].id.key.public));
+	}
+}
+
 static void latecomer_gets_the_newest_of_each_topic(void **state)
 {
 	struct net *net = *state;
@@ -228,6 +254,7 @@ int main(void)
 		TEST(announcement_reaches_everybody_once),
 		TEST(peer_cannot_announce_anything),
 		TEST(forged_announcement_ends_the_session_at_the_first_honest_node),
+		TEST(whoever_breaks_a_rule_is_not_dialled_again),
 		TEST(latecomer_gets_the_newest_of_each_topic),
 		TEST(news_goes_on_when_half_of_the_peers_die_and_the_root_is_asked_by_nobody),
 		TEST(revoked_identity_loses_its_sessions_with_all_peers),

@@ -1,4 +1,4 @@
-/* What node_uv.c, listener_uv.c and ways_uv.c share. Its types are libuv's, whose header these have before it; nobody else
+/* What node_uv.c, node_uv_ask.c, listener_uv.c and ways_uv.c share. Its types are libuv's, whose header these have before it; nobody else
  * includes it. */
 #ifndef PEER_OVERLAY_NODE_UV_STATE_H
 #define PEER_OVERLAY_NODE_UV_STATE_H
@@ -53,6 +53,7 @@ struct node_uv {
 /* A number for a new connection, never used before; 0: all places or descriptors are taken. */
 conn_id conn_new(struct node_uv *n);
 void channel_keep(struct node_uv *n, struct channel *c);
+struct channel *channel_find(const struct node_uv *n, conn_id conn); /* NULL: there is none */
 /* The core hears of a transport that came up. */
 void channel_begin(struct node_uv *n, struct channel *c, enum node_event_type type);
 /* Ends a closing node when nothing of it is left. */
@@ -61,6 +62,8 @@ void finish(struct node_uv *n);
 /* An event, with the time. Errors: ways_step's. */
 int node_uv_step(struct node_uv *n, struct node_event *event);
 void node_uv_drain(struct node_uv *n);
+/* After a step that the application asked for. */
+void drain_later(struct node_uv *n);
 
 /* ways_uv.c: the effects of ways.h */
 

@@ -6,12 +6,10 @@
  * A connection's number also says where its channel is found: channels[conn % CHANNELS_MAX]. */
 #include <signal.h>
 #include <stdio.h>
-#include <string.h>
 #include <sys/resource.h>
 #include <time.h>
 #include <uv.h>
 
-#include "peer/overlay/address.h"
 #include "peer/overlay/node_uv_state.h"
 #include "tasks/base/mem.h"
 #include "tasks/base/require.h"

@@ -8,6 +8,7 @@
 #include "peer/overlay/node.h"
 #include "tasks/base/mem.h"
 #include "tests/sim/draw.h"
+#include "tests/sim/progress.h"
 #include "tests/sim/wheel.h"
 
 #define BEGIN_MS 5000u
@@ -365,6 +366,8 @@ void town_run(struct town *t, uint32_t at_ms)
 	for (at_ms += BEGIN_MS; t->wheel.now_ms < at_ms; wheel_advance(&t->wheel)) {
 		uint32_t event, house;
 
+		if (t->wheel.now_ms % 100 == 0)
+			progress_tell(town_now(t));
 		while ((event = wheel_take(&t->wheel)) != WHEEL_NONE) {
 			struct wheel_event copy = t->wheel.events[event];
 			uint64_t len = copy.kind == TOWN_BYTES ? t->packets[copy.ref].len : 0;

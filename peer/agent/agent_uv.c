@@ -16,6 +16,7 @@
 #define SIGNALS		 3u
 #define BOOTSTRAP_DIALS	 3u /* of cached peers at a time */
 #define PEERS_SAVE_TICKS (120000u / AGENT_TICK_MS)
+#define PEERS_LOOK_TICKS (5000u / AGENT_TICK_MS) /* are there more than were saved? */
 #define STOP_MS		 60u /* for the last checkpoint: with it the worker is gone within 100 ms */
 
 struct runner {
@@ -31,6 +32,8 @@ struct runner {
 	struct portmapper_uv *ports; /* NULL: the router was not asked yet */
 	char program[4096];
 	uint64_t ticks;
+	size_t peers_saved; /* how many the cache holds that this run has written */
+	uint32_t bootstrap; /* of cached peers, who is dialled next */
 };
 
 uint64_t shell_now_ms(const struct shell *s)
@@ -122,19 +125,20 @@ static void on_writable(void *context, conn_id conn)
 
 /* The overlay */
 
-/* Nobody brings news. The core goes on trying the hosts of the link; who was a neighbour before may know
- * more. */
+/* Nobody brings news, or nobody is there at all. The core goes on trying the hosts of the link; who was a neighbour
+ * before may know more: some of them now, the next ones next time. */
 static void on_isolated(void *context)
 {
 	struct record cached[PEER_CACHE_MAX];
 	struct shell *s = context;
+	struct runner *r = context;
 	size_t count = peer_cache_load(s->home->path, &s->home->link.network, cached);
-	uint32_t random;
 	conn_id conn;
 
-	random_bytes(&random, sizeof(random));
+	if (count != 0 && node_uv_neighbours(s->node) == 0)
+		shell_log(s, "no neighbour; trying peers that were there before");
 	for (size_t i = 0; i < count && i < BOOTSTRAP_DIALS; i++)
-		(void)!node_uv_connect(s->node, &cached[(random + i) % count], &conn, NULL);
+		(void)!node_uv_connect(s->node, &cached[r->bootstrap++ % count], &conn, NULL);
 }
 
 static void on_announced(void *context, const struct announcement *a)
@@ -142,13 +146,24 @@ static void on_announced(void *context, const struct announcement *a)
 	shell_announced(context, a);
 }
 
-static void peers_save(struct shell *s)
+/* If there are more than `than`; an old cache is better than none. */
+static void peers_save(struct runner *r, size_t than)
 {
 	struct span records[PEER_CACHE_MAX];
-	size_t count = node_uv_good_peers(s->node, records, PEER_CACHE_MAX);
+	size_t count = node_uv_good_peers(r->shell.node, records, PEER_CACHE_MAX);
 
-	if (count != 0) /* an old cache is better than none */
-		(void)!peer_cache_save(s->home->path, records, count, NULL);
+	if (count > than && peer_cache_save(r->shell.home->path, records, count, NULL) == TK_OK)
+		r->peers_saved = count;
+}
+
+/* Soon after there is somebody to remember, as a killed process saves nothing; then now and then. */
+static void peers_tick(struct runner *r)
+{
+	r->ticks++;
+	if (r->ticks % PEERS_SAVE_TICKS == 0)
+		peers_save(r, 0);
+	else if (r->ticks % PEERS_LOOK_TICKS == 0)
+		peers_save(r, r->peers_saved);
 }
 
 /* What the worker says */
@@ -242,8 +257,7 @@ static void on_tick(uv_timer_t *timer)
 	struct agent_event event = {.type = AGENT_TICK};
 	struct runner *r = timer->data;
 
-	if (++r->ticks % PEERS_SAVE_TICKS == 0)
-		peers_save(&r->shell);
+	peers_tick(r);
 	ports_tick(r);
 	blobs_tick(&r->shell);
 	shell_event(&r->shell, &event);
@@ -288,7 +302,7 @@ void shell_stop(struct shell *s, int code)
 		return;
 	s->stopping = true;
 	s->code = code;
-	peers_save(s);
+	peers_save(r, 0);
 	uv_close((uv_handle_t *)&r->timer, NULL);
 	uv_close((uv_handle_t *)&r->grace, NULL);
 	for (size_t i = 0; i < SIGNALS; i++)
@@ -473,6 +487,7 @@ int agent_run(
 
 	if (r == NULL)
 		return errmsg_set(msg, TK_ENOMEM, "not enough memory to start the agent");
+	random_bytes(&r->bootstrap, sizeof(r->bootstrap));
 	r->shell.home = home;
 	r->shell.misbehave = options->misbehave;
 	r->shell.cache_bytes = options->cache_bytes != 0 ? options->cache_bytes : CACHE_BYTES;

@@ -89,7 +89,8 @@ enum node_effect_type {
 		9, /* open a session with record's peer: CONNECTED (sought) or UNREACHED follows */
 	NODE_ANNOUNCED = 10, /* bytes: an announcement, verified, never seen before */
 	NODE_ISOLATED =
-		11, /* no beacon for too long: dial hosts of the link or peers of the cache */
+		11, /* no beacon for too long, or no neighbour: dial hosts of the link or peers of the
+	             * cache */
 	NODE_RENEW =
 		12, /* conn is old: dial its other end anew; CONNECTED (renews) may follow. When that is
 	                  * UP, the other side ends the old one: GOODBYE(replaced) */
@@ -154,7 +155,8 @@ bool node_record(const struct node *n, const struct public_key *key, struct span
 	struct record *record);
 
 /* Records of peers that we know to be good, neighbours first, encoded; for a cache that outlives us.
- * Returns how many, at most max; the spans are borrowed until the next step. */
+ * The coordinator is none of them: the link leads there. Returns how many, at most max; the spans are borrowed until the
+ * next step. */
 size_t node_good_peers(const struct node *n, struct span *records, size_t max);
 /* How many neighbours gossip has. */
 size_t node_neighbour_count(const struct node *n);

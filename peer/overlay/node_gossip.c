@@ -7,6 +7,10 @@
 
 #define ASK_OLD_S    300ull
 #define ASK_AGAIN_MS 600000u /* ± a fifth */
+#define ALONE_MS     10000u  /* without a neighbour, before other addresses are asked for … */
+#define ALONE_AGAIN  5000u   /* … and again, */
+#define ALONE_TRIES  24u     /* so often, */
+#define ALONE_LATER  60000u  /* then more rarely; ± a fifth */
 
 static uint64_t random_next(struct overlay *o)
 {
@@ -79,6 +83,7 @@ static int record_sign(struct node *n)
 int gossip_start(struct node *n, const struct node_event *event)
 {
 	bool root = n->id->role == ROLE_COORDINATOR;
+	struct gossip_event start = {.type = GOSSIP_START};
 	struct gossip_config config;
 	struct overlay *o;
 	int rc;
@@ -96,6 +101,9 @@ int gossip_start(struct node *n, const struct node_event *event)
 	if (o->directory != NULL)
 		o->core = gossip_new(&config, directory_tables(o->directory));
 	rc = o->core != NULL ? record_sign(n) : TK_ENOMEM;
+	if (rc == TK_OK &&
+		!root) /* whom to join through comes later; the watch for beacons begins */
+		rc = overlay_step(n, &start);
 	if (rc == TK_OK)
 		directory_ask_used(o->directory, mark_used, o);
 	else
@@ -280,25 +288,54 @@ int gossip_event(struct node *n, const struct node_event *event)
 	}
 }
 
+static uint64_t about(struct overlay *o, uint32_t ms)
+{
+	return ms - ms / 5 + random_next(o) % (ms / 5 * 2);
+}
+
+/* Nobody answers where we look first, as when the coordinator is away: the shell knows others. */
+static void alone_tick(struct node *n, struct node_effects *out)
+{
+	struct overlay *o = n->overlay;
+
+	if (o->alone_ms == 0 || node_neighbour_count(n) != 0) {
+		o->alone_ms = n->now_ms + ALONE_MS;
+		o->alone_tries = 0;
+	}
+	if (n->now_ms < o->alone_ms || n->id->role == ROLE_COORDINATOR)
+		return;
+	o->alone_ms =
+		n->now_ms + about(o, o->alone_tries < ALONE_TRIES ? ALONE_AGAIN : ALONE_LATER);
+	o->alone_tries += o->alone_tries < ALONE_TRIES;
+	(void)!node_effects_push(out, NODE_ISOLATED, 0);
+}
+
 /* By our own clock, which nobody else must trust, the newest beacon is old: a host of the link knows whether it is.
  * With none at hand the shell looks for one. */
-void gossip_tick(struct node *n, struct node_effects *out)
+static void old_beacon_tick(struct node *n, struct node_effects *out)
 {
 	struct overlay *o = n->overlay;
 	struct gossip_event ask = {.type = GOSSIP_ASK};
-	body_ref body = o != NULL ? gossip_beacon(o->core) : 0;
+	body_ref body = gossip_beacon(o->core);
 
 	if (body == 0 || n->id->role == ROLE_COORDINATOR || n->now_ms < o->ask_ms ||
 		n->now_s <= directory_tables(o->directory)->bodies[body].issued_s + ASK_OLD_S)
 		return;
-	o->ask_ms = n->now_ms + ASK_AGAIN_MS - ASK_AGAIN_MS / 5 +
-		    random_next(o) % (ASK_AGAIN_MS / 5 * 2);
+	o->ask_ms = n->now_ms + about(o, ASK_AGAIN_MS);
 	for (peer_ref i = 1; i <= DIRECTORY_PEERS_MAX && ask.peer == 0; i++)
 		ask.peer = o->root[i] && o->conns[i] != 0 ? i : 0;
 	if (ask.peer != 0)
 		(void)!overlay_step(n, &ask);
 	else
 		(void)!node_effects_push(out, NODE_ISOLATED, 0);
+}
+
+void gossip_tick(struct node *n, struct node_effects *out)
+{
+	if (n->overlay == NULL)
+		return;
+	alone_tick(n, out);
+	old_beacon_tick(n, out);
 }
 
 /* What others ask */
@@ -335,6 +372,8 @@ size_t node_good_peers(const struct node *n, struct span *records, size_t max)
 	count = gossip_active(o->core, peers);
 	count += gossip_passive(o->core, peers + count);
 	for (size_t i = 0; i < count && found < max; i++) {
+		if (o->root[peers[i]])
+			continue; /* the link leads there */
 		records[found] = directory_record_bytes(o->directory, peers[i]);
 		found += records[found].len != 0;
 	}

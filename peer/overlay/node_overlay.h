@@ -16,11 +16,13 @@ struct overlay {
 	bool root[DIRECTORY_PEERS_MAX + 1]; /* met as the coordinator: the application's to dial */
 	bool owed[DIRECTORY_PEERS_MAX + 1]; /* a DOWN that could not be told for want of memory */
 	bool owing;
-	peer_ref speaker;     /* whose message the core is hearing; 0: nobody's */
-	uint64_t shed;	      /* messages not sent that the log has not told of */
-	uint32_t unheard;     /* messages not taken, in all, when the log last told of them */
-	uint64_t shed_ms;     /* when that was */
-	uint64_t ask_ms;      /* a host is asked for the newest beacon not before this */
+	peer_ref speaker;  /* whose message the core is hearing; 0: nobody's */
+	uint64_t shed;	   /* messages not sent that the log has not told of */
+	uint32_t unheard;  /* messages not taken, in all, when the log last told of them */
+	uint64_t shed_ms;  /* when that was */
+	uint64_t ask_ms;   /* a host is asked for the newest beacon not before this */
+	uint64_t alone_ms; /* still without a neighbour then, the shell is asked for addresses */
+	unsigned alone_tries;
 	struct record record; /* our own */
 	struct revocations revoked;
 };

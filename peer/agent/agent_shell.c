@@ -2,13 +2,15 @@
  * the disk, waits in a queue until the step that asked for it is over. */
 #include "peer/agent/agent_shell.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "peer/overlay/reach.h"
 #include "tasks/base/mem.h"
 
-#define STATUS_MS 1000u
+#define STATUS_MS   1000u
+#define CLOCK_OFF_S 600
 
 struct answer {
 	struct answer *next;
@@ -320,6 +322,22 @@ static void step(struct shell *s, struct agent_event *event)
 	if (rc != TK_OK)
 		out_of_memory(s);
 	write_status(s);
+}
+
+/* Records and identities last for hours and days, so little depends on seconds; but a volunteer whose clock is off
+ * should hear of it before that matters. */
+void shell_clock(struct shell *s)
+{
+	long long ahead_s = node_uv_skew_s(s->node, s->conn);
+	char line[TEXT_MAX];
+
+	if (llabs(ahead_s) < CLOCK_OFF_S)
+		return;
+	snprintf(line, sizeof(line),
+		"this computer's clock is %lld s %s by the coordinator's: set its date and time, "
+		"or other peers may take no part with it",
+		llabs(ahead_s), ahead_s < 0 ? "fast" : "slow");
+	shell_log(s, line);
 }
 
 void shell_announced(struct shell *s, const struct announcement *a)

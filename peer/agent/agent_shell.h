@@ -60,6 +60,8 @@ struct shell {
 void shell_event(struct shell *s, struct agent_event *event);
 /* News of the network's root. */
 void shell_announced(struct shell *s, const struct announcement *a);
+/* The session with the coordinator is open: a line in the log when its clock and ours are far apart. */
+void shell_clock(struct shell *s);
 /* An event for after the step in progress, or for shell_settle. Takes *bytes (may be NULL); copies text. */
 void shell_answer(struct shell *s, const struct agent_event *event, struct bytes *bytes);
 void shell_settle(struct shell *s);

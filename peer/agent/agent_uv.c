@@ -49,8 +49,10 @@ static void on_up(void *context, conn_id conn, const struct public_key *key, enu
 	struct agent_event event = {.type = AGENT_UP, .role = role};
 
 	blobs_up(s, conn, key, role);
-	if (conn == s->conn) /* the node has demanded the network's key */
-		shell_event(s, &event);
+	if (conn != s->conn)
+		return;
+	shell_clock(s); /* the node has demanded the network's key */
+	shell_event(s, &event);
 }
 
 static void connection_over(

@@ -1,61 +1,40 @@
 /* doctor_network (doctor.h): joins as an agent does, but for work, and watches how far it gets. One stage after the
- * other, each with its own patience; what a stage found is noted when it is over. */
+ * other, each with its own patience; what a stage found is noted when it is over. Where nobody lets us in, what can be
+ * tried alone is, and the rest is skipped by name. */
 #include <stdio.h>
-#include <string.h>
-#include <time.h>
 #include <uv.h>
 
 #include "peer/agent/agent_uv.h"
-#include "peer/agent/doctor.h"
+#include "peer/agent/doctor_exam.h"
 #include "peer/agent/portmapper_uv.h"
-#include "peer/overlay/node_uv.h"
 #include "peer/overlay/reach.h"
 #include "tasks/base/mem.h"
 
 #define TICK_MS	    100u
-#define HOST_MS	    15000u
 #define DIALBACK_MS 30000u
 #define MAPPER_MS   35000u
 #define RELAY_MS    30000u
-#define BEACON_MS   40000u /* from the session on: one comes every 30 s */
-#define SKEW_BEACON 30u	   /* the last beacon may be so old */
-#define SKEW_WARN_S 60
-#define SKEW_BAD_S  600 /* then handshakes fail */
+#define NEWS_MS	    40000u /* a beacon comes every 30 s */
 
-enum stage {
-	STAGE_HOSTS,
-	STAGE_DIALBACK,
-	STAGE_MAPPER,
-	STAGE_MAPPED,
-	STAGE_RELAY,
-	STAGE_BEACON,
-	STAGE_OVER
-};
-
-struct exam {
-	struct doctor *d;
-	const struct agent_home *home;
-	const struct doctor_options *options;
+/* first: an exam's address is its runner's */
+struct runner {
+	struct exam exam;
 	uv_loop_t loop;
 	uv_timer_t timer;
-	struct node_uv *node;
 	struct node_handler handler;
-	enum stage stage;
-	uint64_t since_ms; /* when the stage began */
-	uint64_t up_ms;	   /* when the session with the coordinator opened; 0: none did */
-	uint32_t host;	   /* that is tried */
-	uint64_t host_ms;
-	bool dialling;
 	uint16_t port;
-	bool listens, heard_beacon;
-	int64_t skew_s;
+	bool listens;
 	struct portmapper_handler mapper_handler;
 	struct portmapper_uv *mapper;
 	bool mapper_answered;
 	struct portmap mapped;
 	char program[4096];
-	bool closing;
 };
+
+static struct runner *runner_of(struct exam *x)
+{
+	return (struct runner *)x;
+}
 
 static void on_node_closed(void *context)
 {
@@ -64,156 +43,26 @@ static void on_node_closed(void *context)
 
 static void exam_end(struct exam *x)
 {
+	struct runner *r = runner_of(x);
+
 	if (x->closing)
 		return;
 	x->closing = true;
-	uv_close((uv_handle_t *)&x->timer, NULL);
-	portmapper_uv_close(x->mapper);
+	uv_close((uv_handle_t *)&r->timer, NULL);
+	portmapper_uv_close(r->mapper);
 	node_uv_close(x->node, GOODBYE_SHUTDOWN, "the doctor is done", on_node_closed, x);
 }
 
-static void go_to(struct exam *x, enum stage stage)
+void exam_go(struct exam *x, enum stage stage)
 {
 	x->stage = stage;
-	x->since_ms = uv_now(&x->loop);
+	x->since_ms = uv_now(x->loop);
 }
 
-/* Hosts */
-
-static const char *host_name(const struct exam *x)
+/* Nobody is there to be asked. */
+static bool exam_alone(const struct exam *x)
 {
-	return x->home->link.hosts[x->host];
-}
-
-/* Resolves the host by itself, so that a name that leads nowhere is told from a host that is silent. */
-static bool resolve(struct exam *x)
-{
-	struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_protocol = IPPROTO_TCP};
-	char host[LINK_ADDRESS_SIZE], *colon;
-	uv_getaddrinfo_t lookup;
-	size_t count = 0;
-	int rc;
-
-	snprintf(host, sizeof(host), "%s", host_name(x));
-	colon = strrchr(host, ':');
-	*colon = '\0';
-	if (host[0] == '[') {
-		memmove(host, host + 1, strlen(host));
-		host[strlen(host) - 1] = '\0';
-	}
-	rc = uv_getaddrinfo(&x->loop, &lookup, NULL, host, colon + 1, &hints);
-	if (rc != 0) {
-		doctor_note(x->d, "name", DOCTOR_BAD,
-			"is this computer online, and does its DNS work? If so the link is wrong "
-			"or old: "
-			"ask for a new one",
-			"%s: %s", host, uv_strerror(rc));
-		return false;
-	}
-	for (const struct addrinfo *a = lookup.addrinfo; a != NULL; a = a->ai_next)
-		count++;
-	uv_freeaddrinfo(lookup.addrinfo);
-	doctor_note(x->d, "name", DOCTOR_OK, NULL, "%s leads to %zu address%s", host, count,
-		count != 1 ? "es" : "");
-	return true;
-}
-
-/* Dials the next host that has an address; with none left this stage is over. */
-static void host_next(struct exam *x)
-{
-	struct errmsg msg = {""};
-	conn_id conn;
-
-	for (; x->host < x->home->link.host_count; x->host++) {
-		if (!resolve(x))
-			continue;
-		x->host_ms = uv_hrtime();
-		x->dialling = node_uv_dial(x->node, host_name(x), &x->home->link.network, &conn,
-				      &msg) == TK_OK;
-		if (x->dialling)
-			return;
-		doctor_note(x->d, "connection", DOCTOR_BAD, NULL, "%s: %s", host_name(x), msg.text);
-	}
-	if (x->up_ms == 0) {
-		exam_end(x);
-		return;
-	}
-	/* One way in is enough: what the other hosts lack stops nobody. */
-	for (size_t i = 0; i < x->d->count; i++) {
-		if (x->d->steps[i].result == DOCTOR_BAD && x->d->steps[i].of_host)
-			x->d->steps[i].result = DOCTOR_WARNING;
-	}
-	go_to(x, STAGE_DIALBACK);
-}
-
-static void on_up(void *context, conn_id conn, const struct public_key *key, enum role role)
-{
-	struct exam *x = context;
-	unsigned ms = (unsigned)((uv_hrtime() - x->host_ms) / 1000000);
-
-	(void)conn;
-	(void)key;
-	if (!x->dialling || x->stage != STAGE_HOSTS)
-		return; /* another peer's */
-	x->dialling = false;
-	doctor_note(x->d, "connection", DOCTOR_OK, NULL, "%s answers, %u ms with the handshake",
-		host_name(x), ms);
-	if (role == ROLE_COORDINATOR)
-		doctor_note(x->d, "identity", DOCTOR_OK, NULL,
-			"it proved to be the network's coordinator");
-	else
-		doctor_note(x->d, "identity", DOCTOR_BAD, "the link is wrong: ask for a new one",
-			"it is in the network, but not its coordinator");
-	if (x->up_ms == 0 && role == ROLE_COORDINATOR)
-		x->up_ms = uv_now(&x->loop);
-	x->host++;
-	host_next(x);
-}
-
-static const char *dial_advice(const char *why)
-{
-	if (strstr(why, "cannot connect") != NULL)
-		return "is the coordinator running, and does a firewall let this port out? Another "
-		       "host of the link may do";
-	if (strstr(why, "that network is private") != NULL)
-		return "copy the whole link, KEY.SECRET@HOST:PORT: a private network's has a "
-		       "secret after the key";
-	if (strstr(why, "ours is a private network") != NULL)
-		return "the link has a secret that this host's network does not know: ask the "
-		       "network's owner for its link anew";
-	if (strstr(why, "expire") != NULL || strstr(why, "clock") != NULL)
-		return "set this computer's date and time";
-	if (strstr(why, "another network") != NULL || strstr(why, "identity") != NULL)
-		return "the link is wrong or old: ask the network's owner for a new one";
-	if (strstr(why, "speaks version") != NULL)
-		return "install the newer version of Talkoot on the older side";
-	if (strstr(why, "does not speak Talkoot") != NULL)
-		return "something else answers at that port: ask the network's owner";
-	return "try again later; if it stays, send these lines to the network's owner";
-}
-
-static void on_dial_failed(void *context, conn_id conn, const char *why)
-{
-	struct exam *x = context;
-	bool tcp = strstr(why, "cannot connect") != NULL;
-
-	(void)conn;
-	if (!x->dialling || x->closing || x->stage != STAGE_HOSTS)
-		return;
-	x->dialling = false;
-	if (!tcp)
-		doctor_note(x->d, "connection", DOCTOR_OK, NULL, "%s answers", host_name(x));
-	doctor_note(x->d, tcp ? "connection" : "handshake", DOCTOR_BAD, dial_advice(why), "%s: %s",
-		host_name(x), why);
-	x->host++;
-	host_next(x);
-}
-
-static void on_down(void *context, conn_id conn, const char *why)
-{
-	(void)context;
-	(void)conn;
-	(void)why;
+	return node_uv_sessions(x->node) == 0;
 }
 
 static void on_message(void *context, conn_id conn, const struct message *m)
@@ -233,37 +82,13 @@ static void on_announced(void *context, const struct announcement *a)
 {
 	struct exam *x = context;
 
-	if (a->kind != ANNOUNCE_BEACON)
-		return;
-	x->heard_beacon = true;
-	x->skew_s = (int64_t)time(NULL) - (int64_t)a->issued_s;
+	x->heard_beacon |= a->kind == ANNOUNCE_BEACON;
 }
 
 /* Reachability */
 
-static void note_reachability(struct exam *x)
+static void note_router(struct exam *x, const struct reach *r)
 {
-	const struct reach *r = node_uv_reach(x->node);
-	char at[ENDPOINT_TEXT_MAX];
-
-	if (!x->listens) {
-		doctor_note(
-			x->d, "reachable", DOCTOR_SKIPPED, NULL, "this computer does not listen");
-	} else if (reach_is_public(r)) {
-		endpoint_text(at, &reach_record(r)->endpoints[0]);
-		doctor_note(x->d, "reachable", DOCTOR_OK, NULL, "others dialled %s and got through",
-			at);
-	} else if (reach_is_tested(r)) {
-		doctor_note(x->d, "reachable", DOCTOR_WARNING,
-			"it works all the same, through relays or hole punching. Better: let the "
-			"router "
-			"lead a port to this computer (UPnP or NAT-PMP, or by hand), or open the "
-			"firewall",
-			"others could not dial this computer's port %u: %s", x->port, reach_why(r));
-	} else {
-		doctor_note(x->d, "reachable", DOCTOR_SKIPPED, NULL,
-			"nobody could be asked to dial this computer");
-	}
 	if (reach_nat(r) != NAT_UNKNOWN)
 		doctor_note(x->d, "router", DOCTOR_OK,
 			reach_nat(r) == NAT_DEPENDENT
@@ -273,42 +98,74 @@ static void note_reachability(struct exam *x)
 			"its kind: %s", reach_nat_text(reach_nat(r)));
 	else
 		doctor_note(x->d, "router", DOCTOR_SKIPPED, NULL,
-			"its kind shows only when two others see this computer; one did");
+			"its kind shows only when two others see this computer; %s",
+			exam_alone(x) ? "nobody did" : "one did");
+}
+
+static void note_reachability(struct exam *x)
+{
+	const struct reach *r = node_uv_reach(x->node);
+	char at[ENDPOINT_TEXT_MAX];
+
+	if (!runner_of(x)->listens) {
+		doctor_note(
+			x->d, "reachable", DOCTOR_SKIPPED, NULL, "this computer does not listen");
+	} else if (reach_is_public(r)) {
+		endpoint_text(at, &reach_record(r)->endpoints[0]);
+		doctor_note(x->d, "reachable", DOCTOR_OK, NULL, "others dialled %s and got through",
+			at);
+	} else if (reach_is_tested(r)) {
+		doctor_note(x->d, "reachable", DOCTOR_WARNING,
+			"it works all the same, through relays or hole punching. Better: let the "
+			"router lead a port to this computer (UPnP or NAT-PMP, or by hand), or "
+			"open the firewall",
+			"others could not dial this computer's port %u: %s", runner_of(x)->port,
+			reach_why(r));
+	} else {
+		doctor_note(x->d, "reachable", DOCTOR_SKIPPED, NULL,
+			"nobody could be asked to dial this computer");
+	}
+	note_router(x, r);
 }
 
 static void on_port_answer(void *context, const struct portmap *p)
 {
-	struct exam *x = context;
+	struct runner *r = context;
 
-	x->mapped = *p;
-	x->mapper_answered = true;
-	node_uv_mapped(x->node, p->mapped ? &p->at : NULL);
+	r->mapped = *p;
+	r->mapper_answered = true;
+	node_uv_mapped(r->exam.node, p->mapped ? &p->at : NULL);
 }
 
-static void start_mapper(struct exam *x)
+static void start_mapper(struct runner *r)
 {
-	x->mapper_handler = (struct portmapper_handler){.context = x, .answer = on_port_answer};
-	x->mapper = portmapper_uv_new(&x->loop, x->program, NULL, x->port, &x->mapper_handler);
-	go_to(x, STAGE_MAPPER);
+	r->mapper_handler = (struct portmapper_handler){.context = r, .answer = on_port_answer};
+	r->mapper = portmapper_uv_new(&r->loop, r->program, NULL, r->port, &r->mapper_handler);
+	exam_go(&r->exam, STAGE_MAPPER);
 }
 
 static void note_mapping(struct exam *x)
 {
-	char at[ENDPOINT_TEXT_MAX];
+	struct runner *r = runner_of(x);
 	bool works = reach_is_public(node_uv_reach(x->node));
+	char at[ENDPOINT_TEXT_MAX];
 
-	endpoint_text(at, &x->mapped.at);
-	if (x->mapped.mapped)
+	endpoint_text(at, &r->mapped.at);
+	if (!r->mapped.mapped)
+		doctor_note(x->d, "port mapping", DOCTOR_WARNING,
+			"switch UPnP or NAT-PMP on in the router, or do without", "%s",
+			r->mapper_answered ? r->mapped.text : "the router was not asked in time");
+	else if (!works && exam_alone(x))
+		doctor_note(x->d, "port mapping", DOCTOR_OK, NULL,
+			"the router leads %s here (%s); nobody could be asked to try it", at,
+			r->mapped.how);
+	else
 		doctor_note(x->d, "port mapping", works ? DOCTOR_OK : DOCTOR_WARNING,
 			works ? NULL
 			      : "there may be a second router, or the provider shares its "
 				"addresses",
-			"the router leads %s here (%s)%s", at, x->mapped.how,
+			"the router leads %s here (%s)%s", at, r->mapped.how,
 			works ? ", and others got through" : ", but nobody gets through");
-	else
-		doctor_note(x->d, "port mapping", DOCTOR_WARNING,
-			"switch UPnP or NAT-PMP on in the router, or do without", "%s",
-			x->mapper_answered ? x->mapped.text : "the router was not asked in time");
 }
 
 /* Where it goes on when it is known whether others get through. */
@@ -318,8 +175,8 @@ static void after_dialback(struct exam *x)
 
 	if (x->stage == STAGE_DIALBACK) {
 		note_reachability(x);
-		if (!is_public && x->listens && !x->options->no_port_mapping) {
-			start_mapper(x);
+		if (!is_public && runner_of(x)->listens && !x->options->no_port_mapping) {
+			start_mapper(runner_of(x));
 			return;
 		}
 		doctor_note(x->d, "port mapping", DOCTOR_SKIPPED, NULL, "%s",
@@ -327,7 +184,7 @@ static void after_dialback(struct exam *x)
 	} else {
 		note_mapping(x);
 	}
-	go_to(x, is_public ? STAGE_BEACON : STAGE_RELAY);
+	exam_go(x, is_public ? STAGE_NEWS : STAGE_RELAY);
 	if (is_public)
 		doctor_note(x->d, "relay", DOCTOR_SKIPPED, NULL, "not needed");
 }
@@ -337,71 +194,70 @@ static void note_relay(struct exam *x)
 	const struct record *r = reach_record(node_uv_reach(x->node));
 	char at[ENDPOINT_TEXT_MAX];
 
-	if (r->relay_count == 0) {
+	if (r->relay_count != 0) {
+		endpoint_text(at, &r->relays[0].at);
+		doctor_note(
+			x->d, "relay", DOCTOR_OK, NULL, "%s holds a place for this computer", at);
+	} else if (exam_alone(x)) {
+		doctor_note(x->d, "relay", DOCTOR_SKIPPED, NULL, "nobody could be asked");
+	} else {
 		doctor_note(x->d, "relay", DOCTOR_WARNING, "try again later",
 			"no relay had a place; work comes all the same, but not from other peers");
-		return;
 	}
-	endpoint_text(at, &r->relays[0].at);
-	doctor_note(x->d, "relay", DOCTOR_OK, NULL, "%s holds a place for this computer", at);
 }
 
-static void note_clock(struct exam *x)
+static void note_news(struct exam *x)
 {
-	int64_t off = x->skew_s > (int64_t)SKEW_BEACON ? x->skew_s - (int64_t)SKEW_BEACON
-		      : x->skew_s < 0		       ? -x->skew_s
-						       : 0;
-
-	if (!x->heard_beacon)
-		doctor_note(x->d, "clock", DOCTOR_SKIPPED, NULL,
-			"the coordinator said nothing that has a time");
+	if (x->heard_beacon)
+		doctor_note(x->d, "news", DOCTOR_OK, NULL, "the network's announcements come");
+	else if (x->unheard)
+		doctor_note(x->d, "news", DOCTOR_SKIPPED, NULL,
+			"none comes to whose clock is so far off");
+	else if (exam_alone(x))
+		doctor_note(x->d, "news", DOCTOR_SKIPPED, NULL, "nobody brings any");
 	else
-		doctor_note(x->d, "clock",
-			off >= SKEW_BAD_S    ? DOCTOR_BAD
-			: off >= SKEW_WARN_S ? DOCTOR_WARNING
-					     : DOCTOR_OK,
-			off >= SKEW_WARN_S ? "set this computer's date and time" : NULL,
-			off == 0 ? "agrees with the coordinator's within half a minute"
-				 : "is %lld s off the coordinator's",
-			(long long)off);
+		doctor_note(x->d, "news", DOCTOR_WARNING, "try again later",
+			"no announcement of the network came within %u s", NEWS_MS / 1000);
 }
 
 /* One look at where things are. */
 static void on_tick(uv_timer_t *timer)
 {
-	struct exam *x = timer->data;
+	struct runner *runner = timer->data;
+	struct exam *x = &runner->exam;
 	const struct reach *r = node_uv_reach(x->node);
-	uint64_t now_ms = uv_now(&x->loop), age_ms = now_ms - x->since_ms;
+	uint64_t age_ms = uv_now(&runner->loop) - x->since_ms;
 
 	switch (x->stage) {
 	case STAGE_HOSTS:
-		if (x->dialling && (uv_hrtime() - x->host_ms) / 1000000 >= HOST_MS)
-			on_dial_failed(x, 0, "the handshake is not done in time");
+	case STAGE_KNOWN:
+		hosts_tick(x);
 		break;
 	case STAGE_DIALBACK:
-		if (!x->listens || reach_is_public(r) || reach_is_tested(r) ||
+		if (!runner->listens || reach_is_public(r) || reach_is_tested(r) || exam_alone(x) ||
 			age_ms >= DIALBACK_MS)
 			after_dialback(x);
 		break;
 	case STAGE_MAPPER:
-		if (x->mapper_answered || age_ms >= MAPPER_MS)
-			go_to(x, STAGE_MAPPED);
+		if (runner->mapper_answered || age_ms >= MAPPER_MS)
+			exam_go(x, STAGE_MAPPED);
 		break;
 	case STAGE_MAPPED:
-		if (!x->mapped.mapped || reach_is_public(r) || age_ms >= DIALBACK_MS)
+		if (!runner->mapped.mapped || reach_is_public(r) || exam_alone(x) ||
+			age_ms >= DIALBACK_MS)
 			after_dialback(x);
 		break;
 	case STAGE_RELAY:
-		if (reach_record(r)->relay_count == 0 && age_ms < RELAY_MS)
+		if (reach_record(r)->relay_count == 0 && !exam_alone(x) && age_ms < RELAY_MS)
 			break;
 		note_relay(x);
-		go_to(x, STAGE_BEACON);
+		exam_go(x, STAGE_NEWS);
 		break;
-	case STAGE_BEACON:
-		if (!x->heard_beacon && now_ms - x->up_ms < BEACON_MS)
+	case STAGE_NEWS:
+		if (!x->heard_beacon && !x->unheard && !exam_alone(x) && age_ms < NEWS_MS)
 			break;
-		note_clock(x);
-		go_to(x, STAGE_OVER);
+		note_news(x);
+		exam_go(x, STAGE_OVER);
 		break;
 	case STAGE_OVER:
 		exam_end(x);
@@ -409,76 +265,75 @@ static void on_tick(uv_timer_t *timer)
 	}
 }
 
-static void listen_somewhere(struct exam *x)
+static void listen_somewhere(struct runner *r)
 {
+	const char *wanted = r->exam.options->listen;
+	struct doctor *d = r->exam.d;
 	struct errmsg msg = {""};
 	char usual[24];
 	int rc;
 
 	snprintf(usual, sizeof(usual), "[::]:%u", PEER_PORT);
-	rc = node_uv_listen(
-		x->node, x->options->listen != NULL ? x->options->listen : usual, &x->port, &msg);
-	if (rc != TK_OK && x->options->listen == NULL)
-		rc = node_uv_listen(x->node, "0.0.0.0:0", &x->port, &msg);
-	x->listens = rc == TK_OK;
-	if (!x->listens)
-		doctor_note(x->d, "port", DOCTOR_WARNING, "choose another with --listen", "%s",
-			msg.text);
-	else if (x->port != PEER_PORT && x->options->listen == NULL)
-		doctor_note(x->d, "port", DOCTOR_OK, NULL,
+	rc = node_uv_listen(r->exam.node, wanted != NULL ? wanted : usual, &r->port, &msg);
+	if (rc != TK_OK && wanted == NULL)
+		rc = node_uv_listen(r->exam.node, "0.0.0.0:0", &r->port, &msg);
+	r->listens = rc == TK_OK;
+	if (!r->listens)
+		doctor_note(
+			d, "port", DOCTOR_WARNING, "choose another with --listen", "%s", msg.text);
+	else if (r->port != PEER_PORT && wanted == NULL)
+		doctor_note(d, "port", DOCTOR_OK, NULL,
 			"%u is in use, by a running agent perhaps; %u was tried instead", PEER_PORT,
-			x->port);
+			r->port);
 	else
-		doctor_note(x->d, "port", DOCTOR_OK, NULL, "listening on %u", x->port);
+		doctor_note(d, "port", DOCTOR_OK, NULL, "listening on %u", r->port);
 }
 
-static int examine(struct exam *x, const struct identity *id, struct errmsg *msg)
+static int examine(struct runner *r, const struct identity *id, struct errmsg *msg)
 {
-	size_t size = sizeof(x->program);
+	size_t size = sizeof(r->program);
 
-	x->node = node_uv_new(&x->loop, id, &x->handler);
-	if (x->node == NULL)
+	r->exam.node = node_uv_new(&r->loop, id, &r->handler);
+	if (r->exam.node == NULL)
 		return errmsg_set(msg, TK_ENOMEM, "not enough memory to connect");
-	if (uv_exepath(x->program, &size) != 0)
-		x->program[0] = '\0'; /* no helper will start, and that is noted */
-	uv_timer_init(&x->loop, &x->timer);
-	x->timer.data = x;
-	uv_timer_start(&x->timer, on_tick, TICK_MS, TICK_MS);
-	(void)!node_uv_gossip(x->node); /* without it no beacon comes, and that is noted */
-	listen_somewhere(x);
-	host_next(x);
-	uv_run(&x->loop, UV_RUN_DEFAULT);
-	node_uv_free(x->node);
+	if (uv_exepath(r->program, &size) != 0)
+		r->program[0] = '\0'; /* no helper will start, and that is noted */
+	uv_timer_init(&r->loop, &r->timer);
+	r->timer.data = r;
+	uv_timer_start(&r->timer, on_tick, TICK_MS, TICK_MS);
+	(void)!node_uv_gossip(r->exam.node); /* without it no beacon comes, and that is noted */
+	listen_somewhere(r);
+	hosts_begin(&r->exam);
+	uv_run(&r->loop, UV_RUN_DEFAULT);
+	node_uv_free(r->exam.node);
 	return TK_OK;
 }
 
 int doctor_network(struct doctor *d, const struct agent_home *h,
 	const struct doctor_options *options, struct errmsg *msg)
 {
-	struct exam *x = mem_calloc(1, sizeof(*x));
+	struct runner *r = mem_calloc(1, sizeof(*r));
 	struct identity id;
 	int rc;
 
-	if (x == NULL)
+	if (r == NULL)
 		return errmsg_set(msg, TK_ENOMEM, "not enough memory to connect");
-	x->d = d;
-	x->home = h;
-	x->options = options;
-	x->handler = (struct node_handler){.context = x,
-		.up = on_up,
-		.down = on_down,
+	r->exam = (struct exam){.d = d, .home = h, .options = options, .loop = &r->loop};
+	r->handler = (struct node_handler){.context = &r->exam,
+		.up = hosts_up,
+		.down = hosts_down,
 		.message = on_message,
-		.dial_failed = on_dial_failed,
+		.dial_failed = hosts_dial_failed,
 		.log = on_log,
 		.announced = on_announced};
-	if (uv_loop_init(&x->loop) != 0) {
-		mem_free(x);
+	if (uv_loop_init(&r->loop) != 0) {
+		mem_free(r);
 		return errmsg_set(msg, TK_EIO, "the event loop does not start");
 	}
 	agent_home_identity(h, &id);
-	rc = examine(x, &id, msg);
+	rc = examine(r, &id, msg);
 	identity_wipe(&id);
-	uv_loop_close(&x->loop);
-	mem_free(x);
+	uv_loop_close(&r->loop);
+	mem_free(r);
 	return rc;
 }

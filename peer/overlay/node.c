@@ -79,6 +79,13 @@ uint32_t node_rtt_ms(const struct node *n, conn_id conn)
 	return c != NULL ? pulse_rtt_ms(&c->pulse) : 0;
 }
 
+int64_t node_skew_s(const struct node *n, conn_id conn)
+{
+	const struct connection *c = connections_find(&n->table, conn);
+
+	return c != NULL ? session_skew_s(c->session) : 0;
+}
+
 bool node_transport(const struct node *n, conn_id conn, struct node_transport *out)
 {
 	const struct connection *c = connections_find(&n->table, conn);

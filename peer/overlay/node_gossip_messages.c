@@ -1,5 +1,6 @@
 /* Between struct message, which has keys, ids and bytes, and struct gossip_message, which has numbers of
  * the directory; see node_overlay.h. Everything is checked on its way in. */
+#include <stdio.h>
 #include <string.h>
 
 #include "peer/overlay/node_overlay.h"
@@ -153,6 +154,19 @@ static int record_in(struct node *n, struct connection *c, peer_ref from, struct
 	return TK_OK;
 }
 
+/* Its record is absurd because its clock is: honest, as like as not, and it would never learn why it is shut out. */
+static void tell_of_its_clock(struct connection *c, struct errmsg *msg)
+{
+	struct message m = {.type = MESSAGE_GOODBYE, .goodbye = {.reason = GOODBYE_PROTOCOL}};
+	long long fast_s = session_skew_s(c->session);
+
+	if (fast_s < RECORD_AHEAD_MAX_S - RECORD_LIFETIME_S)
+		return;
+	snprintf(m.goodbye.text, sizeof(m.goodbye.text), "your clock is %lld s fast", fast_s);
+	(void)!session_send(c->session, &m, NULL);
+	errmsg_set(msg, TK_ELIMIT, "its clock is %lld s fast", fast_s);
+}
+
 /* What a peer says of itself, in its own session. */
 static int own_record_in(struct node *n, struct connection *c, struct span encoded,
 	struct gossip_message *g, struct errmsg *msg)
@@ -163,6 +177,8 @@ static int own_record_in(struct node *n, struct connection *c, struct span encod
 	if (rc == TK_OK && about != 0 && about != c->peer)
 		return errmsg_set(
 			msg, TK_EAUTH, "a record of another peer than the one that sends it");
+	if (rc == TK_ELIMIT)
+		tell_of_its_clock(c, msg);
 	g->about = about;
 	return rc;
 }

@@ -94,6 +94,8 @@ void node_uv_free(struct node_uv *n);
 
 size_t node_uv_sessions(const struct node_uv *n);
 
+/* How far the other side's clock is ahead of ours, in seconds: session_skew_s(). */
+int64_t node_uv_skew_s(const struct node_uv *n, conn_id conn);
 /* node_waiting(), node_rtt_ms(), node_prefix(). */
 uint64_t node_uv_prefix(const struct node_uv *n, conn_id conn);
 size_t node_uv_waiting(const struct node_uv *n, conn_id conn);

@@ -123,6 +123,11 @@ uint64_t node_uv_prefix(const struct node_uv *n, conn_id conn)
 	return ways_prefix(n->ways, conn);
 }
 
+int64_t node_uv_skew_s(const struct node_uv *n, conn_id conn)
+{
+	return ways_skew_s(n->ways, conn);
+}
+
 uint32_t node_uv_rtt_ms(const struct node_uv *n, conn_id conn)
 {
 	return ways_rtt_ms(n->ways, conn);

@@ -181,6 +181,13 @@ uint32_t ways_rtt_ms(const struct ways *w, conn_id conn)
 	return node_rtt_ms(w->node, way != NULL ? way->now : conn);
 }
 
+int64_t ways_skew_s(const struct ways *w, conn_id conn)
+{
+	const struct way *way = way_by_id(w, conn);
+
+	return node_skew_s(w->node, way != NULL ? way->now : conn);
+}
+
 void ways_stats(const struct ways *w, struct ways_stats *out)
 {
 	*out = (struct ways_stats){.punched = w->punched};

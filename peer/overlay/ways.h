@@ -52,10 +52,11 @@ void ways_mapped(struct ways *w, const struct endpoint *at);
 
 /* Does a relay carry this session now? */
 bool ways_is_relayed(const struct ways *w, conn_id conn);
-/* node_waiting, node_rtt_ms and node_prefix, of ways too. */
+/* node_waiting, node_rtt_ms, node_skew_s and node_prefix, of ways too. */
 uint64_t ways_prefix(const struct ways *w, conn_id conn);
 size_t ways_waiting(const struct ways *w, conn_id conn);
 uint32_t ways_rtt_ms(const struct ways *w, conn_id conn);
+int64_t ways_skew_s(const struct ways *w, conn_id conn);
 const struct reach *ways_reach(const struct ways *w);
 
 struct ways_stats {

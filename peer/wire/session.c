@@ -526,6 +526,12 @@ enum role session_peer_role(const struct session *s)
 	return s->has_peer ? s->peer.role : (enum role)0;
 }
 
+int64_t session_skew_s(const struct session *s)
+{
+	return s->has_peer ? (int64_t)s->peer.expiry_s - (int64_t)(s->now_s + IDENTITY_LIFETIME_S)
+			   : 0;
+}
+
 uint64_t session_features(const struct session *s)
 {
 	return s->has_peer ? s->peer.features & s->id->features & WIRE_FEATURES : 0;

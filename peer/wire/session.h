@@ -98,6 +98,10 @@ enum session_state session_state(const struct session *s);
 /* The other side's identity, proven; NULL and 0 for a session that never opened. */
 const struct public_key *session_peer(const struct session *s);
 enum role session_peer_role(const struct session *s);
+/* How far the other side's clock is ahead of ours, in seconds, as its identity tells, which is written as now +
+ * IDENTITY_LIFETIME_S; from when the session began, so within the time of a handshake. 0 for one that never
+ * opened. */
+int64_t session_skew_s(const struct session *s);
 /* The feature bits that both sides know. */
 uint64_t session_features(const struct session *s);
 

@@ -54,6 +54,9 @@ claim "the dead one is told of" says "$work/two.log" '^warning +name +nosuch\.in
 claim "no host: it fails" fails doctor "$work/dead.log" "$key@127.0.0.1:1" --home "$work/none"
 claim "it says that nobody listens there" says "$work/dead.log" '^BAD +connection .*refused'
 claim "and what to do" says "$work/dead.log" 'is the coordinator running'
+for step in "known peers" clock reachable router "port mapping" relay news; do
+	claim "and that this was not tried: $step" says "$work/dead.log" "^skipped +$step "
+done
 
 other=talkoot://$(printf '%064d' 0 | tr 0 a)
 claim "another network: it fails" fails doctor "$work/other.log" "$other@$address" --home "$work/none"
@@ -80,6 +83,78 @@ claim "nothing of the trial stays" test -z "$(find "$work/joined" -name 'doctor*
 
 claim "another network's link beside a home: it fails" fails doctor "$work/elsewhere.log" "$other@$address" --home "$work/joined"
 claim "the home's key is not shown to that network" says "$work/elsewhere.log" '^skipped +home .*belongs to another network'
+
+# Clocks that are wrong, by as many seconds.
+cat >"$work/clock.c" <<'C'
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <stdlib.h>
+#include <time.h>
+
+int clock_gettime(clockid_t id, struct timespec *out)
+{
+	int (*real)(clockid_t, struct timespec *) = dlsym(RTLD_NEXT, "clock_gettime");
+	int rc = real(id, out);
+
+	if (id == CLOCK_REALTIME)
+		out->tv_sec += atol(getenv("CLOCK_FAST_S"));
+	return rc;
+}
+
+time_t time(time_t *out)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	if (out != NULL)
+		*out = now.tv_sec;
+	return now.tv_sec;
+}
+C
+with_clock() { # SECONDS COMMAND...
+	(export LD_PRELOAD=$work/clock.so CLOCK_FAST_S=$1 && shift && "$@")
+}
+doctor_fast() { # SECONDS FILE [ARGUMENT...]
+	local fast=$1 out=$2
+	shift 2
+	with_clock "$fast" "$talkoot_peer" doctor "${peer_alone[@]}" "$@" >"$out" 2>&1 </dev/null
+}
+
+if cc -shared -fPIC -o "$work/clock.so" "$work/clock.c" 2>/dev/null && with_clock 0 "$talkoot_peer" --version >/dev/null 2>&1; then
+	claim "a clock that is a quarter of an hour off keeps nobody out" doctor_fast 900 "$work/fast.log" "$link" --home "$work/none"
+	claim "it is told of" says "$work/fast.log" '^warning +clock +(899|900|901) s fast'
+	claim "nor does one that is a day slow" doctor_fast -90000 "$work/slow.log" "$link" --home "$work/none"
+	claim "it is told what that means" says "$work/slow.log" '^warning +clock +[0-9]+ s slow .*take no part'
+	claim "one that is a day fast does" fails doctor_fast 90000 "$work/day.log" "$link" --home "$work/none"
+	claim "it is told so" says "$work/day.log" '^BAD +clock +[0-9]+ s fast'
+	claim "and what the network said" says "$work/day.log" '^BAD +session .*your clock is [0-9]+ s fast'
+	claim "one that is a month off does" fails doctor_fast 2700000 "$work/month.log" "$link" --home "$work/none"
+	claim "it is told to set it" says "$work/month.log" "→ set this computer's date"
+	touch "$work/run.log"
+	with_clock 90000 "$talkoot_peer" run --home "$work/joined" "${peer_alone[@]}" >"$work/run.log" 2>&1 </dev/null &
+	peer_pids[1]=$!
+	claim "an agent's log says it too" wait_for 30 says "$work/run.log" 'lost .*your clock is [0-9]+ s fast'
+	peer_stop 1
+else
+	skip "a clock cannot be moved here"
+fi
+
+# Without the coordinator
+peer_start 1
+wait_for 30 peers_connected 1
+peer_start 2
+wait_for 30 peers_connected 2
+neighbours() {
+	"$talkoot_peer" status --json --home "$work/peer-1" | grep -qE '"neighbours": [2-9]'
+}
+wait_for 60 neighbours || give_up "the peers find each other"
+peer_stop 1
+coordinator_stop
+claim "with the coordinator away: it fails" fails doctor "$work/away.log" --home "$work/peer-1"
+claim "but peers that were known before are asked" says "$work/away.log" '^ok +known peers +1 of'
+claim "and others are found to get through" says "$work/away.log" '^ok +reachable'
+peer_stop 2
+coordinator_start
 
 # A private network, and the one before
 public=$link address=127.0.0.1:0

@@ -40,6 +40,7 @@ struct relay_circuit {
 	struct side sides[SIDES];
 	bool open; /* the target has said OPENED */
 	uint64_t since_ms;
+	uint64_t used_ms; /* when it last carried something */
 	uint64_t bytes;
 };
 
@@ -302,30 +303,66 @@ static void circuit_begin(struct relay *r, struct relay_circuit *c, struct asker
 		(r->number * NUMBER_STEP) | NUMBER_INCOMING | (to->dialled ? 0 : NUMBER_ACCEPTED);
 	*c = (struct relay_circuit){.sides = {{from, number, RELAY_WINDOW, 0},
 					    {to, m.relay_incoming.circuit, RELAY_WINDOW, 0}},
-		.since_ms = now_ms};
+		.since_ms = now_ms,
+		.used_ms = now_ms};
 	from->circuits++;
 	to->circuits++;
 	r->stats.circuits++;
 	say(r, to->conn, &m);
 }
 
+static uint32_t circuits_of(const struct relay *r, uint64_t prefix)
+{
+	uint32_t count = 0;
+
+	for (uint32_t i = 0; prefix != 0 && i < r->config.circuits; i++) {
+		const struct side *s = r->circuits[i].sides;
+
+		count += s[0].asker != NULL &&
+			 (s[0].asker->prefix == prefix || s[1].asker->prefix == prefix);
+	}
+	return count;
+}
+
+/* Is there a circuit's place for these two, by what each, its prefix and all have already? */
+static bool has_room(const struct relay *r, const struct asker *from, const struct asker *to)
+{
+	uint32_t share = (r->config.circuits + RELAY_PREFIX_SHARE - 1) / RELAY_PREFIX_SHARE;
+
+	return r->stats.circuits < r->config.circuits && from->circuits < RELAY_CIRCUITS_PER_PEER &&
+	       to->circuits < RELAY_CIRCUITS_PER_PEER && circuits_of(r, from->prefix) < share &&
+	       circuits_of(r, to->prefix) < share;
+}
+
+/* Somebody wants a place: those end that have carried nothing for long. A session that lives is never silent so
+ * long. */
+static void idle_end(struct relay *r, uint64_t now_ms)
+{
+	for (uint32_t i = 0; i < r->config.circuits; i++) {
+		struct relay_circuit *c = &r->circuits[i];
+
+		if (c->sides[0].asker != NULL && now_ms - c->used_ms >= RELAY_IDLE_MS)
+			circuit_close(r, c, RELAY_QUOTA);
+	}
+}
+
 static void on_open(
 	struct relay *r, struct asker *a, uint64_t now_ms, const struct message_relay_open *m)
 {
 	struct asker *target = asker_reserved(r, &m->target);
-	struct relay_circuit *c = circuit_place(r);
 	size_t side;
 
+	if (target != NULL && !has_room(r, a, target))
+		idle_end(r, now_ms);
 	if (!relay_serves_number(m->circuit, a->dialled) ||
 		circuit_find(r, a->conn, m->circuit, &side) != NULL)
 		accuse(r, a->conn, "it opens a circuit by a number that is not its to give");
 	else if (target == NULL || target == a)
 		refuse_open(r, a->conn, m->circuit, RELAY_NO_PEER);
-	else if (c == NULL || a->circuits >= RELAY_CIRCUITS_PER_PEER ||
-		 target->circuits >= RELAY_CIRCUITS_PER_PEER)
+	else if (!has_room(r, a, target))
 		refuse_open(r, a->conn, m->circuit, RELAY_FULL);
 	else
-		circuit_begin(r, c, a, m->circuit, target, now_ms);
+		circuit_begin(r, circuit_place(r), a, m->circuit, target, now_ms);
 }
 
 /* A session that asks for the first time gets an entry. Without memory for it, it is refused. */
@@ -363,8 +400,8 @@ static void on_stray(struct relay *r, conn_id conn, size_t cost)
 		accuse(r, conn, "it speaks of a circuit that does not exist");
 }
 
-static void on_data(
-	struct relay *r, struct relay_circuit *c, size_t side, const struct message_relay_data *m)
+static void on_data(struct relay *r, struct relay_circuit *c, size_t side, uint64_t now_ms,
+	const struct message_relay_data *m)
 {
 	struct side *from = &c->sides[side];
 	const struct side *to = &c->sides[1 - side];
@@ -380,6 +417,7 @@ static void on_data(
 	from->credit -= n;
 	from->owed += n;
 	c->bytes += n;
+	c->used_ms = now_ms;
 	if (c->bytes > r->config.circuit_bytes) {
 		circuit_close(r, c, RELAY_QUOTA);
 		return;
@@ -408,7 +446,7 @@ static void on_opened(
 	say(r, c->sides[0].asker->conn, &on);
 }
 
-static void on_circuit(struct relay *r, conn_id conn, const struct message *m)
+static void on_circuit(struct relay *r, uint64_t now_ms, conn_id conn, const struct message *m)
 {
 	const struct message_relay_data *data = &m->relay_data;
 	uint32_t number = m->type == MESSAGE_RELAY_DATA	    ? data->circuit
@@ -420,7 +458,7 @@ static void on_circuit(struct relay *r, conn_id conn, const struct message *m)
 	if (c == NULL)
 		on_stray(r, conn, m->type == MESSAGE_RELAY_DATA ? data->bytes.len : 1);
 	else if (m->type == MESSAGE_RELAY_DATA)
-		on_data(r, c, side, data);
+		on_data(r, c, side, now_ms, data);
 	else if (m->type == MESSAGE_RELAY_OPENED)
 		on_opened(r, c, side, &m->relay_opened);
 	else
@@ -465,7 +503,7 @@ void relay_message(struct relay *r, uint64_t now_ms, conn_id conn, bool dialled,
 	case MESSAGE_RELAY_OPENED:
 	case MESSAGE_RELAY_DATA:
 	case MESSAGE_RELAY_CLOSE:
-		on_circuit(r, conn, m);
+		on_circuit(r, now_ms, conn, m);
 		return;
 	default:
 		REQUIRE(!"a message that no relay handles");

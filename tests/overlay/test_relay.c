@@ -13,7 +13,8 @@
 #include "peer/overlay/relay.h"
 #include "tasks/base/mem.h"
 
-#define CONNS 64u
+#define CONNS	  64u
+#define NUMBER(i) (4 * (i) + 2) /* that an opener who was dialled by the relay may give */
 
 /* What the relay did to each session. */
 struct session_seen {
@@ -119,6 +120,37 @@ static uint32_t open_circuit(struct bench *b, conn_id from, conn_id to, uint32_t
 	return m.relay_opened.circuit;
 }
 
+static uint32_t try_open_at(
+	struct bench *b, conn_id from, uint64_t prefix, conn_id to, uint32_t number)
+{
+	struct message m = {.type = MESSAGE_RELAY_OPEN,
+		.relay_open = {.circuit = number, .target = key_of(to)}};
+	size_t before = b->seen[from].count;
+
+	say(b, from, prefix, &m);
+	return b->seen[from].count != before ? b->seen[from].last.relay_opened.status : 0;
+}
+
+/* As many as it may, at a relay that says nothing of its targets' answers; gives how many that was. */
+static uint32_t open_many(struct bench *b, conn_id first, uint64_t prefix)
+{
+	struct message m = {.type = MESSAGE_RELAY_OPENED, .relay_opened = {.status = RELAY_OK}};
+	uint32_t opened = 0;
+
+	for (conn_id peer = first; peer < first + 4; peer++)
+		assert_int_equal(reserve(b, peer, prefix), RELAY_OK);
+	for (conn_id peer = first; peer < first + 4; peer++) {
+		for (uint32_t i = 0; i < RELAY_CIRCUITS_PER_PEER; i++) {
+			if (try_open_at(b, peer + 4, prefix, peer, NUMBER(i)) != 0)
+				continue;
+			m.relay_opened.circuit = b->seen[peer].last.relay_incoming.circuit;
+			say(b, peer, prefix, &m);
+			opened++;
+		}
+	}
+	return opened;
+}
+
 static void send_data(struct bench *b, conn_id conn, uint32_t number, size_t n)
 {
 	static const uint8_t zeros[RELAY_DATA_MAX];
@@ -131,6 +163,46 @@ static void send_data(struct bench *b, conn_id conn, uint32_t number, size_t n)
 		say(b, conn, 0, &m);
 		n -= part;
 	}
+}
+
+static void few_prefixes_do_not_fill_a_relay(void **state)
+{
+	struct bench b;
+
+	(void)state;
+	bench_open(&b, NULL);
+	assert_int_equal(open_many(&b, 1, 0xbad), RELAY_CIRCUITS / 4);
+	assert_int_equal(reserve(&b, 50, 0x900d), RELAY_OK);
+	assert_int_equal(try_open_at(&b, 60, 0xfa1, 50, NUMBER(0)), 0);
+	assert_int_equal(try_open_at(&b, 61, 0xbad, 50, NUMBER(0)), RELAY_FULL);
+	relay_free(b.relay);
+}
+
+static void circuit_that_carries_nothing_ends_when_its_place_is_wanted(void **state)
+{
+	struct bench b;
+	struct relay_stats stats;
+	uint32_t number;
+
+	(void)state;
+	bench_open(&b, NULL);
+	for (uint32_t i = 0; i < 3; i++)
+		assert_int_equal(open_many(&b, 1 + 8 * i, 0xbad + i), RELAY_CIRCUITS / 4);
+	assert_int_equal(reserve(&b, 50, 0x900d), RELAY_OK);
+	for (uint32_t i = 0; i < RELAY_CIRCUITS / 4; i++)
+		number = open_circuit(&b, 60, 50, NUMBER(i));
+	assert_int_equal(reserve(&b, 51, 0xfa2), RELAY_OK);
+	assert_int_equal(try_open_at(&b, 61, 0xfa1, 51, NUMBER(0)), RELAY_FULL);
+	b.now_ms += RELAY_IDLE_MS - 1;
+	relay_tick(b.relay, b.now_ms);
+	send_data(&b, 50, number, 1);
+	assert_int_equal(try_open_at(&b, 61, 0xfa1, 51, NUMBER(1)), RELAY_FULL);
+	b.now_ms += 1;
+	assert_int_equal(try_open_at(&b, 61, 0xfa1, 51, NUMBER(2)), 0);
+	assert_int_equal(b.seen[5].last.relay_close.status, RELAY_QUOTA);
+	relay_stats(b.relay, &stats);
+	assert_int_equal(stats.circuits, 2); /* the new one, and the one that carried something */
+	relay_free(b.relay);
 }
 
 static void places_are_few_and_fewer_for_each_prefix(void **state)
@@ -372,6 +444,8 @@ static void every_number_says_who_relays(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		CLAIM(few_prefixes_do_not_fill_a_relay),
+		CLAIM(circuit_that_carries_nothing_ends_when_its_place_is_wanted),
 		CLAIM(places_are_few_and_fewer_for_each_prefix),
 		CLAIM(a_place_runs_out_unless_it_is_asked_for_again),
 		CLAIM(circuits_are_few_and_fewer_for_each_peer),

@@ -134,6 +134,7 @@ if cc -shared -fPIC -o "$work/clock.so" "$work/clock.c" 2>/dev/null && with_cloc
 	with_clock 90000 "$talkoot_peer" run --home "$work/joined" "${peer_alone[@]}" >"$work/run.log" 2>&1 </dev/null &
 	peer_pids[1]=$!
 	claim "an agent's log says it too" wait_for 30 says "$work/run.log" 'lost .*your clock is [0-9]+ s fast'
+	claim "and says by itself that its clock is wrong" says "$work/run.log" "this computer's clock is [0-9]+ s fast"
 	peer_stop 1
 else
 	skip "a clock cannot be moved here"

@@ -96,7 +96,7 @@ uint64_t punch_wake_ms(const struct punch *p)
 	case PUNCH_PAUSED:
 		return p->since_ms + (p->tries != 0 ? PUNCH_PAUSE_MS : 0);
 	case PUNCH_ASKED:
-		return p->since_ms + PUNCH_ANSWER_MS;
+		return p->since_ms + (p->answer_ms != 0 ? p->answer_ms : PUNCH_ANSWER_MS);
 	case PUNCH_WAITING:
 		return p->go_ms;
 	case PUNCH_DIALLING:

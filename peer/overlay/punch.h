@@ -11,10 +11,11 @@
 
 #include "peer/wire/messages.h"
 
-#define PUNCH_TRIES	3u
-#define PUNCH_ANSWER_MS 10000u /* the other side's PUNCH, or PUNCH_GO, comes within */
-#define PUNCH_DIAL_MS	5000u  /* and a dial gets through within, or never */
-#define PUNCH_PAUSE_MS	2000u  /* between two tries */
+#define PUNCH_TRIES 3u
+#define PUNCH_ANSWER_MS                                                                            \
+	10000u /* the other side's PUNCH, or PUNCH_GO, comes within, unless a pulse knows better */
+#define PUNCH_DIAL_MS  5000u /* and a dial gets through within, or never */
+#define PUNCH_PAUSE_MS 2000u /* between two tries */
 
 enum punch_state {
 	PUNCH_IDLE = 0, /* the side that follows waits here */
@@ -41,7 +42,8 @@ struct punch {
 	uint32_t tries;
 	uint64_t nonce;
 	uint64_t since_ms;
-	uint64_t go_ms; /* when to dial, of WAITING */
+	uint64_t go_ms;	    /* when to dial, of WAITING */
+	uint32_t answer_ms; /* how long an answer of the relayed session may take; 0: not known */
 	struct endpoint at[PUNCH_ADDRESSES_MAX];
 	uint32_t count;
 	bool came; /* a connection has been taken for this try's */

@@ -309,10 +309,20 @@ static void wake(struct ways *w)
 	}
 }
 
+/* How long each relayed session's answers may take, by now. */
+static void punches_pace(struct ways *w)
+{
+	for (struct way *way = w->first; way != NULL; way = way->after) {
+		if (way->open && way->relayed)
+			way->punch.answer_ms = node_answer_ms(w->node, way->now);
+	}
+}
+
 static int step_tick(struct ways *w, struct node_event *event)
 {
 	int rc = ways_node_event(w, event);
 
+	punches_pace(w);
 	relay_tick(w->relay, w->now_ms);
 	ways_circuits_tick(w);
 	reach_tick(w->reach, w->now_ms);

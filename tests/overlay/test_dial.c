@@ -183,6 +183,22 @@ static void whoever_breaks_the_order_is_told_from_whoever_is_late(void **state)
 	assert_int_equal(punch_on_punch(&p, 0, &m), PUNCH_BROKEN); /* too many */
 }
 
+static void answer_is_awaited_for_as_long_as_the_pulse_says(void **state)
+{
+	struct punch p;
+
+	(void)state;
+	punch_begin(&p, true, 0);
+	assert_int_equal(punch_tick(&p, 0), PUNCH_ASK);
+	assert_true(punch_wake_ms(&p) == PUNCH_ANSWER_MS);
+	p.answer_ms = 2500;
+	assert_true(punch_wake_ms(&p) == 2500);
+	assert_int_equal(punch_tick(&p, 2499), PUNCH_NOTHING);
+	assert_int_equal(p.state, PUNCH_ASKED);
+	assert_int_equal(punch_tick(&p, 2500), PUNCH_NOTHING);
+	assert_int_equal(p.state, PUNCH_PAUSED);
+}
+
 #define CLAIM(name) cmocka_unit_test(name)
 
 int main(void)
@@ -194,6 +210,7 @@ int main(void)
 		CLAIM(the_leader_dials_half_a_round_trip_after_its_go),
 		CLAIM(three_tries_and_then_it_stays_relayed),
 		CLAIM(whoever_breaks_the_order_is_told_from_whoever_is_late),
+		CLAIM(answer_is_awaited_for_as_long_as_the_pulse_says),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -93,7 +93,7 @@ void stage_call(struct stage *s, unsigned player, struct node_event *connected)
 	connected->type = NODE_CONNECTED;
 	connected->conn = s->players[player].conn;
 	connected->remote = &at;
-	connected->from_port = true;
+	connected->from_port = player % 2 == 0; /* to the others we are strangers */
 	s->players[player].greets = true;
 	stage_step(s, connected);
 }

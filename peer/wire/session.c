@@ -307,20 +307,20 @@ static void frame_counted(struct noise_cipher *c)
 		noise_rekey(c);
 }
 
-/* Decrypts where the frame lies, in the input. */
-static int transport_frame(struct session *s, uint8_t *frame, size_t len)
+/* Decrypts a frame to `plain`, which may be where it lies. */
+static int transport_frame(struct session *s, struct span frame, uint8_t *plain)
 {
-	int rc = noise_decrypt(&s->receive, span_of("", 0), span_of(frame, len), frame);
+	int rc = noise_decrypt(&s->receive, span_of("", 0), frame, plain);
 
 	if (rc != TK_OK)
 		return errmsg_set(&s->reason, rc,
 			"a frame does not authenticate: altered, repeated or out of order");
 	frame_counted(&s->receive);
-	if (frame[0] != FRAME_LAST && frame[0] != FRAME_MORE)
+	if (plain[0] != FRAME_LAST && plain[0] != FRAME_MORE)
 		return errmsg_set(
-			&s->reason, TK_EPROTO, "a frame has the unknown flag %u", frame[0]);
-	return queue_chunk(s, span_of(frame + FLAG_BYTES, len - NOISE_TAG_BYTES - FLAG_BYTES),
-		frame[0] == FRAME_MORE);
+			&s->reason, TK_EPROTO, "a frame has the unknown flag %u", plain[0]);
+	return queue_chunk(s, span_of(plain + FLAG_BYTES, frame.len - NOISE_TAG_BYTES - FLAG_BYTES),
+		plain[0] == FRAME_MORE);
 }
 
 /* The first handshake message is one key, with a tag in private networks; a transport frame holds a flag, at least one byte of a
@@ -342,21 +342,44 @@ static int check_length(struct session *s, size_t length)
 		"a frame of %zu bytes; %zu to %zu are allowed here", length, min, max);
 }
 
+/* A frame that arrived whole needs no copy before it is decrypted. False: it did not. */
+static bool receive_whole(struct session *s, struct span *in, int *rc)
+{
+	size_t length;
+
+	if (s->state != SESSION_OPEN || s->input.len != 0 || in->len < LENGTH_BYTES)
+		return false;
+	length = load_le16(in->data);
+	if (in->len - LENGTH_BYTES < length)
+		return false;
+	*rc = check_length(s, length);
+	if (*rc == TK_OK)
+		*rc = bytes_reserve(&s->input, length);
+	if (*rc == TK_OK)
+		*rc = transport_frame(s, span_of(in->data + LENGTH_BYTES, length), s->input.data);
+	*in = span_of(in->data + LENGTH_BYTES + length, in->len - LENGTH_BYTES - length);
+	return true;
+}
+
 static int receive_frame(struct session *s, struct span *in)
 {
+	uint8_t *frame;
 	size_t length;
 	int rc = TK_OK;
 
+	if (receive_whole(s, in, &rc))
+		return rc;
 	if (s->input.len < LENGTH_BYTES && !input_fill(s, in, LENGTH_BYTES, &rc))
 		return rc;
 	length = load_le16(s->input.data);
 	rc = check_length(s, length);
 	if (rc != TK_OK || !input_fill(s, in, LENGTH_BYTES + length, &rc))
 		return rc;
+	frame = s->input.data + LENGTH_BYTES;
 	if (s->state == SESSION_OPEN)
-		rc = transport_frame(s, s->input.data + LENGTH_BYTES, length);
+		rc = transport_frame(s, span_of(frame, length), frame);
 	else
-		rc = handshake_frame(s, span_of(s->input.data + LENGTH_BYTES, length));
+		rc = handshake_frame(s, span_of(frame, length));
 	s->input.len = 0;
 	return rc;
 }

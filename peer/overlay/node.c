@@ -79,6 +79,13 @@ uint32_t node_rtt_ms(const struct node *n, conn_id conn)
 	return c != NULL ? pulse_rtt_ms(&c->pulse) : 0;
 }
 
+uint32_t node_late_ms(const struct node *n, conn_id conn)
+{
+	const struct connection *c = connections_find(&n->table, conn);
+
+	return c != NULL ? pulse_late_ms(&c->pulse) : 0;
+}
+
 uint32_t node_answer_ms(const struct node *n, conn_id conn)
 {
 	const struct connection *c = connections_find(&n->table, conn);

@@ -178,6 +178,8 @@ uint64_t node_prefix(const struct node *n, conn_id conn);
 
 /* The session's round trip as last measured, at least 1; 0: not measured yet, or no session. */
 uint32_t node_rtt_ms(const struct node *n, conn_id conn);
+/* The same with its deviation: median + 8 × MAD. */
+uint32_t node_late_ms(const struct node *n, conn_id conn);
 /* How long an answer may take there, by its round trips (pulse.h); 0: not measured yet, or no session. */
 uint32_t node_answer_ms(const struct node *n, conn_id conn);
 /* session_skew_s() of it; 0: no session. */

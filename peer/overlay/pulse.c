@@ -61,12 +61,17 @@ uint32_t pulse_rtt_ms(const struct pulse *p)
 	return p->count == 0 ? 0 : p->rtt_ms > 0 ? p->rtt_ms : 1;
 }
 
+uint32_t pulse_late_ms(const struct pulse *p)
+{
+	uint64_t late_ms = (uint64_t)p->rtt_ms + (uint64_t)PULSE_MADS * p->mad_ms;
+
+	return p->count == 0 ? 0 : clamp(late_ms, 1, UINT32_MAX);
+}
+
 uint32_t pulse_answer_ms(const struct pulse *p)
 {
-	if (p->count == 0)
-		return PULSE_ANSWER_FIRST_MS;
-	return clamp((uint64_t)p->rtt_ms + (uint64_t)PULSE_MADS * p->mad_ms, PULSE_ANSWER_MIN_MS,
-		PULSE_ANSWER_MAX_MS);
+	return p->count == 0 ? PULSE_ANSWER_FIRST_MS
+			     : clamp(pulse_late_ms(p), PULSE_ANSWER_MIN_MS, PULSE_ANSWER_MAX_MS);
 }
 
 uint32_t pulse_quiet_ms(const struct pulse *p)

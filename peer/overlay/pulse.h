@@ -38,7 +38,9 @@ void pulse_answer(struct pulse *p, uint64_t token, uint64_t now_ms);
 
 /* The median, at least 1; 0: nothing was measured yet. */
 uint32_t pulse_rtt_ms(const struct pulse *p);
-/* How long an answer may take. */
+/* Median + PULSE_MADS × MAD, as measured, at least 1; 0: nothing was measured yet. */
+uint32_t pulse_late_ms(const struct pulse *p);
+/* How long an answer may take: that, between floor and ceiling. */
 uint32_t pulse_answer_ms(const struct pulse *p);
 /* Silence after which we ask: three times as long. */
 uint32_t pulse_quiet_ms(const struct pulse *p);

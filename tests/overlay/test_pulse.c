@@ -53,6 +53,25 @@ static void deadlines_follow_median_and_deviation(void **state)
 	}
 }
 
+static void lateness_has_neither_floor_nor_ceiling(void **state)
+{
+	static const uint32_t uneven[] = {100, 400, 700, 1000, 1300, 1600};
+	struct pulse p = {0};
+	uint64_t now_ms = 1000;
+
+	(void)state;
+	assert_int_equal(pulse_late_ms(&p), 0);
+	measure(&p, &now_ms, 0);
+	assert_int_equal(pulse_late_ms(&p), 1);
+	p = (struct pulse){0};
+	for (size_t i = 0; i < 6; i++)
+		measure(&p, &now_ms, uneven[i]);
+	assert_int_equal(pulse_late_ms(&p), 700 + PULSE_MADS * 300);
+	for (size_t i = 0; i < PULSE_SAMPLES; i++)
+		measure(&p, &now_ms, 50000);
+	assert_int_equal(pulse_late_ms(&p), 50000);
+}
+
 static void unmeasured_session_has_the_first_deadlines(void **state)
 {
 	struct pulse p = {0};
@@ -154,6 +173,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(deadlines_follow_median_and_deviation),
+		cmocka_unit_test(lateness_has_neither_floor_nor_ceiling),
 		cmocka_unit_test(unmeasured_session_has_the_first_deadlines),
 		cmocka_unit_test(old_samples_are_forgotten),
 		cmocka_unit_test(answer_slower_than_the_questions_is_measured),

@@ -205,7 +205,7 @@ build-fuzz:
 	$(MAKE) BUILD=build/fuzz CC=clang CFLAGS="-O2 -g $(FUZZ_TABLES)" OPT_KERNELS="$(OPT_CHECKED)" \
 		MODE="-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all" $(FUZZ) $(FUZZ)_clear
 # What stands in for cryptography, so that inputs get behind it: linked before the libraries, whose own it replaces.
-CLEAR := $(call obj,tests/fuzz/clear_key.c tests/fuzz/clear_noise.c)
+CLEAR := $(call obj,tests/fuzz/clear_key_sodium.c tests/fuzz/clear_noise.c)
 ifeq ($(BUILD),build/fuzz)
 $(FUZZ)_clear: $(CLEAR)
 $(FUZZ) $(FUZZ)_clear: $(call obj,tests/fuzz/fuzz.c) $(TESTLIB) $(LIB_COORD) $(LIB_PEER) $(LIB_TASKS)

@@ -1,4 +1,4 @@
-/* What node_uv.c, node_uv_ask.c, listener_uv.c and ways_uv.c share. Its types are libuv's, whose header these have before it; nobody else
+/* What node_uv.c, node_ask_uv.c, listener_uv.c and ways_uv.c share. Its types are libuv's, whose header these have before it; nobody else
  * includes it. */
 #ifndef PEER_OVERLAY_NODE_UV_STATE_H
 #define PEER_OVERLAY_NODE_UV_STATE_H

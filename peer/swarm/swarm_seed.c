@@ -87,6 +87,22 @@ static bool show_next(const struct swarm *s, struct swarm_link *l)
 	return false;
 }
 
+/* Is there a piece left to give out of mercy? Bounded by the blob and by time and not by how many ask, or the
+ * seed would serve a share of the whole swarm. */
+static bool mercy_take(const struct swarm *s, struct swarm_blob *b)
+{
+	uint32_t most = b->pieces > MERCY_LEAST ? b->pieces : MERCY_LEAST;
+	uint64_t each_ms = MERCY_AGAIN_MS / most, again;
+
+	again = (s->now_ms - b->mercy_ms) / each_ms;
+	b->mercy_ms += again * each_ms;
+	b->mercy -= again < b->mercy ? (uint32_t)again : b->mercy;
+	if (b->mercy >= most)
+		return false;
+	b->mercy++;
+	return true;
+}
+
 /* What it lacks and fewest have, freely; nobody else has helped it. */
 static void show_mercy(struct swarm *s, struct swarm_link *l)
 {
@@ -106,7 +122,7 @@ static void show_mercy(struct swarm *s, struct swarm_link *l)
 			if (equal == 1 || swarm_random(s) % equal == 0)
 				best = i;
 		}
-		if (best == b->pieces)
+		if (best == b->pieces || !mercy_take(s, b))
 			break;
 		show(l, best);
 	}

@@ -1,4 +1,4 @@
-/* The same as test_corpus.c, linked without cryptography (clear_key.c, clear_noise.c) as fuzzers are: here the
+/* The same as test_corpus.c, linked without cryptography (clear_key_sodium.c, clear_noise.c) as fuzzers are: here the
  * inputs get as far as they did when they were found. */
 #include <setjmp.h>
 #include <stdarg.h>

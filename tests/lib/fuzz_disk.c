@@ -25,10 +25,13 @@ static void folder_remove(void)
 
 const char *fuzz_folder(void)
 {
+	const char *parent = getenv("FUZZ_FOLDER");
+
 	if (folder[0] != '\0')
 		return folder;
-	snprintf(folder, sizeof(folder), "%s/talkoot-fuzz-XXXXXX",
-		access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
+	if (parent == NULL || strlen(parent) > 40)
+		parent = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
+	snprintf(folder, sizeof(folder), "%s/talkoot-fuzz-XXXXXX", parent);
 	REQUIRE(mkdtemp(folder) != NULL && atexit(folder_remove) == 0);
 	return folder;
 }

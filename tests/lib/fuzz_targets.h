@@ -6,7 +6,7 @@
 
 #include "tasks/base/bytes.h"
 
-/* Where tests/fuzz/clear_key.c stands in for signatures, a key whose first byte is at least this is anybody's. */
+/* Where tests/fuzz/clear_key_sodium.c stands in for signatures, a key whose first byte is at least this is anybody's. */
 #define CLEAR_ANYBODY 0x80
 
 struct fuzz_target {

@@ -307,7 +307,7 @@ int blob_store_version(const struct blob_store *s, const struct digest *digest, 
 
 void blob_store_use(const struct blob_store *s, const struct digest *digest)
 {
-	const struct timespec times[2] = {{.tv_nsec = UTIME_NOW}, {.tv_nsec = UTIME_OMIT}};
+	const struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, {.tv_nsec = UTIME_NOW}};
 	char folder[PATH_MAX];
 	char path[PATH_MAX];
 
@@ -322,7 +322,7 @@ uint64_t blob_store_used_s(const struct blob_store *s, const struct digest *dige
 	struct stat st;
 
 	blob_paths(s, digest, folder, path);
-	return stat(path, &st) == 0 ? (uint64_t)st.st_atim.tv_sec : 0;
+	return stat(path, &st) == 0 ? (uint64_t)st.st_mtim.tv_sec : 0;
 }
 
 int blob_store_read(const struct blob_store *s, const struct digest *digest, uint64_t offset,

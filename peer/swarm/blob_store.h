@@ -53,8 +53,8 @@ int blob_store_version(
 int blob_store_read(const struct blob_store *s, const struct digest *digest, uint64_t offset,
 	uint8_t *out, size_t length, uint64_t *total, struct errmsg *msg) TK_CHECKED;
 
-/* Notes that it was used now, and when that was last, seconds; 0 for one that is not there. In the file's
- * time of access, which copies and restarts keep. */
+/* Notes that it was used now, and when that was last, seconds; 0 for one that is not there. In the file's time
+ * of modification, which reading does not move; so its version (above) is another then. */
 void blob_store_use(const struct blob_store *s, const struct digest *digest);
 uint64_t blob_store_used_s(const struct blob_store *s, const struct digest *digest);
 

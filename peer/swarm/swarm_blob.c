@@ -45,6 +45,8 @@ void swarm_blob_free(struct swarm *s, struct swarm_blob *b)
 	swarm_release(s, b->have, b->words, sizeof(*b->have));
 	swarm_release(s, b->available, b->pieces, sizeof(*b->available));
 	swarm_release(s, b->given, b->pieces, sizeof(*b->given));
+	if (b->mercy_of != NULL)
+		swarm_release(s, b->mercy_of, MERCY_LAST, sizeof(*b->mercy_of));
 	if (b->previous != NULL)
 		b->previous->next = b->next;
 	else

@@ -87,19 +87,34 @@ static bool show_next(const struct swarm *s, struct swarm_link *l)
 	return false;
 }
 
-/* Is there a piece left to give out of mercy? Bounded by the blob and by time and not by how many ask, or the
- * seed would serve a share of the whole swarm. */
-static bool mercy_take(const struct swarm *s, struct swarm_blob *b)
+/* One prefix gets no more than a fourth of what is given out of mercy: many identities at one place would
+ * take all of it. */
+static bool mercy_is_shared(struct swarm *s, struct swarm_blob *b, uint64_t prefix)
 {
-	uint32_t most = b->pieces > MERCY_LEAST ? b->pieces : MERCY_LEAST;
-	uint64_t each_ms = MERCY_AGAIN_MS / most, again;
+	uint32_t same = 0;
 
+	if (b->mercy_of == NULL)
+		b->mercy_of = swarm_alloc(s, MERCY_LAST, sizeof(*b->mercy_of));
+	for (uint32_t i = 0; b->mercy_of != NULL && prefix != 0 && i < MERCY_LAST; i++)
+		same += b->mercy_of[i] == prefix;
+	return b->mercy_of != NULL && same < MERCY_LAST / 4;
+}
+
+/* May one more piece be given out of mercy? Of a large blob as much as it has, and that again with time,
+ * however many ask: or the seed would serve a share of the whole swarm. */
+static bool mercy_take(struct swarm *s, struct swarm_blob *b, uint64_t prefix)
+{
+	uint64_t each_ms = MERCY_AGAIN_MS / b->pieces, again;
+
+	if (b->pieces <= MERCY_SMALL)
+		return true;
 	again = (s->now_ms - b->mercy_ms) / each_ms;
 	b->mercy_ms += again * each_ms;
 	b->mercy -= again < b->mercy ? (uint32_t)again : b->mercy;
-	if (b->mercy >= most)
+	if (b->mercy >= b->pieces || !mercy_is_shared(s, b, prefix))
 		return false;
 	b->mercy++;
+	b->mercy_of[b->mercy_next++ % MERCY_LAST] = prefix;
 	return true;
 }
 
@@ -122,7 +137,7 @@ static void show_mercy(struct swarm *s, struct swarm_link *l)
 			if (equal == 1 || swarm_random(s) % equal == 0)
 				best = i;
 		}
-		if (best == b->pieces || !mercy_take(s, b))
+		if (best == b->pieces || !mercy_take(s, b, l->mate->prefix))
 			break;
 		show(l, best);
 	}

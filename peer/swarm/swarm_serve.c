@@ -251,6 +251,18 @@ static uint64_t slot_free_ms(const struct swarm *s, const struct swarm_slot *slo
 	return slot->serving != 0 ? slot->used_ms + s->config.first_ms : NEVER;
 }
 
+/* Whoever loses its slot hears so of each request that has not been begun, the youngest first. */
+static void queue_refuse(struct swarm *s, struct swarm_slot *slot, const struct swarm_mate *m,
+	struct swarm_effects *out)
+{
+	for (; slot->queued != 0; slot->queued--) {
+		uint32_t youngest = (slot->head + slot->queued - 1) % s->config.queue_max;
+
+		swarm_say(s, out, m, MESSAGE_BLOB_BUSY, slot->queue[youngest].blob)->retry_ms =
+			RETRY_MAX_MS;
+	}
+}
+
 static void idle_slots_end(struct swarm *s, struct swarm_effects *out)
 {
 	for (uint32_t i = s->slot_count; i > 0; i--) {
@@ -259,8 +271,10 @@ static void idle_slots_end(struct swarm *s, struct swarm_effects *out)
 
 		if (slot_free_ms(s, slot) > s->now_ms)
 			continue;
-		if (m != NULL)
+		if (m != NULL) {
 			m->untaken += slot->serving;
+			queue_refuse(s, slot, m, out);
+		}
 		slot_end(s, slot, out);
 	}
 }

@@ -26,9 +26,10 @@
 #define ENDGAME_PARTS	  16u
 #define SHOWN_AHEAD	  2u /* pieces that the seed shows before the last ones were taken */
 #define MERCY_PIECES	  2u
-#define MERCY_LEAST	  16u	   /* pieces: of small blobs more than one whole is given so */
+#define MERCY_SMALL	  16u	   /* pieces: a smaller blob is given to all who starve */
 #define MERCY_AGAIN_MS	  1800000u /* the whole blob once, and again in so long, however many ask */
-#define PATIENCE_LEAST_MS 3000u	   /* config.patience_ms for the smallest of blobs; at most that */
+#define MERCY_LAST	  64u /* gifts that are remembered, for their prefixes: a fourth may go to one */
+#define PATIENCE_LEAST_MS 3000u /* config.patience_ms for the smallest of blobs; at most that */
 #define RETRY_MS	  2000u
 #define RETRY_MAX_MS	  15000u
 #define BUSY_MAX_MS	  60000u /* the longest that we believe */
@@ -134,9 +135,11 @@ struct swarm_blob {
 	uint64_t due_ms;      /* no answer is late, and no busy source ready, before this */
 
 	/* first seed (swarm_seed.c) */
-	uint8_t *given;	   /* how often each piece was shown */
-	uint32_t mercy;	   /* pieces that were given out of mercy and count still */
-	uint64_t mercy_ms; /* until when they were counted */
+	uint8_t *given;	    /* how often each piece was shown */
+	uint32_t mercy;	    /* pieces that were given out of mercy and count still */
+	uint64_t mercy_ms;  /* until when they were counted */
+	uint64_t *mercy_of; /* the prefixes of the last MERCY_LAST, a ring; NULL: none was given */
+	uint32_t mercy_next;
 	uint32_t cursor;
 	bool spent;		     /* each piece was shown often enough */
 	uint32_t prospects;	     /* reachable mates that were shown something */

@@ -276,7 +276,7 @@ static void what_was_used_is_remembered_on_disk(void **state)
 	uint64_t before;
 
 	assert_int_equal(blob_store_put(&b->store, &digest, span_of("abc", 3), NULL), TK_OK);
-	snprintf(command, sizeof(command), "find %s -type f -exec touch -a -d 2001-01-01 {} +",
+	snprintf(command, sizeof(command), "find %s -type f -exec touch -m -d 2001-01-01 {} +",
 		b->blobs);
 	assert_int_equal(system(command), 0);
 	before = blob_store_used_s(&b->store, &digest);

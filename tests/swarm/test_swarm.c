@@ -359,6 +359,33 @@ static void whoever_takes_nothing_loses_its_slot_to_who_waits(void **state)
 	lone_end(&l);
 }
 
+/* It asked ten times and has taken four; when its slot goes to somebody else, it hears BUSY of the other six. */
+static void whoever_loses_its_slot_hears_of_each_request(void **state)
+{
+	struct swarm_message get = {
+		.type = MESSAGE_BLOB_GET, .blob = BLOB, .length = BLOB_PART_MAX};
+	uint32_t busy = 0;
+	struct lone l;
+
+	(void)state;
+	lone_begin(&l, SIM_TRACKER);
+	lone_step(&l, (struct swarm_event){.type = SWARM_HOLD, .blob = BLOB, .total = 100 * MB});
+	for (peer_ref i = 1; i <= 4; i++) {
+		lone_step(&l, (struct swarm_event){.type = SWARM_UP, .peer = OTHER + i});
+		for (get.offset = 0; get.offset < 10 * BLOB_PART_MAX; get.offset += BLOB_PART_MAX)
+			lone_hear(&l, OTHER + i, get);
+	}
+	get.offset = 0;
+	lone_hear(&l, OTHER, get);
+	l.now_ms += 16000;
+	lone_step(&l, (struct swarm_event){.type = SWARM_WAKE});
+	for (size_t i = 0; i < l.out.count; i++)
+		busy += l.out.items[i].type == SWARM_SEND && l.out.items[i].peer == OTHER + 1 &&
+			l.out.items[i].message.type == MESSAGE_BLOB_BUSY;
+	assert_int_equal(busy, 10 - 4);
+	lone_end(&l);
+}
+
 /* Sixty identities of one place have the slots, take nothing, and stand in line; one of another place comes last. */
 static void a_crowd_from_one_place_does_not_keep_others_from_their_turn(void **state)
 {
@@ -438,20 +465,21 @@ static void count_shown(const struct lone *l, uint32_t shown[], uint32_t peers)
 	}
 }
 
-/* Two hundred go on asking for ten minutes and say that they got nothing: beyond its three copies the seed gives
- * as much as 16 pieces and a third of that again, and not 200 blobs. */
-static void however_many_starve_the_seed_gives_little_more(void **state)
+/* Starving peers go on asking for ten minutes and say that they got nothing. Of those two hundred `crowd` come from
+ * one prefix, ask first and ask again before others do; the others' shares are counted apart. */
+static void starve(uint64_t total, uint32_t crowd, uint32_t *all, uint32_t *others)
 {
 	const struct swarm_message who = {.type = MESSAGE_BLOB_WHO, .blob = BLOB, .length = 4};
-	uint32_t shown[200] = {0}, sum = 0;
+	uint32_t shown[200] = {0};
 	struct lone l;
 
-	(void)state;
 	lone_begin(&l, 0);
-	lone_step(&l, (struct swarm_event){.type = SWARM_HOLD, .blob = BLOB, .total = 40 * MB});
+	lone_step(&l, (struct swarm_event){.type = SWARM_HOLD, .blob = BLOB, .total = total});
 	for (peer_ref i = 0; i < 200; i++)
-		lone_step(&l, (struct swarm_event){
-				      .type = SWARM_UP, .peer = OTHER + i, .reach = SWARM_PUBLIC});
+		lone_step(&l, (struct swarm_event){.type = SWARM_UP,
+				      .peer = OTHER + i,
+				      .reach = SWARM_PUBLIC,
+				      .prefix = i < crowd ? 1 : 100 + i});
 	for (unsigned n = 0; n < 40; n++) {
 		for (peer_ref i = 0; i < 200; i++) {
 			lone_hear(&l, OTHER + i, who);
@@ -459,10 +487,34 @@ static void however_many_starve_the_seed_gives_little_more(void **state)
 		}
 		l.now_ms += 15000;
 	}
-	for (unsigned i = 0; i < 200; i++)
-		sum += shown[i];
-	assert_in_range(sum, 3 * 10, 3 * 10 + 16 + 6);
+	*all = *others = 0;
+	for (unsigned i = 0; i < 200; i++) {
+		*all += shown[i];
+		*others += i < crowd ? 0 : shown[i];
+	}
 	lone_end(&l);
+}
+
+/* Beyond its three copies the seed gives one more, and a third of that in ten minutes, and not 200 blobs. */
+static void however_many_starve_the_seed_gives_little_more_of_a_large_blob(void **state)
+{
+	uint32_t all, others;
+
+	(void)state;
+	starve(200 * MB, 0, &all, &others);
+	assert_in_range(all, 3 * 50, 3 * 50 + 50 + 17);
+}
+
+/* A hundred Sybils of one prefix get a fourth of that at most, and of a small blob keep nobody from his. */
+static void a_crowd_takes_no_more_than_a_fourth_of_the_mercy(void **state)
+{
+	uint32_t all, others;
+
+	(void)state;
+	starve(200 * MB, 190, &all, &others);
+	assert_int_equal(others, 20); /* two each, and more when these were taken */
+	starve(300000, 190, &all, &others);
+	assert_int_equal(others, 10);
 }
 
 static void nobody_has_it_is_said_once(void **state)
@@ -543,10 +595,12 @@ int main(void)
 		cmocka_unit_test(
 			a_thousand_requests_at_once_are_queued_and_refused_and_then_the_session_ends),
 		cmocka_unit_test(whoever_takes_nothing_loses_its_slot_to_who_waits),
+		cmocka_unit_test(whoever_loses_its_slot_hears_of_each_request),
 		cmocka_unit_test(a_crowd_from_one_place_does_not_keep_others_from_their_turn),
 		cmocka_unit_test(whoever_asks_on_and_takes_nothing_loses_its_slot_all_the_same),
 		cmocka_unit_test(a_tracker_without_the_length_of_a_blob_names_nobody),
-		cmocka_unit_test(however_many_starve_the_seed_gives_little_more),
+		cmocka_unit_test(however_many_starve_the_seed_gives_little_more_of_a_large_blob),
+		cmocka_unit_test(a_crowd_takes_no_more_than_a_fourth_of_the_mercy),
 		cmocka_unit_test(nobody_has_it_is_said_once),
 		cmocka_unit_test(short_memory_is_said),
 	};

@@ -18,7 +18,7 @@
 #define RELAY_CIRCUITS_ROOT	      128u
 #define RELAY_CIRCUITS_PER_PEER	      8u /* that one session opened, or that lead to one reservation */
 #define RELAY_RESERVATIONS_PER_PREFIX 4u /* for global addresses: a Sybil does not fill the relay */
-#define RELAY_PREFIX_SHARE	      4u /* of the circuits one prefix, at either end, has this part */
+#define RELAY_PREFIX_SHARE	      4u /* a prefix has this part of the circuits, once few are left */
 #define RELAY_IDLE_MS		      90000u   /* without data: ends when somebody wants a place */
 #define RELAY_RESERVATION_MS	      3600000u /* renewed by asking again */
 #define RELAY_CIRCUIT_BYTES	      (128ull << 20) /* both ways together */

@@ -104,26 +104,33 @@ void relay_circuit_begin(struct relay *r, struct relay_circuit *c, struct asker 
 	relay_say(r, to->conn, &m);
 }
 
-static uint32_t circuits_of(const struct relay *r, uint64_t prefix)
+/* What counts against a's share of its prefix: all that it has, and of each other session there no more than half
+ * of the share, so that none shuts its neighbours out. A circuit between two of one prefix counts for both. */
+static uint32_t share_used(const struct relay *r, const struct asker *a, uint32_t half)
 {
-	uint32_t count = 0;
+	uint32_t used = a->circuits;
 
-	for (uint32_t i = 0; prefix != 0 && i < r->config.circuits; i++) {
-		const struct side *s = r->circuits[i].sides;
-
-		count += s[0].asker != NULL &&
-			 (s[0].asker->prefix == prefix || s[1].asker->prefix == prefix);
+	for (const struct asker *b = r->askers; b != NULL; b = b->next) {
+		if (b != a && b->prefix == a->prefix)
+			used += b->circuits < half ? b->circuits : half;
 	}
-	return count;
+	return used;
+}
+
+/* Shares are kept only where little is left: then whoever comes from elsewhere still finds room. */
+static bool asker_has_room(const struct relay *r, const struct asker *a)
+{
+	uint32_t share = (r->config.circuits + RELAY_PREFIX_SHARE - 1) / RELAY_PREFIX_SHARE;
+	uint32_t left = r->config.circuits - r->stats.circuits;
+
+	if (left == 0 || a->circuits >= RELAY_CIRCUITS_PER_PEER)
+		return false;
+	return left >= share || a->prefix == 0 || share_used(r, a, (share + 1) / 2) < share;
 }
 
 bool relay_has_room(const struct relay *r, const struct asker *from, const struct asker *to)
 {
-	uint32_t share = (r->config.circuits + RELAY_PREFIX_SHARE - 1) / RELAY_PREFIX_SHARE;
-
-	return r->stats.circuits < r->config.circuits && from->circuits < RELAY_CIRCUITS_PER_PEER &&
-	       to->circuits < RELAY_CIRCUITS_PER_PEER && circuits_of(r, from->prefix) < share &&
-	       circuits_of(r, to->prefix) < share;
+	return asker_has_room(r, from) && asker_has_room(r, to);
 }
 
 void relay_idle_end(struct relay *r, uint64_t now_ms)

@@ -16,6 +16,10 @@
 #define CONNS	  64u
 #define NUMBER(i) (4 * (i) + 2) /* that an opener who was dialled by the relay may give */
 
+#define SHARE (RELAY_CIRCUITS / RELAY_PREFIX_SHARE) /* of a prefix, where circuits are few */
+#define UNSHARED                                                                                   \
+	(RELAY_CIRCUITS - SHARE + 1) /* so many may be any prefix's: the last of a share begins */
+
 /* What the relay did to each session. */
 struct session_seen {
 	struct message last;
@@ -28,6 +32,7 @@ struct bench {
 	struct relay *relay;
 	struct way_port port;
 	uint64_t now_ms;
+	uint32_t opens; /* of open_some, each by another number */
 	struct session_seen seen[CONNS];
 };
 
@@ -165,16 +170,71 @@ static void send_data(struct bench *b, conn_id conn, uint32_t number, size_t n)
 	}
 }
 
-static void few_prefixes_do_not_fill_a_relay(void **state)
+/* One session opens as many as it is given, up to most, all to one target; gives how many that was. */
+static uint32_t open_some(struct bench *b, conn_id from, uint64_t prefix, conn_id to, uint32_t most)
+{
+	uint32_t opened = 0;
+
+	if (b->seen[to].last.type == 0)
+		assert_int_equal(reserve(b, to, 0), RELAY_OK);
+	while (opened < most && try_open_at(b, from, prefix, to, NUMBER(b->opens++)) == 0)
+		opened++;
+	assert_false(b->seen[from].accused);
+	return opened;
+}
+
+static void a_prefix_leaves_the_last_quarter_of_a_relay_to_others(void **state)
 {
 	struct bench b;
 
 	(void)state;
 	bench_open(&b, NULL);
-	assert_int_equal(open_many(&b, 1, 0xbad), RELAY_CIRCUITS / 4);
+	assert_int_equal(open_many(&b, 1, 0xbad), UNSHARED);
 	assert_int_equal(reserve(&b, 50, 0x900d), RELAY_OK);
 	assert_int_equal(try_open_at(&b, 60, 0xfa1, 50, NUMBER(0)), 0);
 	assert_int_equal(try_open_at(&b, 61, 0xbad, 50, NUMBER(0)), RELAY_FULL);
+	assert_int_equal(try_open_at(&b, 60, 0xfa1, 1, NUMBER(1)), RELAY_FULL);
+	relay_free(b.relay);
+}
+
+static void homes_of_one_prefix_are_not_refused_while_places_are_free(void **state)
+{
+	struct bench b;
+
+	(void)state;
+	bench_open(&b, NULL);
+	for (conn_id home = 1; home <= 3; home++)
+		assert_int_equal(open_some(&b, home, 77, 20 + home, RELAY_CIRCUITS_PER_PEER),
+			RELAY_CIRCUITS_PER_PEER);
+	relay_free(b.relay);
+}
+
+static void a_session_alone_in_its_prefix_gets_the_whole_share_of_a_full_relay(void **state)
+{
+	struct bench b;
+
+	(void)state;
+	bench_open(&b, NULL);
+	assert_int_equal(open_many(&b, 1, 0xbad), UNSHARED);
+	assert_int_equal(open_some(&b, 30, 77, 50, SHARE), SHARE - 1); /* all that are left */
+	relay_free(b.relay);
+}
+
+static void one_session_does_not_shut_its_prefix_out_of_a_relay(void **state)
+{
+	struct bench b;
+	uint32_t most = RELAY_CIRCUITS_PER_PEER;
+
+	(void)state;
+	bench_open(&b, NULL);
+	assert_int_equal(open_some(&b, 30, 77, 50, most), most);
+	for (conn_id i = 0; i < 2; i++)
+		assert_int_equal(open_some(&b, 31 + i, 100 + i, 51 + i, most), most);
+	assert_int_equal(open_some(&b, 33, 103, 53, 1), 1);
+	assert_int_equal(open_some(&b, 30, 77, 54, 1), 0);
+	assert_int_equal(open_some(&b, 34, 77, 55, most), SHARE / 2);
+	assert_int_equal(open_some(&b, 35, 77, 56, 1), 0); /* two have the share between them */
+	assert_int_equal(open_some(&b, 36, 106, 56, 1), 1);
 	relay_free(b.relay);
 }
 
@@ -186,10 +246,9 @@ static void circuit_that_carries_nothing_ends_when_its_place_is_wanted(void **st
 
 	(void)state;
 	bench_open(&b, NULL);
-	for (uint32_t i = 0; i < 3; i++)
-		assert_int_equal(open_many(&b, 1 + 8 * i, 0xbad + i), RELAY_CIRCUITS / 4);
+	assert_int_equal(open_many(&b, 1, 0xbad), UNSHARED);
 	assert_int_equal(reserve(&b, 50, 0x900d), RELAY_OK);
-	for (uint32_t i = 0; i < RELAY_CIRCUITS / 4; i++)
+	for (uint32_t i = 0; i < RELAY_CIRCUITS - UNSHARED; i++)
 		number = open_circuit(&b, 60, 50, NUMBER(i));
 	assert_int_equal(reserve(&b, 51, 0xfa2), RELAY_OK);
 	assert_int_equal(try_open_at(&b, 61, 0xfa1, 51, NUMBER(0)), RELAY_FULL);
@@ -444,7 +503,10 @@ static void every_number_says_who_relays(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		CLAIM(few_prefixes_do_not_fill_a_relay),
+		CLAIM(a_prefix_leaves_the_last_quarter_of_a_relay_to_others),
+		CLAIM(homes_of_one_prefix_are_not_refused_while_places_are_free),
+		CLAIM(a_session_alone_in_its_prefix_gets_the_whole_share_of_a_full_relay),
+		CLAIM(one_session_does_not_shut_its_prefix_out_of_a_relay),
 		CLAIM(circuit_that_carries_nothing_ends_when_its_place_is_wanted),
 		CLAIM(places_are_few_and_fewer_for_each_prefix),
 		CLAIM(a_place_runs_out_unless_it_is_asked_for_again),

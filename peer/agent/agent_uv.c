@@ -418,7 +418,7 @@ static int prepare(struct runner *r, const struct agent_options *options, struct
 static int listen_for_peers(struct shell *s, const char *wanted, struct errmsg *msg)
 {
 	char usual[3][24];
-	char line[64];
+	char line[128];
 	int rc = TK_EBUSY;
 
 	snprintf(usual[0], sizeof(usual[0]), "[::]:%u", PEER_PORT);
@@ -430,7 +430,8 @@ static int listen_for_peers(struct shell *s, const char *wanted, struct errmsg *
 		rc = node_uv_listen(s->node, usual[i], &s->port, msg);
 	if (rc != TK_OK)
 		return rc;
-	snprintf(line, sizeof(line), "listening for peers on port %u", s->port);
+	snprintf(line, sizeof(line), "listening for peers on port %u%s", s->port,
+		s->port < REACH_PORT_MIN ? ", which no peer dials, as it is below 1024" : "");
 	shell_log(s, line);
 	return TK_OK;
 }

@@ -44,8 +44,9 @@ void reach_words(const struct reach *r, char out[TEXT_MAX])
 		endpoint_text(at, &r->record.endpoints[0]);
 		snprintf(out, TEXT_MAX, "at %s", at);
 	} else if (r->record.relay_count != 0) {
-		snprintf(out, TEXT_MAX, "through %u relays (router: %s)",
-			(unsigned)r->record.relay_count, reach_nat_text(reach_nat(r)));
+		snprintf(out, TEXT_MAX, "through %u relay%s (router: %s)",
+			(unsigned)r->record.relay_count, r->record.relay_count == 1 ? "" : "s",
+			reach_nat_text(reach_nat(r)));
 	} else if (!reach_is_tested(r)) {
 		snprintf(out, TEXT_MAX, "in a way that is not known yet");
 	} else {

@@ -100,7 +100,8 @@ static void log_record(struct ways *w, const struct record *record)
 		endpoint_text(at, &record->endpoints[0]);
 		ways_log(w, "strangers can reach us at %s", at);
 	} else if (record->relay_count != 0) {
-		ways_log(w, "strangers reach us through %u relays", record->relay_count);
+		ways_log(w, "strangers reach us through %u relay%s", record->relay_count,
+			record->relay_count == 1 ? "" : "s");
 	}
 }
 

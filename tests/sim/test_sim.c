@@ -209,6 +209,28 @@ static void a_crowd_and_a_simultaneous_start_give_one_component(void **state)
 	assert_int_equal(report_misses(&report), 0);
 }
 
+static double figure(const char *name)
+{
+	for (uint32_t i = 0; i < report.figure_count; i++)
+		if (strcmp(report.figures[i].name, name) == 0)
+			return report.figures[i].measured;
+	fail_msg("no figure is called %s", name);
+	return 0;
+}
+
+static void clocks_off_by_half_a_day_cost_their_owners_and_nobody_else(void **state)
+{
+	struct run r;
+
+	(void)state;
+	run(&r, "skew", 1000, 7, 0);
+	assert_int_equal(report_misses(&report), 0);
+	assert_true(figure("off by 10 minutes at most: reach") >= 100);
+	assert_true(figure("half a day ahead: reach within 20 s") < 100);
+	assert_true(figure("half a day behind: reach within 20 s") < 100);
+	assert_true(figure("half a day off: have a neighbour") <= 0);
+}
+
 static void a_dead_first_address_locks_nobody_out(void **state)
 {
 	struct run r;
@@ -235,12 +257,8 @@ static void everybody_gets_the_blob_and_the_seed_sends_it_a_few_times(void **sta
 
 	(void)state;
 	run(&r, "distribute", 100, 7, 25);
-	for (uint32_t i = 0; i < report.figure_count; i++) {
-		if (strcmp(report.figures[i].name, "peers that have it") == 0)
-			assert_true(report.figures[i].measured >= 100);
-		if (strcmp(report.figures[i].name, "sent by the coordinator, in sizes") == 0)
-			assert_true(report.figures[i].measured <= 5);
-	}
+	assert_true(figure("peers that have it") >= 100);
+	assert_true(figure("sent by the coordinator, in sizes") <= 5);
 }
 
 int main(void)
@@ -258,6 +276,7 @@ int main(void)
 		cmocka_unit_test(half_may_die_and_the_rest_hear_all),
 		cmocka_unit_test(who_was_cut_off_comes_back),
 		cmocka_unit_test(a_crowd_and_a_simultaneous_start_give_one_component),
+		cmocka_unit_test(clocks_off_by_half_a_day_cost_their_owners_and_nobody_else),
 		cmocka_unit_test(a_dead_first_address_locks_nobody_out),
 		cmocka_unit_test(whole_nodes_with_real_handshakes_do_the_same),
 		cmocka_unit_test(everybody_gets_the_blob_and_the_seed_sends_it_a_few_times),

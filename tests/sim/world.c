@@ -47,8 +47,8 @@ static void peer_make(struct world *w, peer_ref peer, uint64_t *random)
 	w->peers[peer] = (struct peer_info){
 		.prefix = n->sybil ? prefixes + 1 + draw_below(random, w->config.sybil_prefixes)
 				   : 1 + draw_below(random, prefixes),
-		.expiry_s = UINT32_MAX,
 		.public = n->public};
+	world_record_write(w, peer);
 	if (n->public && !n->sybil && peer != WORLD_ROOT && peer <= w->last_honest)
 		w->publics[w->public_count++] = peer;
 }
@@ -130,6 +130,7 @@ static void node_boot(struct world *w, peer_ref peer)
 	n->boot_serial = w->serial;
 	n->boot_ms = w->wheel.now_ms;
 	n->frozen_ms = 0;
+	world_record_write(w, peer);
 	if (n->sybil) {
 		alarms_set(&w->alarms, peer, w->wheel.now_ms,
 			w->wheel.now_ms + 1 + draw_below(&w->random, 1000));

@@ -66,6 +66,7 @@ void world_freeze(struct world *w, peer_ref peer, uint32_t for_ms);
 void world_side(struct world *w, peer_ref peer, uint8_t side);
 /* None but Sybils can reach it any more, nor it others. */
 void world_surround(struct world *w, peer_ref peer, bool on);
+/* Before it starts: its clock is so far ahead. */
 void world_skew(struct world *w, peer_ref peer, int32_t seconds);
 bool world_is_up(const struct world *w, peer_ref peer);
 bool world_is_public(const struct world *w, peer_ref peer);
@@ -85,6 +86,7 @@ void world_components(struct world *w, struct components *out);
 void world_components_of(struct world *w, struct components *out, uint32_t age_ms);
 /* Honest peers all of whose neighbours are Sybils (none at all does not count); peers gets them. */
 uint32_t world_eclipsed(const struct world *w, peer_ref *peers, uint32_t max);
+uint32_t world_neighbours_of(const struct world *w, peer_ref peer);
 /* How many neighbours honest peers have, and how many of them are Sybils. */
 void world_neighbours(
 	const struct world *w, struct histogram *count, uint64_t *all, uint64_t *sybil);

@@ -115,6 +115,14 @@ uint32_t world_eclipsed(const struct world *w, peer_ref *peers, uint32_t max)
 	return found;
 }
 
+uint32_t world_neighbours_of(const struct world *w, peer_ref peer)
+{
+	peer_ref active[GOSSIP_ACTIVE_MAX];
+	const struct gossip *g = w->nodes[peer].gossip;
+
+	return g == NULL ? 0 : (uint32_t)gossip_active(g, active);
+}
+
 void world_neighbours(
 	const struct world *w, struct histogram *count, uint64_t *all, uint64_t *sybil)
 {

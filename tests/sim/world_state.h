@@ -78,6 +78,12 @@ static inline bool world_reaches(const struct world *w, peer_ref a, peer_ref b)
 	return x->side == y->side;
 }
 
+/* Unix seconds by the peer's own clock. */
+static inline uint32_t world_clock_s(const struct world *w, peer_ref peer)
+{
+	return WALL_S + w->wheel.now_ms / 1000 + (uint32_t)w->nodes[peer].skew_s;
+}
+
 static inline uint32_t world_body_index(const struct world *w, body_ref body)
 {
 	WORLD_CHECK(w, body != 0 && body <= w->body_count);
@@ -100,7 +106,8 @@ uint32_t link_post(struct world *w, enum world_event_kind kind, peer_ref from, p
 uint32_t link_arrival(
 	const struct world *w, peer_ref from, peer_ref to, peer_ref relay, uint32_t at_ms);
 
-/* world_step.c: the core's events and effects */
+/* world_step.c: the core's events and effects, and records */
+void world_record_write(struct world *w, peer_ref author);
 void world_step(struct world *w, peer_ref peer, struct gossip_event *event);
 void world_message(struct world *w, const struct wheel_event *e);
 void world_contacts(struct world *w, peer_ref peer);

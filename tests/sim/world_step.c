@@ -1,7 +1,57 @@
 /* What goes into a core and what comes out of it. See world.h. */
 #include <string.h>
 
+#include "peer/wire/record.h"
 #include "tests/sim/world_state.h"
+
+/* A record is one number here, when it expires by its author's clock; all know its newest at once. */
+void world_record_write(struct world *w, peer_ref author)
+{
+	w->peers[author].expiry_s = world_clock_s(w, author) + RECORD_LIFETIME_S;
+}
+
+/* Written anew when half of its life is over, as a node does. */
+static void record_renew(struct world *w, peer_ref author)
+{
+	if (w->peers[author].expiry_s < world_clock_s(w, author) + RECORD_LIFETIME_S / 2)
+		world_record_write(w, author);
+}
+
+/* As record_decode judges it by the reader's clock; its own it does not judge.
+ * Errors: TK_ELIMIT (absurdly far ahead), TK_EINVAL (expired, or too far ahead to be kept). */
+static int record_check(const struct world *w, peer_ref reader, peer_ref author)
+{
+	int64_t left_s = (int64_t)w->peers[author].expiry_s - world_clock_s(w, reader);
+
+	if (author == reader)
+		return TK_OK;
+	if (left_s > (int64_t)RECORD_AHEAD_MAX_S)
+		return TK_ELIMIT;
+	return left_s > (int64_t)RECORD_KEPT_AHEAD_S || left_s < -(int64_t)RECORD_SKEW_S ? TK_EINVAL
+											 : TK_OK;
+}
+
+/* Takes out of m what its reader ignores. Errors: TK_EINVAL: nothing is left to speak of; TK_ELIMIT. */
+static int records_read(const struct world *w, peer_ref reader, struct gossip_message *m)
+{
+	uint8_t kept = 0;
+	int rc = TK_OK;
+
+	if (m->type == MESSAGE_JOIN || m->type == MESSAGE_FORWARD_JOIN ||
+		m->type == MESSAGE_NEIGHBOR || m->type == MESSAGE_SHUFFLE)
+		rc = record_check(w, reader, m->about);
+	if (rc != TK_OK || (m->type != MESSAGE_SHUFFLE && m->type != MESSAGE_SHUFFLE_REPLY))
+		return rc;
+	for (uint8_t i = 0; i < m->count; i++) {
+		rc = record_check(w, reader, m->refs[i]);
+		if (rc == TK_ELIMIT)
+			return rc;
+		if (rc == TK_OK)
+			m->refs[kept++] = m->refs[i];
+	}
+	m->count = kept;
+	return TK_OK;
+}
 
 static void deliver(struct world *w, peer_ref self, const struct gossip_event *event, body_ref body)
 {
@@ -69,8 +119,9 @@ void world_step(struct world *w, peer_ref peer, struct gossip_event *event)
 	struct node *n = &w->nodes[peer];
 
 	event->now_ms = w->wheel.now_ms;
-	event->now_s = WALL_S + w->wheel.now_ms / 1000 + (int64_t)n->skew_s;
+	event->now_s = world_clock_s(w, peer);
 	event->random = draw_next(&w->random);
+	record_renew(w, peer);
 	w->effects.count = 0;
 	WORLD_CHECK(w, gossip_step(n->gossip, event, &w->effects) == TK_OK);
 	for (size_t i = 0; i < w->effects.count; i++)
@@ -103,6 +154,7 @@ void world_message(struct world *w, const struct wheel_event *e)
 	struct gossip_event event = {.type = GOSSIP_MESSAGE, .peer = e->from};
 	struct gossip_message m;
 	peer_ref to = e->to;
+	int rc;
 
 	message_load(w, e, &m);
 	if (w->nodes[to].sybil) {
@@ -111,8 +163,15 @@ void world_message(struct world *w, const struct wheel_event *e)
 	}
 	if (m.type == MESSAGE_BROADCAST)
 		w->spreads[world_body_index(w, m.about)].copies++;
+	rc = records_read(w, to, &m);
+	if (rc == TK_ELIMIT) { /* as a node ends the session */
+		link_close(w, to, e->from);
+		event.type = GOSSIP_DOWN;
+		event.flag = true;
+	}
 	event.message = &m;
-	world_step(w, to, &event);
+	if (rc != TK_EINVAL)
+		world_step(w, to, &event);
 }
 
 /* The link's host of that number: the coordinator, then public peers. */

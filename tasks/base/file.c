@@ -3,10 +3,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -118,18 +119,31 @@ static int sync_folder_of(const char *path)
 	return rc;
 }
 
+/* A new file beside path, with a name that nobody can foresee; its descriptor, or an error. By open() and not by
+ * mkostemp(), which ThreadSanitizer does not watch: it would take the file for the descriptor that another thread
+ * had under this number before. */
+static int temporary_open(char temporary[PATH_MAX], const char *path, struct errmsg *msg)
+{
+	uint64_t name;
+	int fd;
+
+	if (getrandom(&name, sizeof(name), 0) != (ssize_t)sizeof(name))
+		return failed(msg, "draw a name beside", path);
+	if (snprintf(temporary, PATH_MAX, "%s.tmp-%016" PRIx64, path, name) >= PATH_MAX)
+		return errmsg_set(msg, TK_ELIMIT, "the path %s is too long", path);
+	fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	return fd >= 0 ? fd : failed(msg, "write", path);
+}
+
 static int replace(
 	const char *path, struct span data, unsigned mode, bool synced, struct errmsg *msg)
 {
 	char temporary[PATH_MAX];
+	int fd = temporary_open(temporary, path, msg);
 	int rc = TK_OK;
-	int fd;
 
-	if (snprintf(temporary, sizeof(temporary), "%s.tmp-XXXXXX", path) >= (int)sizeof(temporary))
-		return errmsg_set(msg, TK_ELIMIT, "the path %s is too long", path);
-	fd = mkostemp(temporary, O_CLOEXEC);
 	if (fd < 0)
-		return failed(msg, "write", path);
+		return fd;
 	if (fchmod(fd, mode) != 0 || write_all(fd, data) != 0 || (synced && fsync(fd) != 0))
 		rc = failed(msg, "write", path);
 	if (close(fd) != 0 && rc == TK_OK)

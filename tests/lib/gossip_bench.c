@@ -1,6 +1,7 @@
 /* See gossip_bench.h. */
 #include "tests/lib/gossip_bench.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "tasks/base/require.h"
@@ -195,4 +196,52 @@ bool bench_is_passive(const struct gossip_bench *b, peer_ref peer)
 	peer_ref list[GOSSIP_PASSIVE_MAX];
 
 	return is_among(list, gossip_passive(b->g, list), peer);
+}
+
+static struct gossip_bench *on_heap(void **state, bool public)
+{
+	struct gossip_bench *b = malloc(sizeof(*b));
+	struct gossip_config config;
+
+	REQUIRE(b != NULL);
+	gossip_config_default(&config, 1, public);
+	bench_open(b, &config, 7);
+	*state = b;
+	return b;
+}
+
+int bench_setup_public(void **state)
+{
+	on_heap(state, true);
+	return 0;
+}
+
+int bench_setup_nated(void **state)
+{
+	on_heap(state, false);
+	return 0;
+}
+
+int bench_setup_chosen(void **state)
+{
+	struct gossip_bench *b = on_heap(state, true);
+
+	bench_choose(b, 3);
+	bench_choose(b, 5);
+	return 0;
+}
+
+int bench_setup_wired(void **state)
+{
+	bench_setup_chosen(state);
+	bench_befriend(*state, 7);
+	bench_befriend(*state, 9);
+	return 0;
+}
+
+int bench_teardown(void **state)
+{
+	bench_close(*state);
+	free(*state);
+	return 0;
 }

@@ -21,6 +21,14 @@ struct gossip_bench {
 void bench_open(struct gossip_bench *b, const struct gossip_config *config, uint32_t seed);
 void bench_close(struct gossip_bench *b);
 
+/* Set-ups and the tear-down for cmocka: the default configuration, of a public node or of one behind a NAT; a
+ * public one that has chosen 3 and 5 as its neighbours; and one that 7 and 9 have made a neighbour besides. */
+int bench_setup_public(void **state);
+int bench_setup_nated(void **state);
+int bench_setup_chosen(void **state);
+int bench_setup_wired(void **state);
+int bench_teardown(void **state);
+
 /* Fails the program when the core runs out of memory. */
 void bench_event(struct gossip_bench *b, struct gossip_event *e);
 /* What the core returned, for tests that take memory away. */

@@ -6,38 +6,7 @@
 
 #include <cmocka.h>
 
-#include <stdlib.h>
-
 #include "tests/lib/gossip_bench.h"
-
-static int open_as(void **state, bool public)
-{
-	struct gossip_bench *b = malloc(sizeof(*b));
-	struct gossip_config config;
-
-	assert_non_null(b);
-	gossip_config_default(&config, 1, public);
-	bench_open(b, &config, 7);
-	*state = b;
-	return 0;
-}
-
-static int open_public(void **state)
-{
-	return open_as(state, true);
-}
-
-static int open_nated(void **state)
-{
-	return open_as(state, false);
-}
-
-static int close_bench(void **state)
-{
-	bench_close(*state);
-	free(*state);
-	return 0;
-}
 
 static void newcomer_dials_its_contact_and_joins(void **state)
 {
@@ -462,8 +431,8 @@ static void disconnect_ends_a_link_and_leaving_forgets_the_peer(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-#define PUBLIC(name) cmocka_unit_test_setup_teardown(name, open_public, close_bench)
-#define NATED(name)  cmocka_unit_test_setup_teardown(name, open_nated, close_bench)
+#define PUBLIC(name) cmocka_unit_test_setup_teardown(name, bench_setup_public, bench_teardown)
+#define NATED(name)  cmocka_unit_test_setup_teardown(name, bench_setup_nated, bench_teardown)
 		PUBLIC(newcomer_dials_its_contact_and_joins),
 		PUBLIC(refused_newcomer_goes_on_with_the_records_that_it_got),
 		PUBLIC(records_that_nobody_asked_for_are_ignored),

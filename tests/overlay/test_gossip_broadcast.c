@@ -13,30 +13,6 @@
 #define BEACON 1u
 #define ROUNDS 2u
 
-/* A public peer whose neighbours 3 and 5 it chose itself, and 7 and 9 came to it. */
-static int open_bench(void **state)
-{
-	struct gossip_bench *b = malloc(sizeof(*b));
-	struct gossip_config config;
-
-	assert_non_null(b);
-	gossip_config_default(&config, 1, true);
-	bench_open(b, &config, 7);
-	bench_choose(b, 3);
-	bench_choose(b, 5);
-	bench_befriend(b, 7);
-	bench_befriend(b, 9);
-	*state = b;
-	return 0;
-}
-
-static int close_bench(void **state)
-{
-	bench_close(*state);
-	free(*state);
-	return 0;
-}
-
 static void hear(struct gossip_bench *b, peer_ref from, body_ref body, uint8_t hops)
 {
 	bench_say(b, from, MESSAGE_BROADCAST, body, false, hops);
@@ -521,7 +497,7 @@ static void least_important_messages_are_known(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-#define CLAIM(name) cmocka_unit_test_setup_teardown(name, open_bench, close_bench)
+#define CLAIM(name) cmocka_unit_test_setup_teardown(name, bench_setup_wired, bench_teardown)
 		CLAIM(new_body_is_delivered_and_pushed_to_all_but_its_sender),
 		CLAIM(body_that_came_before_makes_its_link_lazy),
 		CLAIM(ids_go_to_lazy_neighbours_together_and_to_those_we_chose_later),

@@ -7,38 +7,7 @@
 
 #include <cmocka.h>
 
-#include <stdlib.h>
-
 #include "tests/lib/gossip_bench.h"
-
-static int open_as(void **state, bool public)
-{
-	struct gossip_bench *b = malloc(sizeof(*b));
-	struct gossip_config config;
-
-	assert_non_null(b);
-	gossip_config_default(&config, 1, public);
-	bench_open(b, &config, 7);
-	*state = b;
-	return 0;
-}
-
-static int open_public(void **state)
-{
-	return open_as(state, true);
-}
-
-static int open_nated(void **state)
-{
-	return open_as(state, false);
-}
-
-static int close_bench(void **state)
-{
-	bench_close(*state);
-	free(*state);
-	return 0;
-}
 
 static void start_with_eight_hosts(struct gossip_bench *b)
 {
@@ -133,8 +102,8 @@ static void crowd_of_nated_joiners_leaves_public_ones_their_places(void **state)
 	assert_true(kept >= 8);
 }
 
-#define PUBLIC(f) cmocka_unit_test_setup_teardown(f, open_public, close_bench)
-#define NATED(f)  cmocka_unit_test_setup_teardown(f, open_nated, close_bench)
+#define PUBLIC(f) cmocka_unit_test_setup_teardown(f, bench_setup_public, bench_teardown)
+#define NATED(f)  cmocka_unit_test_setup_teardown(f, bench_setup_nated, bench_teardown)
 
 int main(void)
 {

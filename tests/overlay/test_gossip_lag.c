@@ -7,38 +7,12 @@
 
 #include <cmocka.h>
 
-#include <stdlib.h>
-
 #include "tests/lib/gossip_bench.h"
 
 #define BEACON	1u
 #define HOST	21u
 #define LATE_S	400u
 #define FIRST_S 5000u
-
-/* Neighbours 3 and 5, which the core chose, and 7 and 9, which came to it. */
-static int open_bench(void **state)
-{
-	struct gossip_bench *b = malloc(sizeof(*b));
-	struct gossip_config config;
-
-	assert_non_null(b);
-	gossip_config_default(&config, 1, true);
-	bench_open(b, &config, 7);
-	bench_choose(b, 3);
-	bench_choose(b, 5);
-	bench_befriend(b, 7);
-	bench_befriend(b, 9);
-	*state = b;
-	return 0;
-}
-
-static int close_bench(void **state)
-{
-	bench_close(*state);
-	free(*state);
-	return 0;
-}
 
 /* The beacon of a moment, FIRST_S being the first: its number, issued then. */
 static body_ref beacon(struct gossip_bench *b, uint32_t second)
@@ -167,7 +141,7 @@ static void whoever_has_heard_no_beacon_has_nothing_to_compare(void **state)
 
 int main(void)
 {
-#define CLAIM(f) cmocka_unit_test_setup_teardown(f, open_bench, close_bench)
+#define CLAIM(f) cmocka_unit_test_setup_teardown(f, bench_setup_wired, bench_teardown)
 	const struct CMUnitTest tests[] = {
 		CLAIM(neighbours_that_replay_are_found_out_and_sent_away),
 		CLAIM(whose_beacons_come_in_time_is_no_suspect),

@@ -62,28 +62,6 @@ static void latecomer_gets_all_topics_pushes_none_and_accuses_nobody(void **stat
 	}
 }
 
-/* A public peer with neighbours 3 and 5. */
-static int open_bench(void **state)
-{
-	struct gossip_bench *b = malloc(sizeof(*b));
-	struct gossip_config config;
-
-	assert_non_null(b);
-	gossip_config_default(&config, 1, true);
-	bench_open(b, &config, 7);
-	bench_choose(b, 3);
-	bench_choose(b, 5);
-	*state = b;
-	return 0;
-}
-
-static int close_bench(void **state)
-{
-	bench_close(*state);
-	free(*state);
-	return 0;
-}
-
 static void tell_heads(struct gossip_bench *b, peer_ref from, topic_ref first)
 {
 	struct gossip_message m = {.type = MESSAGE_HEADS, .count = 8};
@@ -164,7 +142,7 @@ static void answer_to_a_pull_that_made_room_is_not_pushed(void **state)
 	assert_int_equal(bench_sent(b, 5, MESSAGE_HEADS, 1)->refs[0], 10);
 }
 
-#define CLAIM(f) cmocka_unit_test_setup_teardown(f, open_bench, close_bench)
+#define CLAIM(f) cmocka_unit_test_setup_teardown(f, bench_setup_chosen, bench_teardown)
 
 int main(void)
 {

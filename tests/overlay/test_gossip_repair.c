@@ -7,8 +7,6 @@
 
 #include <cmocka.h>
 
-#include <stdlib.h>
-
 #include "tests/lib/gossip_bench.h"
 
 #define ROUNDS 2u
@@ -16,26 +14,12 @@
 /* A public peer whose neighbours 3 and 5 it chose itself, and 7 and 9 came to it; 3 is its parent. */
 static int open_bench(void **state)
 {
-	struct gossip_bench *b = malloc(sizeof(*b));
-	struct gossip_config config;
+	struct gossip_bench *b;
 
-	assert_non_null(b);
-	gossip_config_default(&config, 1, true);
-	bench_open(b, &config, 7);
-	bench_choose(b, 3);
-	bench_choose(b, 5);
-	bench_befriend(b, 7);
-	bench_befriend(b, 9);
+	bench_setup_wired(state);
+	b = *state;
 	bench_say(b, 3, MESSAGE_BROADCAST, bench_body(b, 100, ROUNDS, 1), false, 2);
 	bench_wait(b, 2000);
-	*state = b;
-	return 0;
-}
-
-static int close_bench(void **state)
-{
-	bench_close(*state);
-	free(*state);
 	return 0;
 }
 
@@ -143,7 +127,7 @@ static void pulled_body_that_was_replaced_meanwhile_is_told_by_its_id(void **sta
 	assert_int_equal(bench_sent(b, 5, MESSAGE_IHAVE, 0)->refs[0], 101);
 }
 
-#define CLAIM(f) cmocka_unit_test_setup_teardown(f, open_bench, close_bench)
+#define CLAIM(f) cmocka_unit_test_setup_teardown(f, open_bench, bench_teardown)
 
 int main(void)
 {

@@ -10,36 +10,11 @@
 #include "tasks/unit/run.h"
 #include "tests/lib/agent_script.h"
 
-static int setup(void **state)
-{
-	static struct script s;
-
-	script_open(&s);
-	*state = &s;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	script_close(*state);
-	return 0;
-}
-
-/* Connected, with lease 1 (round 0, unit 0) being computed: the project's recipe is in hand. */
-static void begin_computing(struct script *s)
-{
-	script_event(s, (struct agent_event){.type = AGENT_START});
-	script_connect(s);
-	script_lease(s, 1, 0, 0);
-	script_say(s, &s->lease);
-	script_clear(s);
-}
-
 static void an_announced_rounds_parameters_are_there_when_its_lease_comes(void **state)
 {
 	struct script *s = *state;
 
-	begin_computing(s);
+	script_begin(s);
 	script_announce(s, 1);
 	script_expect(s, "AHEAD parameters\nSTORE parameters\n");
 	script_lease(s, 2, 1, 0);
@@ -71,7 +46,7 @@ static void a_round_that_does_not_fit_its_recipe_is_not_fetched(void **state)
 {
 	struct script *s = *state;
 
-	begin_computing(s);
+	script_begin(s);
 	s->tiny.recipe.train.units_per_round++;
 	script_announce(s, 1);
 	script_expect(s, "");
@@ -81,7 +56,7 @@ static void what_this_computer_could_not_compute_is_not_fetched_ahead(void **sta
 {
 	struct script *s = *state;
 
-	begin_computing(s);
+	script_begin(s);
 	agent_limit_memory(s->agent, unit_memory(&s->tiny.recipe) - 1);
 	script_announce(s, 1);
 	script_expect(s, "");
@@ -91,7 +66,7 @@ static void the_same_round_twice_and_an_older_one_fetch_nothing(void **state)
 {
 	struct script *s = *state;
 
-	begin_computing(s);
+	script_begin(s);
 	script_announce(s, 2);
 	script_clear(s);
 	script_announce(s, 2);
@@ -104,7 +79,7 @@ static void a_newer_round_takes_the_place_of_one_that_has_not_come(void **state)
 {
 	struct script *s = *state;
 
-	begin_computing(s);
+	script_begin(s);
 	s->ahead_slow = true;
 	script_announce(s, 1);
 	script_expect(s, "AHEAD parameters\n");
@@ -120,7 +95,7 @@ static void a_lease_goes_on_with_what_comes_ahead_already(void **state)
 {
 	struct script *s = *state;
 
-	begin_computing(s);
+	script_begin(s);
 	s->ahead_slow = true;
 	script_announce(s, 1);
 	s->blobs_silent = true; /* the swarm has it in hand and answers once */
@@ -136,7 +111,7 @@ static void a_lease_that_waits_for_its_own_blobs_goes_first(void **state)
 {
 	struct script *s = *state;
 
-	begin_computing(s);
+	script_begin(s);
 	s->blobs_silent = true;
 	script_lease(s, 2, 1, 0);
 	script_say(s, &s->lease);
@@ -151,7 +126,7 @@ static void parameters_that_cannot_be_had_ahead_are_asked_for_by_their_lease(voi
 {
 	struct script *s = *state;
 
-	begin_computing(s);
+	script_begin(s);
 	s->ahead_slow = true;
 	script_announce(s, 1);
 	script_event(s, (struct agent_event){.type = AGENT_BLOB_FAILED,
@@ -168,7 +143,7 @@ static void many_rounds_ahead_keep_a_bounded_number_on_disk(void **state)
 	struct script *s = *state;
 	size_t removed = 0;
 
-	begin_computing(s); /* round 0 stays: it is computed from */
+	script_begin(s); /* round 0 stays: it is computed from */
 	for (uint32_t round = 1; round < SCRIPT_ROUNDS; round++)
 		script_announce(s, round);
 	for (const char *at = s->trace; (at = strstr(at, "REMOVE parameters")) != NULL; at++)
@@ -179,7 +154,7 @@ static void many_rounds_ahead_keep_a_bounded_number_on_disk(void **state)
 
 int main(void)
 {
-#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define TEST(f) cmocka_unit_test_setup_teardown(f, script_setup, script_teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(an_announced_rounds_parameters_are_there_when_its_lease_comes),
 		TEST(a_round_of_a_project_that_we_do_not_work_for_is_only_heard),

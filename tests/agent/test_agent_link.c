@@ -9,21 +9,6 @@
 
 #include "tests/lib/agent_script.h"
 
-static int setup(void **state)
-{
-	static struct script s;
-
-	script_open(&s);
-	*state = &s;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	script_close(*state);
-	return 0;
-}
-
 static void connect(struct script *s)
 {
 	script_event(s, (struct agent_event){.type = AGENT_START});
@@ -466,7 +451,7 @@ static void too_many_unsettled_results_stop_the_asking(void **state)
 
 int main(void)
 {
-#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define TEST(f) cmocka_unit_test_setup_teardown(f, script_setup, script_teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(a_lease_that_the_root_key_did_not_sign_is_refused),
 		TEST(a_round_signed_by_the_root_for_another_network_is_refused),

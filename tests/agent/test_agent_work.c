@@ -10,35 +10,10 @@
 #include "tasks/unit/run.h"
 #include "tests/lib/agent_script.h"
 
-static int setup(void **state)
-{
-	static struct script s;
-
-	script_open(&s);
-	*state = &s;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	script_close(*state);
-	return 0;
-}
-
-/* Connected, with lease 1 (round 0, unit 0) being computed and its data on disk. */
-static void begin_computing(struct script *s)
-{
-	script_event(s, (struct agent_event){.type = AGENT_START});
-	script_connect(s);
-	script_lease(s, 1, 0, 0);
-	script_say(s, &s->lease);
-	script_clear(s);
-}
-
 /* The same, computed, saved and committed. */
 static void begin_committed(struct script *s, size_t payload_bytes)
 {
-	begin_computing(s);
+	script_begin(s);
 	script_result(s, payload_bytes);
 	script_done(s);
 	script_nonce(s, MESSAGE_COMMITTED, 1);
@@ -120,7 +95,7 @@ static void commit_waits_until_the_result_is_on_disk(void **state)
 {
 	struct script *s = *state;
 
-	begin_computing(s);
+	script_begin(s);
 	s->disk_slow = true;
 	script_result(s, 1000);
 	script_done(s);
@@ -144,7 +119,7 @@ static void the_commitment_opens_to_the_saved_claim_and_salt(void **state)
 	struct errmsg msg = {{0}};
 	struct span fields[2];
 
-	begin_computing(s);
+	script_begin(s);
 	s->random = 0x5a;
 	script_result(s, 1000);
 	script_done(s);
@@ -166,7 +141,7 @@ static void a_full_disk_gives_the_lease_back_and_commits_nothing(void **state)
 {
 	struct script *s = *state;
 
-	begin_computing(s);
+	script_begin(s);
 	s->disk_full = true;
 	script_result(s, 1000);
 	script_done(s);
@@ -178,7 +153,7 @@ static void nothing_is_fetched_twice(void **state)
 {
 	struct script *s = *state;
 
-	begin_computing(s);
+	script_begin(s);
 	script_lease(s, 2, 0, 1);
 	script_say(s, &s->lease);
 	script_expect(s, ""); /* gathered from disk, and waits for the first to end */
@@ -191,7 +166,7 @@ static void the_next_unit_is_gathered_while_one_is_computed(void **state)
 {
 	struct script *s = *state;
 
-	begin_computing(s);
+	script_begin(s);
 	script_lease(s, 2, 1, 3);
 	script_say(s, &s->lease);
 	script_expect(s, "STORE parameters\n");
@@ -206,7 +181,7 @@ static void a_lease_that_crossed_with_a_request_is_kept(void **state)
 {
 	struct script *s = *state;
 
-	begin_computing(s);
+	script_begin(s);
 	for (uint8_t nonce = 2; nonce <= AGENT_JOBS_MAX; nonce++) {
 		script_lease(s, nonce, 0, (nonce - 1u) % 4);
 		script_say(s, &s->lease);
@@ -222,7 +197,7 @@ static void a_lease_that_nobody_could_hold_is_given_back(void **state)
 {
 	struct script *s = *state;
 
-	begin_computing(s);
+	script_begin(s);
 	for (uint8_t nonce = 2; nonce <= AGENT_JOBS_MAX + 1; nonce++) {
 		script_lease(s, nonce, 0, (nonce - 1u) % 4);
 		script_say(s, &s->lease);
@@ -234,7 +209,7 @@ static void a_lease_said_twice_is_taken_once(void **state)
 {
 	struct script *s = *state;
 
-	begin_computing(s);
+	script_begin(s);
 	script_say(s, &s->lease);
 	script_expect(s, "");
 }
@@ -243,7 +218,7 @@ static void expired_lease_cancels_its_computation(void **state)
 {
 	struct script *s = *state;
 
-	begin_computing(s);
+	script_begin(s);
 	settle(s, 1, VERDICT_EXPIRED);
 	script_expect(s, "CANCEL\nSEND WORK_REQUEST 2\n");
 	script_result(s, 100);
@@ -255,7 +230,7 @@ static void unknown_lease_cancels_its_computation(void **state)
 {
 	struct script *s = *state;
 
-	begin_computing(s);
+	script_begin(s);
 	settle(s, 1, VERDICT_UNKNOWN);
 	script_expect(s, "CANCEL\nSEND WORK_REQUEST 2\n");
 }
@@ -264,7 +239,7 @@ static void expired_that_crosses_with_our_commit_keeps_what_opens_it(void **stat
 {
 	struct script *s = *state;
 
-	begin_computing(s);
+	script_begin(s);
 	script_result(s, 100);
 	script_done(s);
 	script_clear(s);
@@ -325,7 +300,7 @@ static void a_result_that_is_not_there_is_given_up(void **state)
 {
 	struct script *s = *state;
 
-	begin_computing(s);
+	script_begin(s);
 	script_nonce(s, MESSAGE_REVEAL_REQUEST, 9);
 	request_upload(s, 8, 0);
 	script_expect(s, "SEND ABANDON 9\nSEND ABANDON 8\n");
@@ -345,7 +320,7 @@ static void the_workers_claim_about_another_unit_is_not_committed(void **state)
 {
 	struct script *s = *state;
 
-	begin_computing(s);
+	script_begin(s);
 	script_lease(s, 2, 0, 1); /* changes the unit that script_result is about */
 	script_result(s, 100);
 	script_done(s);
@@ -356,7 +331,7 @@ static void parameters_of_old_rounds_leave_the_disk(void **state)
 {
 	struct script *s = *state;
 
-	begin_computing(s);
+	script_begin(s);
 	for (uint8_t round = 1; round < SCRIPT_ROUNDS; round++) {
 		script_result(s, 10);
 		script_done(s);
@@ -391,7 +366,7 @@ static void data_that_the_coordinator_lacks_gives_the_lease_back(void **state)
 	struct agent_status status;
 
 	s->blobs_missing = true;
-	begin_computing(s);
+	script_begin(s);
 	assert_int_equal(s->sent.type, MESSAGE_ABANDON);
 	script_status(s, &status);
 	assert_non_null(strstr(status.reason, "gave a lease back"));
@@ -406,7 +381,7 @@ static void a_crash_is_retried_once_then_given_back(void **state)
 	struct script *s = *state;
 	struct agent_event gone = {.type = AGENT_WORKER_GONE, .text = "killed by signal 9"};
 
-	begin_computing(s);
+	script_begin(s);
 	script_event(s, gone);
 	script_expect(s, "COMPUTE\n");
 	script_event(s, gone);
@@ -420,7 +395,7 @@ static void three_crashes_in_a_row_make_the_worker_rest(void **state)
 	struct agent_event gone = {.type = AGENT_WORKER_GONE, .text = "killed by signal 9"};
 	struct agent_status status;
 
-	begin_computing(s);
+	script_begin(s);
 	script_lease(s, 2, 0, 1);
 	script_say(s, &s->lease);
 	script_event(s, gone);
@@ -440,7 +415,7 @@ static void a_blob_that_spoiled_on_disk_is_gathered_again(void **state)
 {
 	struct script *s = *state;
 
-	begin_computing(s);
+	script_begin(s);
 	s->on_disk_count--; /* the parameters, stored last */
 	script_event(s, (struct agent_event){.type = AGENT_WORKER_LACKS, .job = s->job});
 	script_expect(s, "STORE parameters\nCOMPUTE\n");
@@ -451,7 +426,7 @@ static void a_blob_that_spoiled_on_disk_is_gathered_again(void **state)
 
 int main(void)
 {
-#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define TEST(f) cmocka_unit_test_setup_teardown(f, script_setup, script_teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(a_unit_goes_from_lease_to_settlement_in_order),
 		TEST(unit_that_needs_more_memory_than_is_lent_is_given_back_unfetched),

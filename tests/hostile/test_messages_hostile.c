@@ -10,55 +10,30 @@
 
 #include <string.h>
 
-#include "tests/lib/intruder.h"
-#include "tests/lib/served.h"
+#include "tests/lib/intrusion.h"
 
-struct bench {
-	struct served served;
-	struct intruder calm; /* a session that does nothing wrong */
-};
-
-static struct bench bench;
+static struct intrusion bench;
 
 static int open_bench(void **state)
 {
 	*state = &bench;
-	if (crypto_start() != TK_OK || !served_open(&bench.served, 0) ||
-		!served_submit(&bench.served, "honest", 60))
-		return -1;
-	intruder_init(&bench.calm, &bench.served.network);
-	return intruder_connect(&bench.calm, bench.served.port) &&
-			       intruder_handshake(&bench.calm, LIE_NONE) &&
-			       intruder_alive(&bench.calm)
-		       ? 0
-		       : -1;
+	return intrusion_open(&bench) ? 0 : -1;
 }
 
 static int close_bench(void **state)
 {
-	struct bench *b = *state;
-
-	intruder_close(&b->calm);
-	served_close(&b->served);
+	intrusion_close(*state);
 	return 0;
 }
 
-static void intrude(struct bench *b, struct intruder *in)
+static void intrude(struct intrusion *b, struct intruder *in)
 {
-	intruder_init(in, &b->served.network);
-	assert_true(intruder_connect(in, b->served.port));
-	assert_true(intruder_handshake(in, LIE_NONE));
-	assert_true(intruder_alive(in));
+	assert_true(intrusion_enter(b, in));
 }
 
-/* The intruder's session ended with this in the log, and nobody else's did. */
-static void assert_ended(struct bench *b, struct intruder *in, const char *why, size_t before)
+static void assert_ended(struct intrusion *b, struct intruder *in, const char *why, size_t before)
 {
-	assert_true(intruder_is_closed(in));
-	if (!served_log_gains(&b->served, why, before))
-		fail_msg("the log does not say \"%s\"", why);
-	intruder_close(in);
-	assert_true(intruder_alive(&b->calm));
+	assert_true(intrusion_ended(b, in, why, before));
 }
 
 /* What a hand can write and message_encode can't. */
@@ -94,7 +69,7 @@ static const struct malformed {
 
 static void malformed_message_ends_its_session_alone(void **state)
 {
-	struct bench *b = *state;
+	struct intrusion *b = *state;
 
 	for (size_t i = 0; i < sizeof(malformed) / sizeof(malformed[0]); i++) {
 		const struct malformed *m = &malformed[i];
@@ -111,7 +86,7 @@ static void malformed_message_ends_its_session_alone(void **state)
 static void frame_of_an_impossible_length_ends_its_session_alone(void **state)
 {
 	static const uint8_t lengths[][2] = {{0, 0}, {1, 0}, {17, 0}};
-	struct bench *b = *state;
+	struct intrusion *b = *state;
 
 	for (size_t i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++) {
 		size_t before = served_log_count(&b->served, "are allowed here");
@@ -126,7 +101,7 @@ static void frame_of_an_impossible_length_ends_its_session_alone(void **state)
 static void oversized_message_ends_its_session_while_it_arrives(void **state)
 {
 	static const uint8_t zeros[60000];
-	struct bench *b = *state;
+	struct intrusion *b = *state;
 	size_t before = served_log_count(&b->served, "longer than 131072");
 	struct intruder in;
 
@@ -141,7 +116,7 @@ enum bend { BEND_REPEAT, BEND_SWAP, BEND_DROP, BEND_FLIP, BEND_REFLECT, BEND_LAS
 static void bent_frame_ends_its_session_alone(void **state)
 {
 	static const char ping[] = "\x92\x01\x07";
-	struct bench *b = *state;
+	struct intrusion *b = *state;
 
 	for (int bend = 0; bend <= BEND_LAST; bend++) {
 		size_t before = served_log_count(&b->served, "does not authenticate");
@@ -179,7 +154,7 @@ static void lie_in_the_handshake_is_refused(void **state)
 		[LIE_NETWORK] = "that is another network",
 		[LIE_TAMPERED] = "does not authenticate",
 	};
-	struct bench *b = *state;
+	struct intrusion *b = *state;
 
 	for (enum intruder_lie lie = LIE_COORDINATOR; lie <= LIE_LAST; lie++) {
 		size_t before = served_log_count(&b->served, whys[lie]);
@@ -197,7 +172,7 @@ static void message_that_is_not_a_peers_to_say_ends_its_session(void **state)
 	static const enum message_type types[] = {MESSAGE_NO_WORK, MESSAGE_LEASE, MESSAGE_COMMITTED,
 		MESSAGE_REVEAL_REQUEST, MESSAGE_UPLOAD_REQUEST, MESSAGE_UPLOADED, MESSAGE_SETTLED,
 		MESSAGE_BLOB_PART, MESSAGE_BLOB_MISSING};
-	struct bench *b = *state;
+	struct intrusion *b = *state;
 
 	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
 		struct message m = {.type = types[i]};
@@ -231,7 +206,7 @@ static struct message commit_of(const struct intruder *in, const struct digest *
 
 static void what_is_said_of_an_unknown_lease_is_answered_and_nothing_more(void **state)
 {
-	struct bench *b = *state;
+	struct intrusion *b = *state;
 	struct digest nonce;
 	struct message messages[3];
 	struct intruder in;
@@ -257,7 +232,7 @@ static void what_is_said_of_an_unknown_lease_is_answered_and_nothing_more(void *
 
 static void unsigned_commitment_ends_its_session(void **state)
 {
-	struct bench *b = *state;
+	struct intrusion *b = *state;
 	size_t before = served_log_count(&b->served, "the signature of a COMMIT");
 	struct digest nonce = {{0}};
 	struct message m;
@@ -274,7 +249,7 @@ static void blob_beyond_its_end_ends_the_session(void **state)
 {
 	struct message work = {.type = MESSAGE_WORK_REQUEST, .work_request.slots = 1};
 	struct message get = {.type = MESSAGE_BLOB_GET};
-	struct bench *b = *state;
+	struct intrusion *b = *state;
 	struct intruder in;
 
 	intrude(b, &in);
@@ -306,7 +281,7 @@ static void blob_beyond_its_end_ends_the_session(void **state)
 }
 
 /* Takes a lease with a new identity. The grid gives one as soon as it has one to give. */
-static struct digest lease_of(struct bench *b, struct intruder *in)
+static struct digest lease_of(struct intrusion *b, struct intruder *in)
 {
 	struct message work = {.type = MESSAGE_WORK_REQUEST, .work_request.slots = 1};
 
@@ -320,7 +295,7 @@ static struct digest lease_of(struct bench *b, struct intruder *in)
 
 static void reveal_before_its_commitment_ends_the_session(void **state)
 {
-	struct bench *b = *state;
+	struct intrusion *b = *state;
 	size_t before = served_log_count(&b->served, "a REVEAL that was not asked for");
 	struct message m = {.type = MESSAGE_REVEAL};
 	struct intruder in;
@@ -333,7 +308,7 @@ static void reveal_before_its_commitment_ends_the_session(void **state)
 
 static void lease_of_somebody_else_is_as_unknown_as_none(void **state)
 {
-	struct bench *b = *state;
+	struct intrusion *b = *state;
 	struct intruder holder, thief;
 	struct digest nonce = lease_of(b, &holder);
 	struct message m;
@@ -356,7 +331,7 @@ static void lease_of_somebody_else_is_as_unknown_as_none(void **state)
 
 static void two_commitments_for_one_lease_retire_the_identity(void **state)
 {
-	struct bench *b = *state;
+	struct intrusion *b = *state;
 	size_t before = served_log_count(&b->served, "two different commitments");
 	struct intruder in;
 	struct digest nonce = lease_of(b, &in);
@@ -379,7 +354,7 @@ static void two_commitments_for_one_lease_retire_the_identity(void **state)
 /* Until now nobody else was here, so that each test found work to lease. */
 static void honest_peers_come_and_begin(void **state)
 {
-	struct bench *b = *state;
+	struct intrusion *b = *state;
 
 	assert_true(served_add_peer(&b->served));
 	assert_true(served_add_peer(&b->served));
@@ -388,7 +363,7 @@ static void honest_peers_come_and_begin(void **state)
 /* Whatever the tests above took and never finished, others have done. */
 static void honest_peers_train_the_same_model_all_the_while(void **state)
 {
-	struct bench *b = *state;
+	struct intrusion *b = *state;
 
 	assert_true(intruder_alive(&b->calm));
 	assert_true(served_finishes(&b->served, "honest"));

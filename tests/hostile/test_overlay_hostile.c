@@ -13,8 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "tests/lib/intruder.h"
-#include "tests/lib/served.h"
+#include "tests/lib/intrusion.h"
 
 #ifdef __SANITIZE_ADDRESS__
 #define MEMORY_MAX_KIB (700u << 10) /* what was freed stays for a while */
@@ -23,52 +22,29 @@
 #endif
 #define FLOOD 20000u /* messages */
 
-struct bench {
-	struct served served;
-	struct intruder calm; /* a session that does nothing wrong */
-};
-
-static struct bench bench;
+static struct intrusion bench;
 
 static int open_bench(void **state)
 {
 	*state = &bench;
-	if (crypto_start() != TK_OK || !served_open(&bench.served, 0) ||
-		!served_submit(&bench.served, "honest", 60))
-		return -1;
-	intruder_init(&bench.calm, &bench.served.network);
-	return intruder_connect(&bench.calm, bench.served.port) &&
-			       intruder_handshake(&bench.calm, LIE_NONE) &&
-			       intruder_alive(&bench.calm)
-		       ? 0
-		       : -1;
+	return intrusion_open(&bench) ? 0 : -1;
 }
 
 static int close_bench(void **state)
 {
-	struct bench *b = *state;
-
-	intruder_close(&b->calm);
-	served_close(&b->served);
+	intrusion_close(*state);
 	return 0;
 }
 
-static void intrude(struct bench *b, struct intruder *in)
+static void intrude(struct intrusion *b, struct intruder *in)
 {
-	intruder_init(in, &b->served.network);
-	assert_true(intruder_connect(in, b->served.port));
-	assert_true(intruder_handshake(in, LIE_NONE));
-	assert_true(intruder_alive(in));
+	assert_true(intrusion_enter(b, in));
 }
 
-/* The intruder's session ended with this in the log, nobody else's did, and the memory is as it was. */
-static void assert_ended(struct bench *b, struct intruder *in, const char *why, size_t before)
+/* And the memory is as it was. */
+static void assert_ended(struct intrusion *b, struct intruder *in, const char *why, size_t before)
 {
-	assert_true(intruder_is_closed(in));
-	if (!served_log_gains(&b->served, why, before))
-		fail_msg("the log does not say \"%s\"", why);
-	intruder_close(in);
-	assert_true(intruder_alive(&b->calm));
+	assert_true(intrusion_ended(b, in, why, before));
 	assert_in_range(served_memory_peak_kib(&b->served), 1, MEMORY_MAX_KIB);
 }
 
@@ -77,7 +53,8 @@ static uint64_t now_s(void)
 	return (uint64_t)time(NULL);
 }
 
-static struct bytes record_of(const struct bench *b, const struct key_pair *pair, uint64_t expiry_s)
+static struct bytes record_of(
+	const struct intrusion *b, const struct key_pair *pair, uint64_t expiry_s)
 {
 	struct record r = {.key = pair->public, .sequence = now_s(), .expiry_s = expiry_s};
 	struct bytes encoded = {0};
@@ -89,7 +66,7 @@ static struct bytes record_of(const struct bench *b, const struct key_pair *pair
 static void record_with_an_absurd_expiry_ends_its_session(void **state)
 {
 	static const char why[] = "expires absurdly late";
-	struct bench *b = *state;
+	struct intrusion *b = *state;
 	size_t before = served_log_count(&b->served, why);
 	struct message m = {.type = MESSAGE_NEIGHBOR};
 	struct bytes record;
@@ -107,7 +84,7 @@ static void record_with_an_absurd_expiry_ends_its_session(void **state)
 static void flood_of_records_ends_its_session(void **state)
 {
 	static const char why[] = "it tells of more peers than anybody needs";
-	struct bench *b = *state;
+	struct intrusion *b = *state;
 	size_t before = served_log_count(&b->served, why);
 	struct message m = {.type = MESSAGE_SHUFFLE_REPLY, .shuffle_reply.count = SHUFFLE_MAX};
 	struct bytes encoded = {0}, frames = {0};
@@ -141,7 +118,7 @@ static void flood_of_records_ends_its_session(void **state)
 static void flood_of_gossip_ends_its_session(void **state)
 {
 	static const char why[] = "sends more messages than it may";
-	struct bench *b = *state;
+	struct intrusion *b = *state;
 	size_t before = served_log_count(&b->served, why);
 	struct message join = {.type = MESSAGE_JOIN}, m = {.type = MESSAGE_PRUNE};
 	struct bytes encoded = {0}, frames = {0}, record;
@@ -165,7 +142,7 @@ static void forged_announcement_ends_its_session(void **state)
 {
 	static const char why[] = "an announcement that the network's root did not sign";
 	const struct announcement a = {.kind = ANNOUNCE_BEACON, .sequence = 1u << 30};
-	struct bench *b = *state;
+	struct intrusion *b = *state;
 	size_t before = served_log_count(&b->served, why);
 	struct message m = {.type = MESSAGE_BROADCAST, .broadcast.hops = 1};
 	struct bytes body = {0};
@@ -183,7 +160,7 @@ static void forged_announcement_ends_its_session(void **state)
 static void flood_of_questions_to_the_relay_ends_its_session(void **state)
 {
 	static const char why[] = "it asks the relay far too often";
-	struct bench *b = *state;
+	struct intrusion *b = *state;
 	size_t before = served_log_count(&b->served, why);
 	struct message m = {.type = MESSAGE_RELAY_RESERVE, .relay_reserve = {true}};
 	struct bytes encoded = {0}, frames = {0};
@@ -219,7 +196,7 @@ static void giant_length_that_is_declared_ends_its_session(void **state)
 		{"4 billion addresses", BYTES("\x93\x51\x01\xdd\xff\xff\xff\xff"), "PUNCH"},
 		{"a text of 4 GiB", BYTES("\x94\x49\x01\xc3\xdb\xff\xff\xff\xff"), "DIALLED_BACK"},
 	};
-	struct bench *b = *state;
+	struct intrusion *b = *state;
 
 	for (size_t i = 0; i < sizeof(giants) / sizeof(giants[0]); i++) {
 		size_t before = served_log_count(&b->served, giants[i].why);
@@ -237,7 +214,7 @@ static void request_beyond_the_end_of_a_blob_ends_its_session(void **state)
 	static const char why[] = "it asked beyond the end of a blob";
 	struct message work = {.type = MESSAGE_WORK_REQUEST, .work_request.slots = 1};
 	struct message get = {.type = MESSAGE_BLOB_GET, .blob_get.length = BLOB_PART_MAX};
-	struct bench *b = *state;
+	struct intrusion *b = *state;
 	size_t before = served_log_count(&b->served, why);
 	struct intruder in;
 	struct unit unit;
@@ -262,7 +239,7 @@ static void request_beyond_the_end_of_a_blob_ends_its_session(void **state)
 static void slowloris_is_closed_when_its_time_is_over(void **state)
 {
 	static const char why[] = "the handshake took longer than";
-	struct bench *b = *state;
+	struct intrusion *b = *state;
 	size_t before = served_log_count(&b->served, why);
 	struct intruder crowd[20];
 	bool open = true;
@@ -291,7 +268,7 @@ static void slowloris_is_closed_when_its_time_is_over(void **state)
 /* Until now nobody else was here, so that there was work to lease. */
 static void honest_peers_come_and_begin(void **state)
 {
-	struct bench *b = *state;
+	struct intrusion *b = *state;
 
 	assert_true(served_add_peer(&b->served));
 	assert_true(served_add_peer(&b->served));
@@ -299,7 +276,7 @@ static void honest_peers_come_and_begin(void **state)
 
 static void honest_peers_train_the_same_model_all_the_while(void **state)
 {
-	struct bench *b = *state;
+	struct intrusion *b = *state;
 
 	assert_true(intruder_alive(&b->calm));
 	assert_true(served_finishes(&b->served, "honest"));

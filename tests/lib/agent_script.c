@@ -465,3 +465,27 @@ void script_close(struct script *s)
 	identity_wipe(&s->id);
 	key_wipe(&s->root);
 }
+
+int script_setup(void **state)
+{
+	static struct script s;
+
+	script_open(&s);
+	*state = &s;
+	return 0;
+}
+
+int script_teardown(void **state)
+{
+	script_close(*state);
+	return 0;
+}
+
+void script_begin(struct script *s)
+{
+	script_event(s, (struct agent_event){.type = AGENT_START});
+	script_connect(s);
+	script_lease(s, 1, 0, 0);
+	script_say(s, &s->lease);
+	script_clear(s);
+}

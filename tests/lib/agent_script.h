@@ -57,6 +57,11 @@ struct script {
 
 void script_open(struct script *s);
 void script_close(struct script *s);
+/* The same for cmocka: one script for each test. */
+int script_setup(void **state);
+int script_teardown(void **state);
+/* Connected, with lease 1 (round 0, unit 0) being computed: recipe and data are on disk. */
+void script_begin(struct script *s);
 /* From now on units carry a state; if the recipe says so, too. */
 void script_carry(struct script *s, bool recipe_too);
 /* A new agent on the same disk, as after a restart. */

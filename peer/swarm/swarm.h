@@ -47,7 +47,7 @@ struct swarm_config {
 	uint32_t who_ms;     /* between two questions to the tracker: 2,000, doubling to 60,000 */
 	uint32_t
 		first_ms; /* an answer may take so long before any was measured: 15,000 (240,000) */
-	/* Tracker: a peer that has gained nothing for so long, or for twice as long as a piece takes it, is
+	/* Tracker: a peer that has gained nothing for so long, or for half as long again as a piece takes it, is
 	 * served what it lacks: 12,000 (60,000). */
 	uint32_t patience_ms;
 	uint32_t idle_ms; /* a slot that is not used for so long is free: 700 */

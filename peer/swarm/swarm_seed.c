@@ -87,38 +87,38 @@ static bool show_next(const struct swarm *s, struct swarm_link *l)
 	return false;
 }
 
-/* One prefix gets no more than a fourth of what is given out of mercy: many identities at one place would
- * take all of it. */
-static bool mercy_is_shared(struct swarm *s, struct swarm_blob *b, uint64_t prefix)
+/* Has this prefix had a fourth of the last gifts? */
+static bool mercy_is_spent(const struct swarm_blob *b, uint64_t prefix)
 {
 	uint32_t same = 0;
 
-	if (b->mercy_of == NULL)
-		b->mercy_of = swarm_alloc(s, MERCY_LAST, sizeof(*b->mercy_of));
-	for (uint32_t i = 0; b->mercy_of != NULL && prefix != 0 && i < MERCY_LAST; i++)
+	for (uint32_t i = 0; prefix != 0 && i < MERCY_LAST; i++)
 		same += b->mercy_of[i] == prefix;
-	return b->mercy_of != NULL && same < MERCY_LAST / 4;
+	return same >= MERCY_LAST / 4;
 }
 
-/* May one more piece be given out of mercy? Of a large blob as much as it has, and that again with time,
- * however many ask: or the seed would serve a share of the whole swarm. */
+/* May one more piece be given out of mercy? Bounded by the blob and by time and not by how many ask, or the seed
+ * would serve a share of the whole swarm; the last of it is not for those at one place, who would take it all. */
 static bool mercy_take(struct swarm *s, struct swarm_blob *b, uint64_t prefix)
 {
-	uint64_t each_ms = MERCY_AGAIN_MS / b->pieces, again;
+	uint32_t most = b->pieces > MERCY_LEAST ? b->pieces : MERCY_LEAST;
+	uint64_t each_ms = MERCY_AGAIN_MS / most;
+	uint64_t again = (s->now_ms - b->mercy_ms) / each_ms;
 
-	if (b->pieces <= MERCY_SMALL)
-		return true;
-	again = (s->now_ms - b->mercy_ms) / each_ms;
+	if (b->mercy_of == NULL)
+		b->mercy_of = swarm_alloc(s, MERCY_LAST, sizeof(*b->mercy_of));
+	if (b->mercy_of == NULL)
+		return false;
 	b->mercy_ms += again * each_ms;
 	b->mercy -= again < b->mercy ? (uint32_t)again : b->mercy;
-	if (b->mercy >= b->pieces || !mercy_is_shared(s, b, prefix))
+	if (b->mercy >= most || (most - b->mercy <= most / 4 && mercy_is_spent(b, prefix)))
 		return false;
 	b->mercy++;
 	b->mercy_of[b->mercy_next++ % MERCY_LAST] = prefix;
 	return true;
 }
 
-/* What it lacks and fewest have, freely; nobody else has helped it. */
+/* What it lacks and fewest have, freely, as far as there is mercy: nobody else has helped it. */
 static void show_mercy(struct swarm *s, struct swarm_link *l)
 {
 	struct swarm_blob *b = l->blob;
@@ -143,10 +143,11 @@ static void show_mercy(struct swarm *s, struct swarm_link *l)
 	}
 }
 
-/* It asks and gets nothing: for how long now? */
+/* It asks and gets nothing: for how long now? Less than MERCY_PIECES times what a piece has taken it, or those who
+ * live on gifts alone would wait longer for each. */
 static bool is_patience_over(const struct swarm *s, struct swarm_link *l)
 {
-	uint64_t wait = 2 * (uint64_t)l->piece_ms, least = s->config.patience_ms;
+	uint64_t wait = 3 * (uint64_t)l->piece_ms / 2, least = s->config.patience_ms;
 
 	if (l->blob->total < BLOB_PIECE) /* is passed on sooner */
 		least = PATIENCE_LEAST_MS +

@@ -10,25 +10,27 @@
 #include "peer/swarm/swarm.h"
 #include "peer/swarm/tracker.h"
 
-#define SAMPLES		  8u  /* answers of a source that are remembered */
-#define OPEN_MAX	  32u /* pieces that are begun and not whole */
-#define CANDIDATES_MAX	  32u /* peers named to us and not tried */
-#define DIALS_MAX	  16u
-#define WAITERS_MAX	  32u /* peers that were told BUSY and hear when their turn has come */
-#define HUNGRY_MAX	  64u
-#define LIARS_MAX	  64u /* that are remembered */
-#define HUNGRY_TOLD	  4u  /* of each new source */
-#define TRACKER_WAITERS	  4096u
-#define LINKS_OF_MATE	  1024u /* one more ends the one that was used longest ago */
-#define REFUSED_MAX	  2048u /* requests of one peer that are refused in REFUSED_MS */
-#define REFUSED_MS	  10000u
-#define FAILS_MAX	  3u /* timeouts in a row, then the source is left */
-#define ENDGAME_PARTS	  16u
-#define SHOWN_AHEAD	  2u /* pieces that the seed shows before the last ones were taken */
-#define MERCY_PIECES	  2u
-#define MERCY_SMALL	  16u	   /* pieces: a smaller blob is given to all who starve */
-#define MERCY_AGAIN_MS	  1800000u /* the whole blob once, and again in so long, however many ask */
-#define MERCY_LAST	  64u /* gifts that are remembered, for their prefixes: a fourth may go to one */
+#define SAMPLES		8u  /* answers of a source that are remembered */
+#define OPEN_MAX	32u /* pieces that are begun and not whole */
+#define CANDIDATES_MAX	32u /* peers named to us and not tried */
+#define DIALS_MAX	16u
+#define WAITERS_MAX	32u /* peers that were told BUSY and hear when their turn has come */
+#define HUNGRY_MAX	64u
+#define LIARS_MAX	64u /* that are remembered */
+#define HUNGRY_TOLD	4u  /* of each new source */
+#define TRACKER_WAITERS 4096u
+#define LINKS_OF_MATE	1024u /* one more ends the one that was used longest ago */
+#define REFUSED_MAX	2048u /* requests of one peer that are refused in REFUSED_MS */
+#define REFUSED_MS	10000u
+#define FAILS_MAX	3u /* timeouts in a row, then the source is left */
+#define ENDGAME_PARTS	16u
+#define SHOWN_AHEAD	2u /* pieces that the seed shows before the last ones were taken */
+#define MERCY_PIECES	2u
+/* Gifts: as many pieces as the blob has, or this many of a smaller one, and as many again in so long, however
+ * many starve. When a fourth is left, a prefix that has a fourth of the last ones gets none. */
+#define MERCY_LEAST	  64u
+#define MERCY_AGAIN_MS	  1800000u
+#define MERCY_LAST	  64u
 #define PATIENCE_LEAST_MS 3000u /* config.patience_ms for the smallest of blobs; at most that */
 #define RETRY_MS	  2000u
 #define RETRY_MAX_MS	  15000u

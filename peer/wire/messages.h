@@ -15,10 +15,8 @@
 #define TEXT_MAX	  256u
 #define MERKLE_STEPS_MAX  32u
 
-#define BLOB_PATH_MAX 16u     /* steps of a part's proof: 2^16 parts of BLOB_PART_MAX */
-#ifndef BLOB_PIECE	      /* the simulator is built with larger ones, too */
-#define BLOB_PIECE (4u << 20) /* what HAVE speaks of: 64 parts */
-#endif
+#define BLOB_PATH_MAX	  16u	     /* steps of a part's proof: 2^16 parts of BLOB_PART_MAX */
+#define BLOB_PIECE	  (4u << 20) /* what HAVE speaks of: 64 parts */
 #define BLOB_PIECES_MAX	  1024u
 #define BLOB_SOURCES_MAX  16u
 #define SHUFFLE_MAX	  8u /* records in one SHUFFLE */

@@ -9,59 +9,8 @@
 #include <string.h>
 
 #include "tasks/base/mem.h"
-#include "tests/lib/swarm_sim.h"
-
-#define MB (1u << 20)
-
-#define US    7u
-#define OTHER 8u
-#define BLOB  5u
-
-struct lone {
-	struct swarm *core;
-	struct swarm_effects out;
-	uint64_t now_ms;
-};
-
-static void lone_step(struct lone *l, struct swarm_event event)
-{
-	l->out.count = 0;
-	event.now_ms = l->now_ms;
-	event.random = l->now_ms * 77;
-	assert_int_equal(swarm_step(l->core, &event, &l->out), TK_OK);
-}
-
-static void lone_hear(struct lone *l, peer_ref from, struct swarm_message message)
-{
-	lone_step(
-		l, (struct swarm_event){.type = SWARM_MESSAGE, .peer = from, .message = &message});
-}
-
-static uint32_t lone_count(const struct lone *l, enum swarm_effect_type type)
-{
-	uint32_t count = 0;
-
-	for (size_t i = 0; i < l->out.count; i++)
-		count += l->out.items[i].type == type;
-	return count;
-}
-
-static void lone_begin(struct lone *l, peer_ref tracker)
-{
-	struct swarm_config config;
-
-	swarm_config_default(&config, tracker, BLOB_PART_MAX);
-	*l = (struct lone){.core = swarm_new(&config), .now_ms = 1000};
-	assert_non_null(l->core);
-	lone_step(l, (struct swarm_event){.type = SWARM_UP, .peer = SIM_TRACKER});
-	lone_step(l, (struct swarm_event){.type = SWARM_UP, .peer = OTHER, .reach = SWARM_PUBLIC});
-}
-
-static void lone_end(struct lone *l)
-{
-	swarm_free(l->core);
-	swarm_effects_close(&l->out);
-}
+#include "peer/swarm/swarm_state.h"
+#include "tests/swarm/lone.h"
 
 static void what_breaks_a_rule_ends_the_session(void **state)
 {
@@ -228,6 +177,72 @@ static void a_crowd_from_one_place_does_not_keep_others_from_their_turn(void **s
 	lone_end(&l);
 }
 
+/* Four of one place have the slots and ten more of it have waited longer; a turn goes to the one of another place, but
+ * for every fourth turn, which goes by chance. */
+static void turns_go_first_to_the_place_that_has_fewest_slots(void **state)
+{
+	struct swarm_message get = {
+		.type = MESSAGE_BLOB_GET, .blob = BLOB, .length = BLOB_PART_MAX};
+	uint32_t served = 0;
+
+	(void)state;
+	for (unsigned trial = 0; trial < 40; trial++) {
+		struct lone l;
+
+		lone_begin(&l, SIM_TRACKER);
+		l.now_ms += 13 * trial;
+		lone_step(&l,
+			(struct swarm_event){.type = SWARM_HOLD, .blob = BLOB, .total = 100 * MB});
+		for (peer_ref i = 1; i <= 15; i++) {
+			lone_step(&l, (struct swarm_event){.type = SWARM_UP,
+					      .peer = OTHER + i,
+					      .prefix = i < 15 ? 7 : 8});
+			l.now_ms++;
+			lone_hear(&l, OTHER + i, get);
+		}
+		l.now_ms += 15000;
+		lone_step(&l, (struct swarm_event){.type = SWARM_WAKE});
+		lone_hear(&l, OTHER + 15, get);
+		served += lone_count(&l, SWARM_SERVE);
+		lone_end(&l);
+	}
+	assert_in_range(served, 36, 40);
+}
+
+static bool waits(const struct lone *l, peer_ref peer)
+{
+	for (uint32_t i = 0; i < l->core->waiter_count; i++)
+		if (l->core->waiters[i].peer == peer)
+			return true;
+	return false;
+}
+
+/* The line is full of peers from everywhere: who comes later finds no place. Of a place that is there often, one goes. */
+static void a_full_line_makes_room_where_a_place_is_crowded_alone(void **state)
+{
+	struct swarm_message get = {
+		.type = MESSAGE_BLOB_GET, .blob = BLOB, .length = BLOB_PART_MAX};
+
+	(void)state;
+	for (uint64_t crowd = 0; crowd <= 1; crowd++) {
+		const peer_ref last = OTHER + 4 + WAITERS_MAX + 1;
+		struct lone l;
+
+		lone_begin(&l, SIM_TRACKER);
+		lone_step(&l,
+			(struct swarm_event){.type = SWARM_HOLD, .blob = BLOB, .total = 100 * MB});
+		for (peer_ref i = OTHER + 1; i <= last; i++) {
+			lone_step(&l, (struct swarm_event){.type = SWARM_UP,
+					      .peer = i,
+					      .prefix = crowd && i != last ? 7 : 100 + i});
+			lone_hear(&l, i, get);
+		}
+		assert_int_equal(l.core->waiter_count, WAITERS_MAX);
+		assert_int_equal(waits(&l, last), crowd);
+		lone_end(&l);
+	}
+}
+
 /* Questions do not make up for taking nothing. */
 static void whoever_asks_on_and_takes_nothing_loses_its_slot_all_the_same(void **state)
 {
@@ -262,71 +277,6 @@ static void a_tracker_without_the_length_of_a_blob_names_nobody(void **state)
 		(struct swarm_message){.type = MESSAGE_BLOB_WHO, .blob = BLOB, .length = 4});
 	assert_int_equal(l.out.count, 0);
 	lone_end(&l);
-}
-
-/* Pieces that the seed has shown: of each peer the last HAVE that it was sent counts. */
-static void count_shown(const struct lone *l, uint32_t shown[], uint32_t peers)
-{
-	for (size_t i = 0; i < l->out.count; i++) {
-		const struct swarm_effect *e = &l->out.items[i];
-
-		if (e->type == SWARM_SEND && e->message.type == MESSAGE_BLOB_HAVE &&
-			e->peer >= OTHER && e->peer < OTHER + peers)
-			shown[e->peer - OTHER] =
-				(uint32_t)__builtin_popcountll(e->message.pieces[0]);
-	}
-}
-
-/* Starving peers go on asking for ten minutes and say that they got nothing. Of those two hundred `crowd` come from
- * one prefix, ask first and ask again before others do; the others' shares are counted apart. */
-static void starve(uint64_t total, uint32_t crowd, uint32_t *all, uint32_t *others)
-{
-	const struct swarm_message who = {.type = MESSAGE_BLOB_WHO, .blob = BLOB, .length = 4};
-	uint32_t shown[200] = {0};
-	struct lone l;
-
-	lone_begin(&l, 0);
-	lone_step(&l, (struct swarm_event){.type = SWARM_HOLD, .blob = BLOB, .total = total});
-	for (peer_ref i = 0; i < 200; i++)
-		lone_step(&l, (struct swarm_event){.type = SWARM_UP,
-				      .peer = OTHER + i,
-				      .reach = SWARM_PUBLIC,
-				      .prefix = i < crowd ? 1 : 100 + i});
-	for (unsigned n = 0; n < 40; n++) {
-		for (peer_ref i = 0; i < 200; i++) {
-			lone_hear(&l, OTHER + i, who);
-			count_shown(&l, shown, 200);
-		}
-		l.now_ms += 15000;
-	}
-	*all = *others = 0;
-	for (unsigned i = 0; i < 200; i++) {
-		*all += shown[i];
-		*others += i < crowd ? 0 : shown[i];
-	}
-	lone_end(&l);
-}
-
-/* Beyond its three copies the seed gives one more, and a third of that in ten minutes, and not 200 blobs. */
-static void however_many_starve_the_seed_gives_little_more_of_a_large_blob(void **state)
-{
-	uint32_t all, others;
-
-	(void)state;
-	starve(200 * MB, 0, &all, &others);
-	assert_in_range(all, 3 * 50, 3 * 50 + 50 + 17);
-}
-
-/* A hundred Sybils of one prefix get a fourth of that at most, and of a small blob keep nobody from his. */
-static void a_crowd_takes_no_more_than_a_fourth_of_the_mercy(void **state)
-{
-	uint32_t all, others;
-
-	(void)state;
-	starve(200 * MB, 190, &all, &others);
-	assert_int_equal(others, 20); /* two each, and more when these were taken */
-	starve(300000, 190, &all, &others);
-	assert_int_equal(others, 10);
 }
 
 static void nobody_has_it_is_said_once(void **state)
@@ -398,10 +348,10 @@ int main(void)
 		cmocka_unit_test(whoever_takes_nothing_loses_its_slot_to_who_waits),
 		cmocka_unit_test(whoever_loses_its_slot_hears_of_each_request),
 		cmocka_unit_test(a_crowd_from_one_place_does_not_keep_others_from_their_turn),
+		cmocka_unit_test(turns_go_first_to_the_place_that_has_fewest_slots),
+		cmocka_unit_test(a_full_line_makes_room_where_a_place_is_crowded_alone),
 		cmocka_unit_test(whoever_asks_on_and_takes_nothing_loses_its_slot_all_the_same),
 		cmocka_unit_test(a_tracker_without_the_length_of_a_blob_names_nobody),
-		cmocka_unit_test(however_many_starve_the_seed_gives_little_more_of_a_large_blob),
-		cmocka_unit_test(a_crowd_takes_no_more_than_a_fourth_of_the_mercy),
 		cmocka_unit_test(nobody_has_it_is_said_once),
 		cmocka_unit_test(short_memory_is_said),
 	};

@@ -124,12 +124,12 @@ static int sync_folder_of(const char *path)
  * had under this number before. */
 static int temporary_open(char temporary[PATH_MAX], const char *path, struct errmsg *msg)
 {
-	uint64_t name;
+	uint32_t name;
 	int fd;
 
 	if (getrandom(&name, sizeof(name), 0) != (ssize_t)sizeof(name))
 		return failed(msg, "draw a name beside", path);
-	if (snprintf(temporary, PATH_MAX, "%s.tmp-%016" PRIx64, path, name) >= PATH_MAX)
+	if (snprintf(temporary, PATH_MAX, "%s.tmp-%06" PRIx32, path, name & 0xffffff) >= PATH_MAX)
 		return errmsg_set(msg, TK_ELIMIT, "the path %s is too long", path);
 	fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	return fd >= 0 ? fd : failed(msg, "write", path);

@@ -14,7 +14,11 @@
 #include "tasks/math/philox.h"
 #include "tests/base/plain_tree.h"
 
-#define PARTS_MAX  18u
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define PARTS_MAX 18u /* a sanitizer takes minutes for more */
+#else
+#define PARTS_MAX 34u
+#endif
 #define DATA_BYTES ((size_t)PARTS_MAX * BLOB_PART)
 
 static int make_data(void **state)

@@ -184,8 +184,8 @@ TSAN := -fsanitize=thread
 OPT_CHECKED := -O1 -DUNROLL=
 build-asan:
 	$(MAKE) BUILD=build/asan MODE="$(ASAN)" CFLAGS="-O1 -g" OPT_KERNELS="$(OPT_CHECKED)" all tests
-# Of the tests, those that begin threads: the others have one, as every core and every loop has.
-THREADED = $(shell grep -lE 'pthread|threads|pool_|worker_serve' tests/*/test_*.c)
+# Of the tests, those that begin threads, and those that run loops, whose library may: cores have none.
+THREADED = $(sort $(wildcard tests/*/test_*_uv.c) $(shell grep -lE 'pthread|threads|pool_|worker_serve' tests/*/test_*.c))
 build-tsan:
 	$(MAKE) BUILD=build/tsan MODE="$(TSAN)" CFLAGS="-O1 -g" all $(THREADED:%.c=build/tsan/%)
 asan: build-asan

@@ -21,6 +21,7 @@ claim "nothing is accepted of peers that cannot be heard" same yes \
 	"$([ $(($(field text units_accepted) - before)) -le 40 ] && echo yes)"
 gone=$(grep -hcE 'lost .*203.0.113.2|cannot reach 203.0.113.2' "$work"/peer-*.log | grep -vc '^0$')
 echo "# after $((SECONDS - started)) s of silence $gone of 20 peers have noticed; round $(field text round) of 12"
+claim "nearly every peer notices that the coordinator is gone" [ "$gone" -ge 18 ]
 at_heal=$(field text units_accepted)
 link_heal coordinator
 healed=$SECONDS

@@ -126,8 +126,8 @@ static void half_die_at_once_and_the_next_broadcast_reaches_the_others(void **st
 	expect_quiet_links(m);
 }
 
-/* Their sessions die unseen: nobody closes anything, and silence is noticed after 45 s. Some, one or two in a
- * hundred, have only neighbours that vanished, and hear nothing until then. */
+/* Their sessions die unseen: nobody closes anything, and silence is noticed after 45 s. Some, one in a
+ * hundred at most here, have only neighbours that vanished, and hear nothing until then. */
 static void half_vanish_silently_and_the_next_broadcast_reaches_the_others(void **state)
 {
 	struct mesh *m = *state;
@@ -139,7 +139,7 @@ static void half_vanish_silently_and_the_next_broadcast_reaches_the_others(void 
 	half_of_them(m);
 	body = mesh_publish(m, 1);
 	mesh_run(m, 29000);
-	assert_true(m->stats[body].reached * 100 >= (mesh_alive(m) - 1) * 97);
+	assert_true(m->stats[body].reached * 100 >= (mesh_alive(m) - 1) * 99);
 	mesh_run_beacons(m, 60000);
 	body = mesh_publish(m, 1);
 	mesh_run(m, 5000);

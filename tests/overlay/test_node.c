@@ -13,84 +13,7 @@
 #include "peer/overlay/admission.h"
 #include "peer/overlay/pulse.h"
 #include "tasks/base/mem.h"
-#include "tests/lib/net.h"
-
-/* Node 0 is the coordinator, 1 and 2 are peers of its network. */
-struct bench {
-	struct net net;
-};
-
-static void bench_start(struct bench *b, uint64_t seed)
-{
-	const struct public_key *network = &b->net.nodes[0].id.key.public;
-
-	net_open(&b->net, seed);
-	net_add(&b->net, ROLE_COORDINATOR, NULL);
-	net_add(&b->net, ROLE_PEER, network);
-	net_add(&b->net, ROLE_PEER, network);
-}
-
-static int bench_open(void **state)
-{
-	struct bench *b = calloc(1, sizeof(*b));
-
-	assert_non_null(b);
-	bench_start(b, 1);
-	*state = b;
-	return 0;
-}
-
-static int bench_close(void **state)
-{
-	struct bench *b = *state;
-
-	net_close(&b->net);
-	free(b);
-	return 0;
-}
-
-/* An open session from one node to another. */
-static conn_id session_up(struct bench *b, size_t from, size_t to)
-{
-	conn_id conn = net_dial(&b->net, from, to, NULL);
-
-	net_run(&b->net);
-	assert_int_equal(net_count(&b->net, from, NODE_UP, conn), 1);
-	assert_int_equal(net_count(&b->net, to, NODE_UP, conn + 1), 1);
-	return conn;
-}
-
-static struct message upload_of(const uint8_t *data, size_t n, uint8_t name)
-{
-	struct message m = {.type = MESSAGE_UPLOAD};
-
-	memset(&m.upload.nonce, name, sizeof(m.upload.nonce));
-	m.upload.offset = name;
-	m.upload.bytes = span_of(data, n);
-	return m;
-}
-
-static void assert_ended(const struct bench *b, size_t node, conn_id conn, const char *why)
-{
-	const struct node_effect *down = net_last(&b->net, node, NODE_DOWN, conn);
-
-	assert_non_null(down);
-	assert_int_equal(net_count(&b->net, node, NODE_DOWN, conn), 1);
-	if (strstr(down->text, why) == NULL)
-		fail_msg("\"%s\" does not say \"%s\"", down->text, why);
-}
-
-static void assert_alive(struct bench *b, conn_id conn)
-{
-	struct message m = {.type = MESSAGE_UPLOADED};
-	size_t to = net_wire_of(&b->net, conn)->ends[1].node;
-	size_t before = net_count(&b->net, to, NODE_MESSAGE, conn + 1);
-
-	memset(&m.uploaded.nonce, 9, sizeof(m.uploaded.nonce));
-	assert_int_equal(net_send(&b->net, conn, &m), TK_OK);
-	net_run(&b->net);
-	assert_int_equal(net_count(&b->net, to, NODE_MESSAGE, conn + 1), before + 1);
-}
+#include "tests/overlay/node_bench.h"
 
 static void sessions_open_and_both_sides_know_who_is_there(void **state)
 {
@@ -354,92 +277,6 @@ static void lost_transport_is_down_without_a_close(void **state)
 	assert_int_equal(net_count(&b->net, 0, NODE_DOWN, conn + 1), 1);
 }
 
-static void slow_reader_is_closed_at_the_output_limit(void **state)
-{
-	static uint8_t data[BLOB_PART_MAX];
-	struct bench *b = *state;
-	conn_id conn = session_up(b, 1, 0);
-	conn_id other = session_up(b, 2, 0);
-	struct message m = upload_of(data, sizeof(data), 1);
-	size_t sent = 0;
-
-	net_wire_of(&b->net, conn)->stalled = true;
-	while (net_count(&b->net, 0, NODE_DOWN, conn + 1) == 0) {
-		assert_int_equal(net_send(&b->net, conn + 1, &m), TK_OK);
-		assert_true(node_waiting(b->net.nodes[0].node, conn + 1) <= NODE_OUTPUT_MAX);
-		assert_true(++sent <= NODE_OUTPUT_MAX / sizeof(data));
-	}
-	assert_true(sent > NODE_OUTPUT_MAX / sizeof(data) / 2);
-	assert_ended(b, 0, conn + 1, "too slowly");
-	assert_alive(b, other);
-}
-
-/* It talks on, so it is not silent; but what waits for it keeps memory and an upload slot. */
-static void whoever_reads_nothing_is_closed_whatever_it_says(void **state)
-{
-	static uint8_t data[1000];
-	struct bench *b = *state;
-	conn_id conn = session_up(b, 1, 0);
-	conn_id other = session_up(b, 2, 0);
-	struct message m = upload_of(data, sizeof(data), 1);
-	struct message talk = {.type = MESSAGE_UPLOADED};
-
-	net_wire_of(&b->net, conn)->ends[0].untold = true;
-	assert_int_equal(net_send(&b->net, conn + 1, &m), TK_OK);
-	for (unsigned i = 0; i * 5000 < NODE_UNREAD_MS + 10000; i++) {
-		(void)!net_send(&b->net, conn, &talk);
-		net_pass(&b->net, 5000);
-		if ((i + 2) * 5000 < NODE_UNREAD_MS)
-			assert_int_equal(net_count(&b->net, 0, NODE_DOWN, conn + 1), 0);
-	}
-	assert_ended(b, 0, conn + 1, "has read nothing");
-	assert_alive(b, other);
-}
-
-/* Two that read nothing stay within their own limits, but not within what is left for all; the third
- * has asked for little and is served all the same. */
-static void slow_readers_are_closed_at_the_limit_of_all(void **state)
-{
-	static uint8_t data[BLOB_PART_MAX];
-	struct bench *b = *state;
-	conn_id slow = session_up(b, 1, 0);
-	conn_id other = session_up(b, 2, 0);
-	conn_id modest =
-		session_up(b, net_add(&b->net, ROLE_PEER, &b->net.nodes[0].id.key.public), 0);
-	struct message m = upload_of(data, sizeof(data), 1);
-
-	node_limit_output(b->net.nodes[0].node, 48 * sizeof(data));
-	net_wire_of(&b->net, slow)->stalled = true;
-	net_wire_of(&b->net, other)->stalled = true;
-	for (int i = 0; i < 30; i++) {
-		(void)!net_send(&b->net, slow + 1, &m);
-		(void)!net_send(&b->net, other + 1, &m);
-		assert_true(node_waiting(b->net.nodes[0].node, slow + 1) +
-				    node_waiting(b->net.nodes[0].node, other + 1) <=
-			    49 * sizeof(data));
-	}
-	assert_int_equal(net_count(&b->net, 0, NODE_DOWN, 0), 1); /* then there was room again */
-	assert_alive(b, modest);
-	assert_int_equal(net_count(&b->net, 0, NODE_DOWN, modest + 1), 0);
-}
-
-static void sender_hears_when_it_may_go_on(void **state)
-{
-	static uint8_t data[BLOB_PART_MAX];
-	struct bench *b = *state;
-	conn_id conn = session_up(b, 1, 0);
-	struct message m = upload_of(data, sizeof(data), 1);
-
-	for (size_t i = 0; i < 20; i++)
-		assert_int_equal(net_send(&b->net, conn, &m), TK_OK);
-	assert_true(node_waiting(b->net.nodes[1].node, conn) > 20 * sizeof(data));
-	assert_int_equal(net_count(&b->net, 1, NODE_WRITABLE, conn), 0);
-	net_run(&b->net);
-	assert_int_equal(net_count(&b->net, 1, NODE_WRITABLE, conn), 1);
-	assert_int_equal(node_waiting(b->net.nodes[1].node, conn), 0);
-	assert_int_equal(net_count(&b->net, 0, NODE_MESSAGE, conn + 1), 20);
-}
-
 static void wrong_network_and_wrong_identity_never_come_up(void **state)
 {
 	struct bench *b = *state;
@@ -575,10 +412,6 @@ int main(void)
 		CLAIM(garbage_inside_a_session_ends_it_and_names_the_peer),
 		CLAIM(farewell_text_arrives_and_forges_no_log_line),
 		CLAIM(lost_transport_is_down_without_a_close),
-		CLAIM(slow_reader_is_closed_at_the_output_limit),
-		CLAIM(slow_readers_are_closed_at_the_limit_of_all),
-		CLAIM(whoever_reads_nothing_is_closed_whatever_it_says),
-		CLAIM(sender_hears_when_it_may_go_on),
 		CLAIM(wrong_network_and_wrong_identity_never_come_up),
 		CLAIM(equal_events_give_equal_effects),
 		CLAIM(any_seed_of_any_cutting_gives_working_sessions),

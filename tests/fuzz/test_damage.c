@@ -15,7 +15,7 @@
 #include "tests/lib/fuzz_targets.h"
 
 #define RUNS	   400u /* of each valid input */
-#define RUNS_SLOW  8u	/* where each takes milliseconds */
+#define RUNS_SLOW  40u	/* where each takes milliseconds; corpora are replayed besides */
 #define INPUT_MAX  8192u
 #define GROWTH_MAX 64u
 

@@ -306,6 +306,12 @@ static void step(struct sim *m, peer_ref peer, struct swarm_event *event)
 
 /* Coming and going */
 
+/* Three homes share an address prefix. */
+static uint64_t prefix_of(peer_ref peer)
+{
+	return 1 + peer / 3;
+}
+
 static void open_session(struct sim *m, peer_ref a, peer_ref b)
 {
 	struct swarm_event up = {.type = SWARM_UP};
@@ -314,11 +320,13 @@ static void open_session(struct sim *m, peer_ref a, peer_ref b)
 	session_add(&m->nodes[b], a, m->sessions);
 	up.peer = a;
 	up.reach = m->nodes[a].reach;
+	up.prefix = prefix_of(a);
 	step(m, b, &up);
 	if (session_id(&m->nodes[a], b) == 0)
 		return; /* it was no use to them */
 	up.peer = b;
 	up.reach = m->nodes[b].reach;
+	up.prefix = prefix_of(b);
 	step(m, a, &up);
 }
 

@@ -182,13 +182,20 @@ static void message(struct crowd *c, const struct wheel_event *e)
 		crowd_step(c, e->to, &event);
 }
 
+/* Members share prefixes by chance, four prefixes to three members, as in world.c; the coordinator has one of its own. */
+static uint64_t prefix_of(const struct crowd *c, peer_ref peer)
+{
+	return 1 + (uint64_t)peer * 2654435761u % (c->config.peers * 4 / 3 + 1);
+}
+
 static void up(struct crowd *c, peer_ref self, peer_ref peer, bool dialled, uint32_t serial)
 {
 	const struct member *a = &c->members[self], *b = &c->members[peer];
 	struct swarm_event event = {.type = SWARM_UP,
 		.peer = peer,
 		.reach = b->public ? SWARM_PUBLIC : SWARM_NATED,
-		.rtt_ms = 2 * map_latency_ms(&a->place, &b->place)};
+		.rtt_ms = 2 * map_latency_ms(&a->place, &b->place),
+		.prefix = prefix_of(c, peer)};
 	bool was = crowd_linked(c, self, peer) != NULL;
 	uint32_t told;
 

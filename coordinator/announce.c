@@ -120,7 +120,7 @@ static void head_add(struct beacon *b, enum announcement_kind kind, const struct
 static void announce_beacon(struct core *c)
 {
 	static const struct digest nobody;
-	struct beacon b = {0};
+	struct beacon b = {.ledger = c->ledger.digest, .ledger_sequence = c->ledger.sequence};
 	struct bytes payload = {0};
 	int rc;
 

@@ -242,6 +242,7 @@ int core_step(struct core *c, const struct core_event *event, struct core_effect
 		event_take(c, event);
 	if (c->error == TK_OK)
 		conclude(c, event->type == CORE_TICK);
+	ledger_flush(c);
 	changes_flush(c);
 	peers_forget(c);
 	effects_join(c);

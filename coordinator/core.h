@@ -8,6 +8,7 @@
 #ifndef COORDINATOR_CORE_H
 #define COORDINATOR_CORE_H
 
+#include "coordinator/ledger.h"
 #include "coordinator/rows.h"
 #include "peer/overlay/node.h"
 
@@ -83,6 +84,7 @@ enum core_effect_type {
 	CORE_REFEREE = 11, /* project, round, unit: recompute it twice, store its payload, answer */
 	CORE_LOG = 12,	   /* text */
 	CORE_ANNOUNCE = 13, /* bytes: an announcement; signature: to the whole network */
+	CORE_LEDGER = 14,   /* bytes: an entry's content; ledger: to be remembered with the rows */
 };
 
 struct core_effect {
@@ -102,6 +104,7 @@ struct core_effect {
 		struct unit_row unit;
 		struct replica_row replica;
 		struct peer_row peer;
+		struct ledger_row ledger;
 	};
 	char text[256];
 };
@@ -130,6 +133,8 @@ int core_load_unreadable(struct core *c, const struct project_row *row, const ch
 int core_load_peer(struct core *c, const struct peer_row *row) TK_CHECKED;
 /* The last SAVE_ANNOUNCED: what is announced from now on comes after it, whatever the clock says. */
 void core_load_announced(struct core *c, uint64_t announced_ms);
+/* The last CORE_LEDGER: entries go on behind it. */
+void core_load_ledger(struct core *c, const struct ledger_head *head);
 int core_load_unit(struct core *c, const struct unit_row *row, struct errmsg *msg) TK_CHECKED;
 int core_load_replica(struct core *c, const struct replica_row *row, struct errmsg *msg) TK_CHECKED;
 

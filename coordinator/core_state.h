@@ -65,6 +65,8 @@ struct core_unit {
 	struct core_unit *touched_next;
 	bool changed;
 	struct core_unit *changed_next;
+	bool ledger_due; /* judged in this step: it gets an entry at its end */
+	struct core_unit *ledger_next;
 };
 
 struct core_project {
@@ -108,8 +110,9 @@ struct core {
 	uint64_t
 		announced_ms; /* of the last announcement: no sequence or time that we said is later */
 	bool announced;	      /* it has risen in this step */
-	bool started;	      /* the first step after loading has been made */
-	bool dispatch;	      /* there may be work for the hungry */
+	struct ledger_head ledger;
+	bool started;  /* the first step after loading has been made */
+	bool dispatch; /* there may be work for the hungry */
 	/* The step in progress. */
 	uint64_t now_ms;
 	uint8_t random[32];
@@ -119,6 +122,7 @@ struct core {
 	struct core_effects said;
 	struct core_effect spare; /* written to when memory is short */
 	struct core_unit *touched;
+	struct core_unit *ledger_due;
 	struct core_project *changed_projects;
 	struct core_unit *changed_units;
 	struct core_replica *changed_replicas;
@@ -146,6 +150,21 @@ void core_log(struct core *c, const char *format, ...) TK_PRINTF(2, 3);
 void drop_say(struct core *c, conn_id conn, uint32_t reason, const char *text);
 void effects_join(struct core *c); /* what was said goes behind what is saved */
 void effects_cut(struct core_effects *e, size_t count); /* back to count items */
+
+void ledger_push(struct core *c, const struct ledger_row *row, struct bytes *takes);
+
+/* ledger_core.c: what the ledger gets. */
+void ledger_project(struct core *c, struct core_project *p); /* it starts */
+void ledger_round(struct core *c, struct core_project *p);   /* it begins */
+void ledger_unit(struct core *c, struct core_unit *u); /* at the end of the step, if settled */
+void ledger_flush(struct core *c);		       /* the units' entries */
+void ledger_forget(struct core *c, const struct core_project *p); /* its units leave memory */
+void ledger_fault(struct core *c, const struct core_replica *r, const struct digest *proof);
+void ledger_seed(
+	struct core *c, const struct core_project *p, uint32_t round, const struct digest *seed);
+void ledger_merge(struct core *c, const struct core_project *p, const struct core_event *merged);
+void ledger_rollback(struct core *c, const struct core_project *p, uint32_t round);
+void ledger_end(struct core *c, const struct core_project *p);
 
 /* lifecycle.c: the tables of allowed moves. A move that is not in them is our own mistake. */
 void project_move(struct core *c, struct core_project *p, enum project_state to);

@@ -124,6 +124,14 @@ void announced_push(struct core *c, uint64_t announced_ms)
 	push(c, c->out, CORE_SAVE_ANNOUNCED)->announced_ms = announced_ms;
 }
 
+void ledger_push(struct core *c, const struct ledger_row *row, struct bytes *takes)
+{
+	struct core_effect *x = push(c, c->out, CORE_LEDGER);
+
+	x->ledger = *row;
+	push_bytes(c, x, takes);
+}
+
 void round_save(struct core *c, const struct round_row *row)
 {
 	push(c, c->out, CORE_SAVE_ROUND)->round = *row;

@@ -169,6 +169,7 @@ void unit_settle(struct core *c, struct core_unit *u)
 	struct core_project *p = u->project;
 
 	unit_move(c, u, UNIT_SETTLED);
+	ledger_unit(c, u);
 	p->row.units_accepted++;
 	project_changed(c, p);
 	for (struct core_replica *r = u->replicas; r != NULL; r = r->unit_next) {

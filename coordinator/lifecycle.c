@@ -81,5 +81,7 @@ void replica_move(struct core *c, struct core_replica *r, enum replica_state to)
 	REQUIRE(to != REPLICA_VALID || (!row->late && !r->peer->row.retired));
 	REQUIRE(r->unit->uploader != r || to == REPLICA_UPLOADING);
 	replica_changed(c, r);
+	if (r->unit->row.state == UNIT_SETTLED)
+		ledger_unit(c, r->unit);
 	unit_touch(c, r->unit);
 }

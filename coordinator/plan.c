@@ -183,6 +183,7 @@ static void round_begin(struct core *c, struct core_project *p)
 		return;
 	}
 	p->started_ms = c->now_ms;
+	ledger_round(c, p);
 	for (uint32_t i = 0; i < p->row.units_per_round; i++) {
 		unit_changed(c, &p->units[i]);
 		unit_touch(c, &p->units[i]);
@@ -196,6 +197,7 @@ static void round_end(struct core *c, struct core_project *p, enum verdict verdi
 {
 	struct core_unit **at = &c->touched;
 
+	ledger_flush(c);
 	for (uint32_t i = 0; p->units != NULL && i < p->row.units_per_round; i++) {
 		struct core_unit *u = &p->units[i];
 
@@ -216,6 +218,7 @@ static void round_end(struct core *c, struct core_project *p, enum verdict verdi
 			*at = (*at)->touched_next;
 		else
 			at = &(*at)->touched_next;
+	ledger_forget(c, p);
 	round_free(c, p);
 }
 
@@ -234,6 +237,7 @@ static void project_end(
 					: "failed",
 		p->row.round, p->row.rounds, reason[0] != '\0' ? ": " : "", reason);
 	round_end(c, p, VERDICT_UNKNOWN, "the project has ended");
+	ledger_end(c, p);
 	announce_control(c, p);
 	while (*at != p)
 		at = &(*at)->next;
@@ -244,6 +248,7 @@ static void project_end(
 void project_start(struct core *c, struct core_project *p)
 {
 	project_move(c, p, PROJECT_RUNNING);
+	ledger_project(c, p);
 	if (p->row.round >= p->row.rounds)
 		project_end(c, p, PROJECT_DONE, "");
 	else
@@ -384,6 +389,7 @@ void project_merged(struct core *c, const struct core_event *event)
 		.model = event->model,
 	};
 	round_save(c, &round);
+	ledger_merge(c, p, event);
 	round_end(c, p, VERDICT_LATE, "the round is over");
 	p->row.round++;
 	p->row.parameters = event->parameters;

@@ -120,6 +120,16 @@ static int load_announced(const struct home *home, struct core *core, struct err
 	return rc;
 }
 
+static int load_ledger(const struct home *home, struct core *core, struct errmsg *msg)
+{
+	struct ledger_head head;
+	int rc = store_ledger_head(home->store, &head, msg);
+
+	if (rc == TK_OK)
+		core_load_ledger(core, &head);
+	return rc;
+}
+
 int serve_load_core(const struct home *home, const struct key_pair *root, struct core **out,
 	uint64_t *newest, struct errmsg *msg)
 {
@@ -135,6 +145,8 @@ int serve_load_core(const struct home *home, const struct key_pair *root, struct
 		rc = store_projects(home->store, load_rounds, &l, msg);
 	if (rc == TK_OK)
 		rc = load_announced(home, l.core, msg);
+	if (rc == TK_OK)
+		rc = load_ledger(home, l.core, msg);
 	if (rc != TK_OK) {
 		core_free(l.core);
 		return rc;

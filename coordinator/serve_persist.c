@@ -29,6 +29,8 @@ static int save(const struct home *home, const struct core_effect *e, struct err
 		return store_save_peer(home->store, &e->peer, msg);
 	case CORE_SAVE_ANNOUNCED:
 		return save_announced(home, e->announced_ms, msg);
+	case CORE_LEDGER:
+		return store_add_ledger(home->store, &e->ledger, bytes_span(&e->bytes), msg);
 	default:
 		return TK_OK;
 	}
@@ -57,7 +59,8 @@ int serve_persist(const struct home *home, const struct core_effects *effects, s
 	int rc;
 
 	for (size_t i = 0; i < effects->count; i++)
-		rows += effects->items[i].type <= CORE_SAVE_ANNOUNCED;
+		rows += effects->items[i].type <= CORE_SAVE_ANNOUNCED ||
+			effects->items[i].type == CORE_LEDGER;
 	rc = store_blobs(home, effects, msg);
 	if (rc != TK_OK || rows == 0)
 		return rc;

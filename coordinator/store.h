@@ -4,6 +4,7 @@
 #ifndef COORDINATOR_STORE_H
 #define COORDINATOR_STORE_H
 
+#include "coordinator/ledger.h"
 #include "coordinator/rows.h"
 
 struct store;
@@ -26,6 +27,17 @@ int store_save_unit(struct store *s, const struct unit_row *row, struct errmsg *
 int store_save_replica(
 	struct store *s, const struct replica_row *row, struct errmsg *msg) TK_CHECKED;
 int store_save_peer(struct store *s, const struct peer_row *row, struct errmsg *msg) TK_CHECKED;
+
+/* The next entry of the ledger, inside a transaction. Errors: TK_EEXIST (that number is taken). */
+int store_add_ledger(struct store *s, const struct ledger_row *row, struct span content,
+	struct errmsg *msg) TK_CHECKED;
+/* The last entry's; all zero: there is none. */
+int store_ledger_head(struct store *s, struct ledger_head *out, struct errmsg *msg) TK_CHECKED;
+/* Calls `each` for entries in order, as they stand together at one moment: for all, or with a project
+ * for those of it. A non-zero answer ends it and is returned. */
+typedef int (*store_ledger_each)(void *context, const struct ledger_row *row, struct span content);
+int store_ledger(struct store *s, uint64_t project, store_ledger_each each, void *context,
+	struct errmsg *msg) TK_CHECKED;
 
 /* Inserts a new project and gives it the next id. Errors: TK_EEXIST (the name is taken). */
 int store_add_project(struct store *s, struct project_row *row, struct errmsg *msg) TK_CHECKED;

@@ -12,7 +12,7 @@
 #include "tasks/base/file.h"
 #include "tasks/base/mem.h"
 
-#define SCHEMA_VERSION 2 /* 2: states that units carry from round to round */
+#define SCHEMA_VERSION 3 /* 3: trust: ledger */
 #define BUSY_MS	       10000
 #define REJECTED                                                                                   \
 	"6, 9" /* REPLICA_INVALID, REPLICA_UNOPENED; few, and so with an index of their own */
@@ -53,7 +53,7 @@ static int configure(struct store *s, bool create, struct errmsg *msg)
 			s->path, version, known);
 	for (size_t i = 0; rc == TK_OK && row_types[i] != NULL; i++)
 		rc = row_prepare_save(s, row_types[i], &s->save[i], msg);
-	return rc;
+	return rc == TK_OK ? ledger_open(s, create, msg) : rc;
 }
 
 int store_open(struct store **out, const char *home, bool create, struct errmsg *msg)
@@ -94,6 +94,7 @@ void store_close(struct store *s)
 		return;
 	for (size_t i = 0; i < ROW_TYPES; i++)
 		sqlite3_finalize(s->save[i]);
+	sqlite3_finalize(s->add_ledger);
 	sqlite3_close(s->db);
 	mem_free(s);
 }

@@ -16,6 +16,7 @@ struct sqlite3_stmt;
 struct store {
 	struct sqlite3 *db;
 	struct sqlite3_stmt *save[ROW_TYPES]; /* by position in row_types */
+	struct sqlite3_stmt *add_ledger;
 	char path[PATH_MAX];
 };
 
@@ -31,6 +32,9 @@ int store_failed(struct store *s, const char *doing, struct errmsg *msg);
 
 /* Runs statements that give nothing back. */
 int store_run(struct store *s, const char *sql, const char *doing, struct errmsg *msg) TK_CHECKED;
+
+/* Its table, and the statement that is kept. */
+int ledger_open(struct store *s, bool create, struct errmsg *msg) TK_CHECKED;
 
 int row_create_table(struct store *s, const struct row_type *type, struct errmsg *msg) TK_CHECKED;
 int row_prepare_save(struct store *s, const struct row_type *type, struct sqlite3_stmt **out,

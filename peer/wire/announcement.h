@@ -40,10 +40,11 @@ struct topic_head {
 struct beacon {
 	struct digest
 		ledger; /* the head of the coordinator's signed log; zero while there is none */
-	uint32_t head_count; /* ≤ BEACON_HEADS_MAX */
+	uint64_t ledger_sequence; /* the entries up to that head */
+	uint32_t head_count;	  /* ≤ BEACON_HEADS_MAX */
 	struct topic_head heads[BEACON_HEADS_MAX];
 };
-/* Appends [1, ledger, [[kind, subject, sequence], …]]. Errors: TK_ENOMEM. */
+/* Appends [2, ledger, its sequence, [[kind, subject, sequence], …]]. Errors: TK_ENOMEM. */
 int beacon_encode(const struct beacon *b, struct bytes *out) TK_CHECKED;
 /* Errors: TK_EPROTO, TK_ELIMIT. */
 int beacon_decode(struct beacon *out, struct span in, struct errmsg *msg) TK_CHECKED;

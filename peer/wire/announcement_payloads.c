@@ -4,7 +4,8 @@
 #include "tasks/base/pack.h"
 #include "tasks/base/require.h"
 
-#define FORMAT 1u
+#define FORMAT	      1u
+#define BEACON_FORMAT 2u /* 2: the ledger's sequence */
 
 /* Ends what was appended since `before`, or takes it back. */
 static int finish(const struct packer *p, struct bytes *out, size_t before)
@@ -23,9 +24,10 @@ int beacon_encode(const struct beacon *b, struct bytes *out)
 
 	REQUIRE(b->head_count <= BEACON_HEADS_MAX);
 	pack_begin(&p, out);
-	pack_array(&p, 3);
-	pack_u64(&p, FORMAT);
+	pack_array(&p, 4);
+	pack_u64(&p, BEACON_FORMAT);
 	pack_digest(&p, &b->ledger);
+	pack_u64(&p, b->ledger_sequence);
 	pack_array(&p, b->head_count);
 	for (uint32_t i = 0; i < b->head_count; i++) {
 		pack_array(&p, 3);
@@ -43,9 +45,10 @@ int beacon_decode(struct beacon *out, struct span in, struct errmsg *msg)
 	int rc;
 
 	mp_begin(&r, in);
-	mp_array(&r, "beacon", 3, 3);
-	mp_u32(&r, "format", FORMAT, FORMAT);
+	mp_array(&r, "beacon", 4, 4);
+	mp_u32(&r, "format", BEACON_FORMAT, BEACON_FORMAT);
 	mp_digest(&r, "ledger", &got.ledger);
+	got.ledger_sequence = mp_u64(&r, "ledger sequence", 0, UINT64_MAX);
 	got.head_count = mp_array(&r, "heads", 0, BEACON_HEADS_MAX);
 	for (uint32_t i = 0; i < got.head_count; i++) {
 		mp_array(&r, "head", 3, 3);

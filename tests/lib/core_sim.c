@@ -164,6 +164,9 @@ void sim_close(struct sim *s)
 		for (uint32_t t = 0; t < SIM_TASKS_MAX; t++)
 			sim_task_close(&s->peers[i].tasks[t]);
 	bytes_close(&s->recipe);
+	for (size_t i = 0; i < s->entry_count; i++)
+		bytes_close(&s->entries[i].content);
+	free(s->entries);
 	free(s->items);
 	free(s->round_rows);
 	free(s->states);

@@ -64,6 +64,11 @@ struct sim_peer {
 
 struct sim_item;
 
+struct sim_entry {
+	struct ledger_row row;
+	struct bytes content;
+};
+
 struct sim {
 	uint64_t seed;
 	uint64_t random;
@@ -89,6 +94,9 @@ struct sim {
 	struct peer_row peer_rows[SIM_PEERS_MAX];
 	size_t peer_row_count;
 	uint64_t announced_ms;
+	struct ledger_head ledger;
+	struct sim_entry *entries; /* of the ledger, in order */
+	size_t entry_count, entry_capacity;
 	struct digest *blobs;
 	size_t blob_count, blob_capacity;
 	/* Jobs and the network. */

@@ -151,6 +151,34 @@ static void save_peer(struct sim *s, const struct peer_row *row)
 	*to = *row;
 }
 
+/* The chain goes on where the last commit left it, whatever crashed, and what it says is readable. */
+static void save_ledger(struct sim *s, const struct core_effect *e)
+{
+	struct ledger_head next = s->ledger;
+	struct ledger_entry entry;
+	struct digest content;
+	struct sim_entry *to;
+
+	ledger_content_digest(&content, bytes_span(&e->bytes));
+	ledger_head_add(&next, &content);
+	SIM_CHECK(s, next.sequence == e->ledger.head.sequence);
+	SIM_CHECK(s, digest_equal(&next.digest, &e->ledger.head.digest));
+	SIM_CHECK(s, ledger_decode(&entry, bytes_span(&e->bytes), NULL) == TK_OK);
+	SIM_CHECK(s, entry.kind == e->ledger.kind);
+	SIM_CHECK(s, e->ledger.is_signed || entry.kind != LEDGER_MERGE);
+	if (e->ledger.is_signed)
+		SIM_CHECK(s, ledger_head_verify(&s->root.public, &e->ledger.signature, &next));
+	s->ledger = next;
+	if (s->entry_count == s->entry_capacity) {
+		s->entry_capacity = s->entry_capacity * 2 + 64;
+		s->entries = realloc(s->entries, s->entry_capacity * sizeof(*s->entries));
+		SIM_CHECK(s, s->entries != NULL);
+	}
+	to = &s->entries[s->entry_count++];
+	*to = (struct sim_entry){.row = e->ledger};
+	SIM_CHECK(s, bytes_append(&to->content, e->bytes.data, e->bytes.len) == TK_OK);
+}
+
 void sim_save(struct sim *s, const struct core_effect *e)
 {
 	struct digest digest;
@@ -179,6 +207,9 @@ void sim_save(struct sim *s, const struct core_effect *e)
 		digest_blob(&digest, e->bytes.data, e->bytes.len);
 		SIM_CHECK(s, digest_equal(&digest, &e->digest));
 		sim_blob_add(s, &digest);
+		break;
+	case CORE_LEDGER:
+		save_ledger(s, e);
 		break;
 	default:
 		break;
@@ -295,6 +326,7 @@ void sim_load(struct sim *s)
 	s->core = core_new(&s->root);
 	SIM_CHECK(s, s->core != NULL);
 	core_load_announced(s->core, s->announced_ms);
+	core_load_ledger(s->core, &s->ledger);
 	if (s->project.state == PROJECT_QUEUED)
 		return;
 	rc = core_load_project(s->core, &s->project, bytes_span(&s->recipe),

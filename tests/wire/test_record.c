@@ -315,7 +315,10 @@ static void unknown_kinds_and_formats_are_refused(void **state)
 
 static void payloads_at_their_largest_fit_and_come_back(void **state)
 {
-	struct beacon beacon = {.ledger = {{3}}, .head_count = BEACON_HEADS_MAX}, beacon_back;
+	struct beacon beacon = {.ledger = {{3}},
+			      .ledger_sequence = UINT64_MAX,
+			      .head_count = BEACON_HEADS_MAX},
+		      beacon_back;
 	struct revocations revoked = {.count = REVOCATIONS_MAX}, revoked_back;
 	struct project_notice notice = {"", UINT32_MAX, 1, UINT64_MAX}, notice_back;
 	enum control_state control;

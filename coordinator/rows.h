@@ -111,7 +111,10 @@ struct peer_row {
 	uint64_t first_seen_s, last_seen_s;
 	uint64_t valid, invalid, expired, abandoned;
 	uint64_t credit_flops;
+	uint64_t faults; /* results proven wrong, over all its lives */
 	bool retired;
+	bool readmitted; /* once; after that a fault is no accident */
+	bool convicted;	 /* of what hardware does not explain: retired for good */
 	char reason[256]; /* why retired */
 };
 

@@ -104,7 +104,10 @@ static const struct column peer_columns[] = {
 	U64(peer_row, expired),
 	U64(peer_row, abandoned),
 	U64(peer_row, credit_flops),
+	U64(peer_row, faults),
 	BOOL(peer_row, retired),
+	BOOL(peer_row, readmitted),
+	BOOL(peer_row, convicted),
 	TEXT(peer_row, reason),
 };
 

@@ -19,6 +19,8 @@
 #define BLOB_PIECE	  (4u << 20) /* what HAVE speaks of: 64 parts */
 #define BLOB_PIECES_MAX	  1024u
 #define BLOB_SOURCES_MAX  16u
+#define TRACE_PART_MAX	  2048u /* digests in one TRACE or SEGMENT */
+#define TRACE_LEAVES_MAX  (INNER_STEPS_MAX + 2u)
 #define SHUFFLE_MAX	  8u /* records in one SHUFFLE */
 #define GOSSIP_TTL_MAX	  8u
 #define GOSSIP_HOPS_MAX	  64u
@@ -50,6 +52,10 @@
 	X(MESSAGE_UPLOADED, uploaded, 41)                                                          \
 	X(MESSAGE_SETTLED, settled, 42)                                                            \
 	X(MESSAGE_ABANDON, abandon, 43)                                                            \
+	X(MESSAGE_TRACE_REQUEST, trace_request, 44)                                                \
+	X(MESSAGE_TRACE, trace, 45)                                                                \
+	X(MESSAGE_SEGMENT_REQUEST, segment_request, 46)                                            \
+	X(MESSAGE_SEGMENT, segment, 47)                                                            \
 	X(MESSAGE_JOIN, join, 48)                                                                  \
 	X(MESSAGE_FORWARD_JOIN, forward_join, 49)                                                  \
 	X(MESSAGE_NEIGHBOR, neighbor, 50)                                                          \
@@ -63,6 +69,8 @@
 	X(MESSAGE_PRUNE, prune, 58)                                                                \
 	X(MESSAGE_HEADS, heads, 59)                                                                \
 	X(MESSAGE_PULL, pull, 60)                                                                  \
+	X(MESSAGE_STATE_REQUEST, state_request, 64)                                                \
+	X(MESSAGE_STATE, state, 65)                                                                \
 	X(MESSAGE_DIAL_BACK, dial_back, 72)                                                        \
 	X(MESSAGE_DIALLED_BACK, dialled_back, 73)                                                  \
 	X(MESSAGE_RELAY_RESERVE, relay_reserve, 74)                                                \
@@ -232,6 +240,49 @@ struct message_settled {
 struct message_abandon {
 	struct digest nonce;
 	char text[TEXT_MAX];
+};
+
+/* Disputes: two results of one unit differ, and it is narrowed down to the step at which they part
+ * (coordinator/VERIFICATION.md). */
+/* Coordinator → peer: the leaves of this result's trace (tasks/unit/trace.h), from number `offset` on. */
+struct message_trace_request {
+	struct digest nonce;
+	uint32_t offset;
+};
+/* Peer → coordinator, in order, until all that were asked for have been sent. */
+struct message_trace {
+	struct digest nonce;
+	uint32_t total;	    /* leaves in all, 2 … TRACE_LEAVES_MAX */
+	uint32_t offset;    /* < total */
+	struct span leaves; /* 1 … TRACE_PART_MAX digests, ending at total at most */
+};
+/* Coordinator → peer: compute again from leaf `segment` to the next one, and say what each step gave. */
+struct message_segment_request {
+	struct digest nonce;
+	uint32_t segment;
+};
+/* Peer → coordinator. The signature ("talkoot segment") covers nonce, le32 segment, le32 total and the
+ * merkle_root of all step leaves; each message of one answer carries it. */
+struct message_segment {
+	struct digest nonce;
+	uint32_t segment;
+	uint32_t total; /* step leaves in all, 1 … TRACE_LEAVES_MAX */
+	uint32_t offset;
+	struct span leaves;
+	struct signature signature;
+};
+/* Coordinator → peer: the state after `step` steps, from this byte on. */
+struct message_state_request {
+	struct digest nonce;
+	uint32_t step;
+	uint64_t offset;
+};
+struct message_state {
+	struct digest nonce;
+	uint32_t step;
+	uint64_t total; /* bytes of the whole state, ≤ BLOB_BYTES_MAX */
+	uint64_t offset;
+	struct span bytes; /* 1 … BLOB_PART_MAX, ending at total at most */
 };
 
 /* Membership (HyParView; peer/overlay/gossip.h). A record is a struct record, encoded and signed by the

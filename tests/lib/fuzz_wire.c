@@ -143,6 +143,8 @@ static void fill_blobs(struct message *m)
 
 static void fill_work(struct message *m)
 {
+	static const uint8_t leaves[2 * DIGEST_BYTES];
+
 	switch (m->type) {
 	case MESSAGE_GOODBYE:
 		m->goodbye.reason = GOODBYE_SHUTDOWN;
@@ -167,6 +169,18 @@ static void fill_work(struct message *m)
 		break;
 	case MESSAGE_SETTLED:
 		m->settled.verdict = VERDICT_VALID;
+		break;
+	case MESSAGE_TRACE:
+		m->trace.total = 3;
+		m->trace.leaves = span_of(leaves, 2 * DIGEST_BYTES);
+		break;
+	case MESSAGE_SEGMENT:
+		m->segment.total = 2;
+		m->segment.leaves = span_of(leaves, DIGEST_BYTES);
+		break;
+	case MESSAGE_STATE:
+		m->state.total = 9;
+		m->state.bytes = span_of("1234", 4);
 		break;
 	default:
 		break;

@@ -226,6 +226,35 @@ void fill_message(struct message *m, enum message_type type, bool largest)
 		for (uint32_t i = 0; i < m->lease.path_steps; i++)
 			m->lease.path[i] = message_digest((uint8_t)i);
 		break;
+	case MESSAGE_TRACE_REQUEST:
+		m->trace_request =
+			(struct message_trace_request){d, largest ? TRACE_LEAVES_MAX : 0};
+		break;
+	case MESSAGE_TRACE:
+		m->trace = (struct message_trace){d, largest ? TRACE_LEAVES_MAX : 2,
+			largest ? TRACE_LEAVES_MAX - TRACE_PART_MAX : 0,
+			span_of(message_filler, DIGEST_BYTES * (largest ? TRACE_PART_MAX : 1))};
+		break;
+	case MESSAGE_SEGMENT_REQUEST:
+		m->segment_request =
+			(struct message_segment_request){d, largest ? TRACE_LEAVES_MAX : 0};
+		break;
+	case MESSAGE_SEGMENT:
+		m->segment = (struct message_segment){d, largest ? TRACE_LEAVES_MAX : 0,
+			largest ? TRACE_LEAVES_MAX : 1,
+			largest ? TRACE_LEAVES_MAX - TRACE_PART_MAX : 0,
+			span_of(message_filler, DIGEST_BYTES * (largest ? TRACE_PART_MAX : 1)),
+			signature_of(9)};
+		break;
+	case MESSAGE_STATE_REQUEST:
+		m->state_request = (struct message_state_request){
+			d, largest ? INNER_STEPS_MAX : 0, largest ? BLOB_BYTES_MAX : 0};
+		break;
+	case MESSAGE_STATE:
+		m->state = (struct message_state){d, largest ? INNER_STEPS_MAX : 0,
+			largest ? BLOB_BYTES_MAX : 1, largest ? BLOB_BYTES_MAX - BLOB_PART_MAX : 0,
+			span_of(message_filler, largest ? BLOB_PART_MAX : 1)};
+		break;
 	case MESSAGE_COMMIT:
 		m->commit = (struct message_commit){d, message_digest(3), signature_of(9)};
 		break;

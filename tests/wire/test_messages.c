@@ -135,6 +135,18 @@ static void one_step_beyond_each_limit_is_refused(void **state)
 	REFUSED(MESSAGE_UPLOAD, true, "bytes", m.upload.offset++);
 	REFUSED(MESSAGE_UPLOAD, true, "bytes", m.upload.bytes.len++);
 	REFUSED(MESSAGE_UPLOAD, false, "bytes", m.upload.bytes.len = 0);
+	REFUSED(MESSAGE_TRACE, false, "total", m.trace.total = 1);
+	REFUSED(MESSAGE_TRACE, true, "total", m.trace.total++);
+	REFUSED(MESSAGE_TRACE, false, "leaves", m.trace.leaves.len--);
+	REFUSED(MESSAGE_TRACE, false, "leaves", m.trace.leaves.len = 0);
+	REFUSED(MESSAGE_TRACE, true, "leaves", m.trace.offset++);
+	REFUSED(MESSAGE_TRACE, true, "leaves", m.trace.leaves.len += DIGEST_BYTES);
+	REFUSED(MESSAGE_SEGMENT, false, "leaves", m.segment.offset = m.segment.total);
+	REFUSED(MESSAGE_SEGMENT, true, "segment", m.segment.segment++);
+	REFUSED(MESSAGE_STATE_REQUEST, true, "step", m.state_request.step++);
+	REFUSED(MESSAGE_STATE, true, "total", m.state.total++);
+	REFUSED(MESSAGE_STATE, true, "bytes", m.state.offset++);
+	REFUSED(MESSAGE_STATE, false, "bytes", m.state.bytes.len = 0);
 	REFUSED(MESSAGE_SETTLED, false, "verdict", m.settled.verdict = 0);
 	REFUSED(MESSAGE_SETTLED, true, "verdict", m.settled.verdict++);
 }

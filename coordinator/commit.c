@@ -9,6 +9,7 @@
 
 #include "coordinator/core_state.h"
 #include "tasks/unit/payload.h"
+#include "tasks/unit/sign.h"
 
 /* The peer's own replica of this nonce; somebody else's is as unknown to it as none. */
 static struct core_replica *replica_own(
@@ -131,11 +132,9 @@ static void commit_record(struct core *c, struct core_replica *r, const struct m
 
 void commit_take(struct core *c, struct core_peer *peer, const struct message_commit *m)
 {
-	struct span fields[2] = {
-		span_of(m->commitment.b, DIGEST_BYTES), span_of(m->nonce.b, DIGEST_BYTES)};
 	struct core_replica *r = replica_own(c, peer, &m->nonce);
 
-	if (!key_verify(&peer->row.key, &m->signature, "talkoot commit", fields, 2))
+	if (!commit_verify(&peer->row.key, &m->signature, &m->commitment, &m->nonce))
 		peer_protocol(c, peer, "the signature of a COMMIT is wrong");
 	else if (r == NULL)
 		say_unknown(c, peer, &m->nonce);

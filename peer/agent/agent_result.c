@@ -9,6 +9,7 @@
 #include <stdio.h>
 
 #include "tasks/base/require.h"
+#include "tasks/unit/sign.h"
 
 struct result *result_find(struct agent *a, const struct digest *nonce)
 {
@@ -70,15 +71,11 @@ static void commit(struct agent *a, const struct result *r, struct agent_effects
 {
 	struct message m = {.type = MESSAGE_COMMIT,
 		.commit = {.nonce = r->record.nonce, .commitment = r->commitment}};
-	struct span fields[2] = {
-		span_of(r->commitment.b, DIGEST_BYTES),
-		span_of(r->record.nonce.b, DIGEST_BYTES),
-	};
 
 	REQUIRE(r->saved);
 	if (!link_is_up(a))
 		return;
-	key_sign(&m.commit.signature, &a->id->key, "talkoot commit", fields, 2);
+	commit_sign(&m.commit.signature, &a->id->key, &r->commitment, &r->record.nonce);
 	effect_send(out, &m);
 }
 

@@ -3,8 +3,6 @@
 
 #include <string.h>
 
-#include "tasks/unit/floats.h"
-
 #define CHECKPOINT_FORMAT 1u
 #define MAGIC_BYTES	  8u
 #define HEAD_BYTES	  (MAGIC_BYTES + DIGEST_BYTES + 4u)
@@ -34,7 +32,6 @@ static uint64_t whole_bytes(const struct running *run, uint32_t steps)
 
 int run_checkpoint(const struct running *run, struct bytes *out)
 {
-	size_t n = run->model.parameters;
 	size_t leaves = DIGEST_BYTES * (size_t)(trace_leaves(&run->recipe->train, run->done) - 1);
 	size_t size = whole_bytes(run, run->done);
 	struct digest digest;
@@ -48,12 +45,8 @@ int run_checkpoint(const struct running *run, struct bytes *out)
 	p = begin + HEAD_BYTES;
 	memcpy(p, run->leaves + 1, leaves);
 	p += leaves;
-	for (uint32_t i = 0; i < run->array_count; i++) {
-		floats_store_on(run->compute, p, run->arrays[i], n);
-		p += 4 * n;
-	}
-	floats_store(p, run->losses, run->done);
-	p += 4 * (size_t)run->done;
+	running_state_store(run, p);
+	p += running_state_bytes(run, run->done);
 	digest = running_digest(run, span_of(begin, size - DIGEST_BYTES));
 	if (compute_stopped(run->compute))
 		return TK_ECANCELED;
@@ -84,20 +77,13 @@ int checkpoint_resume(struct running *run, struct span in, struct errmsg *msg)
 {
 	const uint8_t *p = in.data + HEAD_BYTES;
 	uint32_t steps = steps_of(run, in);
-	size_t n = run->model.parameters;
 	size_t leaves;
 
 	if (steps == 0)
 		return errmsg_set(msg, TK_ECORRUPT,
 			"the checkpoint is torn, or not of this unit: start anew");
-	run->done = steps;
 	leaves = DIGEST_BYTES * (size_t)(trace_leaves(&run->recipe->train, steps) - 1);
 	memcpy(run->leaves + 1, p, leaves);
-	p += leaves;
-	for (uint32_t i = 0; i < run->array_count; i++) {
-		floats_load_on(run->compute, run->arrays[i], p, n);
-		p += 4 * n;
-	}
-	floats_load(run->losses, p, steps);
+	running_state_load(run, steps, p + leaves);
 	return TK_OK;
 }

@@ -33,13 +33,14 @@ static uint32_t window_shards(
 	return found;
 }
 
-int unit_shards(
-	const struct recipe *recipe, const struct unit *unit, uint32_t **shards, uint32_t *count)
+int running_shards(const struct recipe *recipe, const struct unit *unit, uint32_t from, uint32_t to,
+	uint32_t **shards, uint32_t *count)
 {
 	const struct dataset_part *part = &recipe->data.train;
 	struct order order = part_order(part, recipe->seed);
-	uint64_t at = running_position(recipe, unit);
-	uint64_t end = at + (uint64_t)recipe->train.inner_steps * recipe->train.batch_size;
+	uint64_t first = running_position(recipe, unit);
+	uint64_t at = first + (uint64_t)from * recipe->train.batch_size;
+	uint64_t end = first + (uint64_t)to * recipe->train.batch_size;
 	uint8_t *used = mem_calloc(part->shards, 1);
 	uint32_t *list = mem_calloc(part->shards, sizeof(*list));
 	uint32_t found = 0;
@@ -64,6 +65,12 @@ int unit_shards(
 	*shards = list;
 	*count = found;
 	return TK_OK;
+}
+
+int unit_shards(
+	const struct recipe *recipe, const struct unit *unit, uint32_t **shards, uint32_t *count)
+{
+	return running_shards(recipe, unit, 0, recipe->train.inner_steps, shards, count);
 }
 
 int unit_parameters(const struct recipe *recipe, size_t *count, struct errmsg *msg)

@@ -1,4 +1,5 @@
-/* A unit on its way: what run.c computes in and checkpoint.c writes down. Private to them. */
+/* A unit on its way: what run.c and replay.c compute in and checkpoint.c writes down. Private
+ * to them. */
 #ifndef TASKS_UNIT_RUNNING_H
 #define TASKS_UNIT_RUNNING_H
 
@@ -48,7 +49,40 @@ struct digest running_digest(const struct running *run, struct span bytes);
 /* The first position of the unit in the sample order. */
 uint64_t running_position(const struct recipe *recipe, const struct unit *unit);
 
-/* The state after run->done steps. */
+/* Samples that are computed at once. */
+size_t running_rows(const struct train_spec *t);
+
+/* Everything but what it begins with: recipe, unit and compute are set, the rest is zero. Whatever the
+ * answer, running_close frees it. Errors: TK_EUNSUPPORTED, TK_ELIMIT, TK_ENOMEM (as unit_run). */
+int running_open(
+	struct running *run, const struct shard_source *shards, struct errmsg *msg) TK_CHECKED;
+void running_close(struct running *run);
+
+/* θ and the slot's state as the unit finds them. Errors: TK_ECORRUPT. */
+int running_begin(
+	struct running *run, const struct unit_input *input, struct errmsg *msg) TK_CHECKED;
+
+/* The parts of it: θ_r by which the update is measured (theta stays as it is); moments and feedback. */
+int running_parameters(struct running *run, struct span in, struct errmsg *msg) TK_CHECKED;
+int running_slot(struct running *run, struct span in, struct errmsg *msg) TK_CHECKED;
+
+/* The next step. TK_EDIVERGED: its loss is not finite; it is not done and must not be tried again.
+ * Errors: TK_ECANCELED, what the source returns. */
+int running_step(struct running *run, struct errmsg *msg) TK_CHECKED;
+
+/* The claim, with the trace's last leaf and its root, and the payload when all was finite, once all steps
+ * are done or one has diverged. Errors: TK_ENOMEM; *out may then hold something to close. */
+int running_conclude(struct running *run, struct unit_result *out) TK_CHECKED;
+
+/* unit_shards for the steps [from, to) alone. */
+int running_shards(const struct recipe *recipe, const struct unit *unit, uint32_t from, uint32_t to,
+	uint32_t **shards, uint32_t *count) TK_CHECKED;
+
+/* The state after run->done steps, its digest and its bytes; running_state_load puts the run there. */
 struct trace_state running_state(const struct running *run);
+void running_digest_state(const struct running *run, struct digest *out);
+size_t running_state_bytes(const struct running *run, uint32_t steps);
+void running_state_store(const struct running *run, uint8_t *out);
+void running_state_load(struct running *run, uint32_t steps, const uint8_t *in);
 
 #endif

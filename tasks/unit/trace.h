@@ -13,7 +13,7 @@
 #define TASKS_UNIT_TRACE_H
 
 #include "tasks/math/compute.h"
-#include "tasks/project/recipe.h"
+#include "tasks/unit/unit.h"
 
 #define STATE_ARRAYS_MAX 4u
 
@@ -36,5 +36,25 @@ void trace_digest(struct digest *out, const struct compute *c, const struct trac
 
 /* The last leaf of a unit that ended at failing_step. */
 void trace_failure(struct digest *out, uint32_t failing_step);
+
+/* trace_digest of a state that is given as its bytes. */
+void trace_blob_digest(struct digest *out, uint32_t steps, const struct digest *blob);
+
+/* Segment k of a trace goes from leaf k to leaf k + 1. Its *step leaves* are the digests of the states
+ * after each step within it; those of the last segment go on with the result digest, because packing,
+ * loss and outcome are a step, too. */
+struct trace_segment {
+	uint32_t first; /* steps done where it begins */
+	uint32_t count; /* of step leaves: the first is that of the state after first + 1 steps */
+	bool last;	/* the last step leaf is the result digest */
+};
+
+/* Steps of a unit that are done when it ends with this claim: H, or those before its failing step. */
+uint32_t trace_steps(const struct train_spec *t, const struct claim *claim);
+
+/* Of a unit that ends after `steps` steps, which has trace_leaves(t, steps) segments. False: there is no
+ * segment k. */
+bool trace_segment(struct trace_segment *out, const struct train_spec *t, uint32_t steps,
+	uint32_t k) TK_CHECKED;
 
 #endif

@@ -1,0 +1,21 @@
+/* What a peer signs of a result: that it has one (the commitment), and what it got on the way (the step
+ * leaves of a segment, trace.h). Both name the lease's nonce, so that they hold for one replica alone. */
+#ifndef TASKS_UNIT_SIGN_H
+#define TASKS_UNIT_SIGN_H
+
+#include "tasks/base/key.h"
+
+/* Over fields("talkoot commit", commitment, nonce). */
+void commit_sign(struct signature *out, const struct key_pair *peer,
+	const struct digest *commitment, const struct digest *nonce);
+bool commit_verify(const struct public_key *peer, const struct signature *s,
+	const struct digest *commitment, const struct digest *nonce);
+
+/* Over fields("talkoot segment", nonce, le32 of the segment's index, the step leaves one behind the other:
+ * 32·count bytes). */
+void segment_sign(struct signature *out, const struct key_pair *peer, const struct digest *nonce,
+	uint32_t segment, const struct digest *leaves, size_t count);
+bool segment_verify(const struct public_key *peer, const struct signature *s,
+	const struct digest *nonce, uint32_t segment, const struct digest *leaves, size_t count);
+
+#endif

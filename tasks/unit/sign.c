@@ -22,8 +22,9 @@ bool commit_verify(const struct public_key *peer, const struct signature *s,
 
 /* What a segment's signature covers. */
 struct segment_fields {
-	uint8_t segment[4];
-	struct span fields[3];
+	uint8_t segment[4], count[4];
+	struct digest root;
+	struct span fields[4];
 };
 
 static void segment_fields_init(struct segment_fields *f, const struct digest *nonce,
@@ -32,7 +33,10 @@ static void segment_fields_init(struct segment_fields *f, const struct digest *n
 	store_le32(f->segment, segment);
 	f->fields[0] = span_of(nonce->b, DIGEST_BYTES);
 	f->fields[1] = span_of(f->segment, sizeof(f->segment));
-	f->fields[2] = span_of(leaves, count * sizeof(*leaves));
+	store_le32(f->count, (uint32_t)count);
+	merkle_root(&f->root, leaves, count);
+	f->fields[2] = span_of(f->count, sizeof(f->count));
+	f->fields[3] = span_of(f->root.b, DIGEST_BYTES);
 }
 
 void segment_sign(struct signature *out, const struct key_pair *peer, const struct digest *nonce,
@@ -41,7 +45,7 @@ void segment_sign(struct signature *out, const struct key_pair *peer, const stru
 	struct segment_fields f;
 
 	segment_fields_init(&f, nonce, segment, leaves, count);
-	key_sign(out, peer, segment_label, f.fields, 3);
+	key_sign(out, peer, segment_label, f.fields, 4);
 }
 
 bool segment_verify(const struct public_key *peer, const struct signature *s,
@@ -50,5 +54,5 @@ bool segment_verify(const struct public_key *peer, const struct signature *s,
 	struct segment_fields f;
 
 	segment_fields_init(&f, nonce, segment, leaves, count);
-	return key_verify(peer, s, segment_label, f.fields, 3);
+	return key_verify(peer, s, segment_label, f.fields, 4);
 }

@@ -11,8 +11,8 @@ void commit_sign(struct signature *out, const struct key_pair *peer,
 bool commit_verify(const struct public_key *peer, const struct signature *s,
 	const struct digest *commitment, const struct digest *nonce);
 
-/* Over fields("talkoot segment", nonce, le32 of the segment's index, the step leaves one behind the other:
- * 32·count bytes). */
+/* Over fields("talkoot segment", nonce, le32 of the segment's index, le32 count, merkle_root of the step
+ * leaves). Errors of signing: none but a count of 0, which is our mistake. */
 void segment_sign(struct signature *out, const struct key_pair *peer, const struct digest *nonce,
 	uint32_t segment, const struct digest *leaves, size_t count);
 bool segment_verify(const struct public_key *peer, const struct signature *s,

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "coordinator/core_state.h"
+#include "coordinator/draw.h"
 #include "tasks/base/mem.h"
 #include "tasks/base/require.h"
 #include "tasks/unit/payload.h"
@@ -36,6 +37,15 @@ void project_link(struct core *c, struct core_project *p)
 	*at = p;
 }
 
+static bool policy_sound(const struct project_row *row)
+{
+	if (row->policy == VERIFY_FULL)
+		return true;
+	return row->policy == VERIFY_ADAPTIVE && row->audit_floor > 0 && row->audit_floor <= 1 &&
+	       row->settle_rounds >= 1 && row->settle_rounds <= SETTLE_ROUNDS_MAX &&
+	       (row->on_fraud == FRAUD_ROLLBACK || row->on_fraud == FRAUD_CONTINUE);
+}
+
 /* Checks that a row and a recipe belong together, and makes the project of them. */
 int project_attach(struct core *c, const struct project_row *row, struct span recipe,
 	struct core_project **out, struct errmsg *msg)
@@ -53,10 +63,10 @@ int project_attach(struct core *c, const struct project_row *row, struct span re
 	}
 	if (row->id == 0 || row->units_per_round != p->recipe.train.units_per_round ||
 		row->rounds != p->recipe.train.rounds || row->units_per_round == 0 ||
-		row->quorum == 0 || row->quorum > REPLICAS_PER_UNIT)
+		row->quorum == 0 || row->quorum > REPLICAS_PER_UNIT || !policy_sound(row))
 		rc = errmsg_set(msg, TK_ECORRUPT,
-			"project %s: its row and its recipe disagree, or its quorum of %u is not "
-			"between 1 and %u",
+			"project %s: its row and its recipe disagree, its way of verifying can't "
+			"be, or its quorum of %u is not between 1 and %u",
 			row->name, row->quorum, REPLICAS_PER_UNIT);
 	if (rc == TK_OK)
 		rc = payload_size(&p->recipe, &p->payload_bytes, msg);
@@ -140,8 +150,11 @@ static int manifest_build(struct core *c, struct core_project *p)
 		.unit_count = p->row.units_per_round,
 		.parameters = p->row.parameters,
 	};
+	struct digest seed;
 	int rc;
 
+	draw_seed(&seed, &p->row.secret, m.round, p->row.rollbacks);
+	draw_commitment(&m.audit, &seed);
 	merkle_root(&m.units, p->leaves, m.unit_count);
 	rc = round_encode(&m, &p->manifest);
 	if (rc == TK_OK)
@@ -247,6 +260,7 @@ static void project_end(
 
 void project_start(struct core *c, struct core_project *p)
 {
+	draw_secret(&p->row.secret, c->random);
 	project_move(c, p, PROJECT_RUNNING);
 	ledger_project(c, p);
 	if (p->row.round >= p->row.rounds)
@@ -385,9 +399,13 @@ void project_merged(struct core *c, const struct core_event *event)
 		.started_ms = p->started_ms,
 		.closed_ms = c->now_ms,
 		.parameters = event->parameters,
+		.parameters_in = p->row.parameters,
+		.outer_in = p->row.outer_state,
 		.states = p->row.states,
 		.model = event->model,
 	};
+	draw_seed(&round.seed, &p->row.secret, round.round, p->row.rollbacks);
+	draw_commitment(&round.audit, &round.seed);
 	round_save(c, &round);
 	ledger_merge(c, p, event);
 	round_end(c, p, VERDICT_LATE, "the round is over");

@@ -23,6 +23,12 @@ struct project_row {
 	bool stop_asked;      /* by the owner; takes effect at a round boundary */
 	struct digest recipe; /* blob */
 	uint32_t quorum;
+	enum verify_policy policy;
+	double audit_floor;	/* adaptive, as the two below; 0 with full */
+	uint32_t settle_rounds; /* K: a round's audits end before round r + K is leased */
+	enum on_fraud on_fraud;
+	struct digest
+		secret; /* what its rounds' seeds follow from (draw.h); never leaves the store */
 	uint32_t rounds, units_per_round; /* copies from the recipe */
 	char model_type[16];		  /* for people: \"char-mlp\" */
 	uint64_t samples;		  /* to train on */
@@ -38,6 +44,14 @@ struct project_row {
 		units_rejected; /* canonical results; results proven wrong or unopened */
 	uint64_t replicas;	/* leases that were computed and committed */
 	uint64_t disputes;	/* units on which results differed */
+	/* Of the units accepted: those with two equal results of different, trusted origin (trust.c).
+	 * The others are single: one peer's word. */
+	uint64_t units_verified;
+	uint64_t audits_drawn, audits_passed, audits_failed; /* units */
+	uint32_t rollbacks;	   /* also the number of the attempt at the rounds that follow */
+	uint64_t rounds_discarded; /* merged, and computed again after a rollback */
+	uint64_t units_void; /* wrong results that were merged and stand (on_fraud: continue) */
+	uint32_t void_round; /* 1 + the first round with one; 0: none */
 	uint64_t created_s, finished_s;
 };
 
@@ -50,7 +64,11 @@ struct round_row {
 	uint32_t merged, skipped;
 	uint64_t started_ms, closed_ms; /* wall clock */
 	struct digest parameters;	/* θ_{round+1} */
-	struct digest states;		/* what the slots carried into this round; swept */
+	struct digest parameters_in;	/* θ_round, and the outer state before the merge */
+	struct digest outer_in;
+	struct digest audit;  /* what its manifest commits to: H(seed) */
+	struct digest seed;   /* of its secret draw; zero until all its audits have ended */
+	struct digest states; /* what the slots carried into this round; swept */
 	struct digest model;
 };
 
@@ -61,13 +79,18 @@ enum unit_state {
 	UNIT_DISPUTED = 3,  /* results differ: the referee recomputes, more replicas go out */
 	UNIT_UPLOADING = 4, /* the canonical result is known, its payload is not here yet */
 	UNIT_SETTLED = 5,   /* canonical result and payload are durable */
+	UNIT_AUDITED = 6,   /* settled, and others compute it again, perhaps after its merge */
 };
 
 struct unit_row {
 	uint64_t project;
 	uint32_t round, index;
 	enum unit_state state;
-	uint32_t wanted;       /* replicas wanted now */
+	uint32_t wanted; /* replicas wanted now, without trials */
+	uint32_t quorum; /* equal results that make it stand; after its draw, all that it wants */
+	bool drawn;	 /* its audit was decided: drawn or not */
+	bool verified;	 /* counted in units_verified */
+	struct digest merged;  /* the result that is in θ; zero: its round is not merged */
 	struct digest result;  /* canonical result digest, from UPLOADING on */
 	struct digest referee; /* result digest of the referee's recomputation; zero: none */
 	uint8_t claim[CLAIM_BYTES_MAX];
@@ -96,7 +119,9 @@ struct replica_row {
 	enum replica_state state;
 	uint64_t leased_ms, deadline_ms; /* wall clock; deadline of the state it is in */
 	uint64_t committed_ms;
-	bool late; /* not committed when its unit's first reveal was recorded (commit.c) */
+	bool trial;   /* a newcomer's: compared, and counts for nothing but its own trust */
+	bool trusted; /* has earned its peer trust */
+	bool late;    /* not committed when its unit's first reveal was recorded (commit.c) */
 	struct digest commitment;
 	struct signature commit_signature;
 	struct digest salt;
@@ -110,6 +135,9 @@ struct peer_row {
 	char engine[16];
 	uint64_t first_seen_s, last_seen_s;
 	uint64_t valid, invalid, expired, abandoned;
+	uint64_t replicated; /* valid results that an established peer of another origin, or the
+	                      * referee, had too: trust (trust.c) */
+	uint64_t prefix;     /* where it connected from last; 0: unknown */
 	uint64_t credit_flops;
 	uint64_t faults; /* results proven wrong, over all its lives */
 	bool retired;
@@ -117,8 +145,5 @@ struct peer_row {
 	bool convicted;	 /* of what hardware does not explain: retired for good */
 	char reason[256]; /* why retired */
 };
-
-/* Valid replicated results after which a peer counts as established. */
-#define PEER_ESTABLISHED 5u
 
 #endif

@@ -7,7 +7,7 @@
 #include "coordinator/store.h"
 #include "coordinator/store_rows.h"
 
-#define SQL_MAX	  2048
+#define SQL_MAX	  4096
 #define ROW_TYPES 5
 
 struct sqlite3;

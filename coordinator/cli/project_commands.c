@@ -94,6 +94,10 @@ static int submit(struct home *home, const struct project *project, struct errms
 	struct project_row row = {
 		.state = PROJECT_QUEUED,
 		.quorum = project->quorum,
+		.policy = project->policy,
+		.audit_floor = project->audit_floor,
+		.settle_rounds = project->settle_rounds,
+		.on_fraud = project->on_fraud,
 		.rounds = project->train.rounds,
 		.units_per_round = project->train.units_per_round,
 		.created_s = (uint64_t)time(NULL),

@@ -18,6 +18,7 @@
 #define WITH_LOCAL   .only_with = "train.mode", .only_values = BIT(MODE_LOCAL)
 #define WITH_ADAMW   .only_with = "train.optimizer", .only_values = BIT(OPTIMIZER_ADAMW)
 #define WITH_SGD     .only_with = "train.optimizer", .only_values = BIT(OPTIMIZER_SGD)
+#define ADAPTIVE     .only_with = "verify.policy", .only_values = BIT(VERIFY_ADAPTIVE)
 #define OUTER(bits)  .only_with = "train.outer.optimizer", .only_values = (bits)
 #define GRADIENT(value)                                                                            \
 	.other = value, .other_with = "train.mode", .other_values = BIT(MODE_GRADIENT)
@@ -112,7 +113,12 @@ static const struct key_choice outers[] = {
 };
 static const struct key_choice policies[] = {
 	{"full", VERIFY_FULL},
-	{"adaptive", CHOICE_NOT_YET},
+	{"adaptive", VERIFY_ADAPTIVE},
+	{NULL, 0},
+};
+static const struct key_choice frauds[] = {
+	{"rollback", FRAUD_ROLLBACK},
+	{"continue", FRAUD_CONTINUE},
 	{NULL, 0},
 };
 
@@ -574,14 +580,38 @@ const struct key project_keys[] = {
 		.choices = policies,
 		.fallback = "full",
 		FIELD(policy),
-		.help = "full: every unit is computed by a quorum"},
+		.help = "full: every unit is computed by a quorum; adaptive: a secret share of "
+			"them"},
 	{.path = "verify.quorum",
 		.type = KEY_U32,
 		.min = QUORUM_MIN,
 		.max = QUORUM_MAX,
 		.fallback = "2",
 		FIELD(quorum),
-		.help = "equal results that make a unit's result stand"},
+		.help = "equal results that make a unit's result stand; adaptive: of units drawn"},
+	{.path = "verify.audit_floor",
+		.type = KEY_DOUBLE,
+		.min = AUDIT_FLOOR_MIN,
+		.max = 1,
+		.fallback = "0.02",
+		ADAPTIVE,
+		FIELD(audit_floor),
+		.help = "the least share of anybody's units that others compute again"},
+	{.path = "verify.settle_rounds",
+		.type = KEY_U32,
+		.min = 1,
+		.max = SETTLE_ROUNDS_MAX,
+		.fallback = "2",
+		ADAPTIVE,
+		FIELD(settle_rounds),
+		.help = "a round's audits end before the one so many rounds later begins"},
+	{.path = "verify.on_fraud",
+		.type = KEY_CHOICE,
+		.choices = frauds,
+		.fallback = "rollback",
+		ADAPTIVE,
+		FIELD(on_fraud),
+		.help = "when a merged result proves wrong: merge its round again, or go on"},
 	{.path = "verify.trace_every",
 		.type = KEY_U32,
 		.min = 1,

@@ -7,12 +7,15 @@
 #include "tasks/project/faults.h"
 #include "tasks/project/presets.h"
 
-enum verify_policy { VERIFY_FULL = 1 };
+enum verify_policy { VERIFY_FULL = 1, VERIFY_ADAPTIVE = 2 };
+enum on_fraud { FRAUD_ROLLBACK = 1, FRAUD_CONTINUE = 2 };
 enum numerics { NUMERICS_CANONICAL = 1, NUMERICS_BLAS };
 
-#define QUORUM_MIN	 2u
-#define QUORUM_MAX	 8u /* REPLICAS_PER_UNIT of the coordinator */
-#define PROJECT_FILE_MAX (1u << 20)
+#define QUORUM_MIN	  2u
+#define QUORUM_MAX	  8u /* REPLICAS_PER_UNIT of the coordinator */
+#define AUDIT_FLOOR_MIN	  1e-6
+#define SETTLE_ROUNDS_MAX 8u
+#define PROJECT_FILE_MAX  (1u << 20)
 
 struct project {
 	char name[PROJECT_NAME_MAX];
@@ -23,6 +26,10 @@ struct project {
 	enum numerics numerics;	 /* blas: for one process alone (project_check_grid) */
 	enum verify_policy policy;
 	uint32_t quorum;
+	/* adaptive; else 0 */
+	double audit_floor;
+	uint32_t settle_rounds;
+	enum on_fraud on_fraud;
 	/* Where to report what only the data, or the file of model.init, show to be wrong. */
 	char file[DATA_PATH_MAX];
 	struct place data_at, model_at, init_at, numerics_at;

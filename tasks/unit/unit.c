@@ -4,7 +4,7 @@
 #include "tasks/base/mpread.h"
 #include "tasks/base/pack.h"
 
-enum { UNIT_FORMAT = 2, CLAIM_FORMAT = 1, ROUND_FORMAT = 1 };
+enum { UNIT_FORMAT = 2, CLAIM_FORMAT = 1, ROUND_FORMAT = 2 };
 
 /* The packer's verdict; on failure what was appended is dropped again. */
 static int packed(const struct packer *p, size_t before)
@@ -125,7 +125,7 @@ int round_encode(const struct round_manifest *m, struct bytes *out)
 	struct packer p;
 
 	pack_begin(&p, out);
-	pack_array(&p, 7);
+	pack_array(&p, 8);
 	pack_u64(&p, ROUND_FORMAT);
 	pack_bin(&p, m->network.b, KEY_BYTES);
 	pack_digest(&p, &m->recipe);
@@ -133,6 +133,7 @@ int round_encode(const struct round_manifest *m, struct bytes *out)
 	pack_u64(&p, m->unit_count);
 	pack_digest(&p, &m->parameters);
 	pack_digest(&p, &m->units);
+	pack_digest(&p, &m->audit);
 	return packed(&p, before);
 }
 
@@ -143,7 +144,7 @@ int round_decode(struct round_manifest *m, struct span in, struct errmsg *msg)
 	int rc;
 
 	mp_begin(&r, in);
-	mp_array(&r, "round", 7, 7);
+	mp_array(&r, "round", 8, 8);
 	mp_u32(&r, "round.format", ROUND_FORMAT, ROUND_FORMAT);
 	mp_public_key(&r, "round.network", &got.network);
 	mp_digest(&r, "round.recipe", &got.recipe);
@@ -151,7 +152,10 @@ int round_decode(struct round_manifest *m, struct span in, struct errmsg *msg)
 	got.unit_count = mp_u32(&r, "round.unit_count", 1, UNITS_PER_ROUND_MAX);
 	mp_digest(&r, "round.parameters", &got.parameters);
 	mp_digest(&r, "round.units", &got.units);
+	mp_digest(&r, "round.audit", &got.audit);
 	rc = mp_end(&r, msg);
+	if (rc == TK_OK && digest_is_zero(&got.audit))
+		rc = errmsg_set(msg, TK_EPROTO, "round.audit: a round commits to no secret draw");
 	if (rc == TK_OK)
 		*m = got;
 	return rc;

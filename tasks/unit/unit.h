@@ -51,6 +51,7 @@ struct round_manifest {
 	uint32_t unit_count;	  /* W */
 	struct digest parameters; /* θ_r */
 	struct digest units;	  /* merkle_root of the unit digests, in unit order */
+	struct digest audit;	  /* H("talkoot audit seed", the round's secret seed); never zero */
 };
 
 int unit_encode(const struct unit *u, struct bytes *out) TK_CHECKED;

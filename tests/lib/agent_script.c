@@ -281,7 +281,8 @@ void script_announce(struct script *s, uint32_t round)
 		.recipe = s->tiny.recipe_digest,
 		.round = round,
 		.unit_count = s->tiny.recipe.train.units_per_round,
-		.parameters = s->parameters_digest[round]};
+		.parameters = s->parameters_digest[round],
+		.audit = {{1}}};
 	struct bytes payload = {0};
 	struct announcement news = {
 		.kind = ANNOUNCE_ROUND, .subject = manifest.recipe, .sequence = round + 1u};
@@ -309,7 +310,8 @@ void script_lease(struct script *s, uint8_t nonce, uint32_t round, uint32_t inde
 		.recipe = s->tiny.recipe_digest,
 		.round = round,
 		.unit_count = count,
-		.parameters = start.parameters};
+		.parameters = start.parameters,
+		.audit = {{1}}};
 	struct digest path[64];
 	struct digest leaves[16];
 	struct unit unit;

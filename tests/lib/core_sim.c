@@ -147,6 +147,7 @@ void sim_init(struct sim *s, uint64_t seed, uint32_t rounds, uint32_t units, uin
 		.state = PROJECT_QUEUED,
 		.recipe = s->recipe_digest,
 		.quorum = quorum,
+		.policy = VERIFY_FULL,
 		.rounds = rounds,
 		.units_per_round = units,
 		.unit_flops = 1000,

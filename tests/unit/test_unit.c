@@ -84,10 +84,25 @@ static void claim_that_contradicts_itself_is_refused(void **state)
 	assert_int_equal(decode_claim(&c), TK_OK);
 }
 
+static void a_manifest_that_commits_to_no_draw_is_refused(void **state)
+{
+	struct round_manifest m = {.round = 2, .unit_count = 4}, back;
+	struct bytes b = {0};
+
+	(void)state;
+	assert_int_equal(round_encode(&m, &b), TK_OK);
+	assert_int_equal(round_decode(&back, bytes_span(&b), NULL), TK_EPROTO);
+	bytes_close(&b);
+}
+
 static void signature_covers_the_whole_manifest(void **state)
 {
 	const uint8_t seed[32] = {4};
-	struct round_manifest m = {.round = 2, .unit_count = 4, .units = some_digest(9)}, back;
+	struct round_manifest m = {.round = 2,
+				      .unit_count = 4,
+				      .units = some_digest(9),
+				      .audit = some_digest(8)},
+			      back;
 	struct signature s;
 	struct key_pair root;
 	struct bytes b = {0};
@@ -485,6 +500,7 @@ int main(void)
 		cmocka_unit_test(unit_survives_its_codec_and_every_cut_is_refused),
 		cmocka_unit_test(claim_that_contradicts_itself_is_refused),
 		cmocka_unit_test(signature_covers_the_whole_manifest),
+		cmocka_unit_test(a_manifest_that_commits_to_no_draw_is_refused),
 		cmocka_unit_test(every_leaf_of_a_round_proves_itself_and_no_other),
 		cmocka_unit_test(each_field_changes_the_commitment),
 		cmocka_unit_test(every_engine_gives_the_same_result_digest),

@@ -4,7 +4,6 @@
 #include "coordinator/states.h"
 #include "peer/wire/messages.h"
 #include "tasks/base/mem.h"
-#include "tasks/unit/shard_cache.h"
 #include "tasks/unit/train.h"
 
 int job_recipe(const struct blob_store *blobs, const struct digest *digest, struct recipe *recipe,
@@ -62,8 +61,7 @@ int job_parameters(const struct blob_store *blobs, const struct project_row *row
 	return load_floats(blobs, &row->parameters, model->parameters, parameters, msg);
 }
 
-/* Reads one shard of the recipe into the cache. */
-static int load_shard(const struct blob_store *blobs, const struct recipe *recipe,
+int job_shard(const struct blob_store *blobs, const struct recipe *recipe,
 	const struct digest *digest, struct shard_cache *cache, struct errmsg *msg)
 {
 	struct bytes got = {0};
@@ -136,7 +134,7 @@ static int merging_evaluate(struct merging *m, const struct blob_store *blobs,
 	struct shard_source source = {&m->shards, shard_cache_get};
 
 	for (uint32_t i = 0; i < part->shards; i++) {
-		int rc = load_shard(blobs, &m->recipe, &part->digests[i], &m->shards, msg);
+		int rc = job_shard(blobs, &m->recipe, &part->digests[i], &m->shards, msg);
 
 		if (rc != TK_OK)
 			return rc;
@@ -196,6 +194,21 @@ int job_merge(const struct blob_store *blobs, const struct project_row *row,
 	return rc;
 }
 
+int job_unit(const struct blob_store *blobs, const struct project_row *row, uint32_t index,
+	struct unit *unit, struct errmsg *msg)
+{
+	struct round_start start = {.parameters = row->parameters};
+	struct digest *states = NULL;
+	int rc = states_load(blobs, &row->states, row->units_per_round, &states, msg);
+
+	if (rc != TK_OK)
+		return rc;
+	start.states = states;
+	unit_describe(unit, &row->recipe, row->round, index, &start);
+	mem_free(states);
+	return TK_OK;
+}
+
 /* What the referee holds. */
 struct refereeing {
 	struct recipe recipe;
@@ -208,24 +221,18 @@ struct refereeing {
 static int refereeing_load(struct refereeing *r, const struct blob_store *blobs,
 	const struct project_row *row, uint32_t unit, struct errmsg *msg)
 {
-	struct round_start start = {.parameters = row->parameters};
-	struct digest *states = NULL;
 	uint32_t *shards = NULL;
 	uint32_t count = 0;
-	int rc = states_load(blobs, &row->states, row->units_per_round, &states, msg);
+	int rc = job_unit(blobs, row, unit, &r->unit, msg);
 
-	if (rc != TK_OK)
-		return rc;
-	start.states = states;
-	unit_describe(&r->unit, &row->recipe, row->round, unit, &start);
-	rc = state_load(blobs, states, unit, &r->state, msg);
-	mem_free(states);
+	if (rc == TK_OK && !digest_is_zero(&r->unit.state))
+		rc = blob_store_get(blobs, &r->unit.state, BLOB_BYTES_MAX, &r->state, msg);
 	if (rc == TK_OK)
 		rc = blob_store_get(blobs, &row->parameters, BLOB_BYTES_MAX, &r->parameters, msg);
 	if (rc == TK_OK && unit_shards(&r->recipe, &r->unit, &shards, &count) != TK_OK)
 		rc = errmsg_set(msg, TK_ENOMEM, "not enough memory for the unit's shards");
 	for (uint32_t i = 0; i < count && rc == TK_OK; i++)
-		rc = load_shard(blobs, &r->recipe, &r->recipe.data.train.digests[shards[i]],
+		rc = job_shard(blobs, &r->recipe, &r->recipe.data.train.digests[shards[i]],
 			&r->shards, msg);
 	mem_free(shards);
 	return rc;

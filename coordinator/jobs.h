@@ -1,5 +1,5 @@
-/* The coordinator's own computations, run outside the event loop: merging a round and recomputing a
- * disputed unit. Each reads blobs, computes, stores the resulting blobs durably and only then answers. */
+/* The coordinator's own computations, run outside the event loop: merging a round, recomputing a disputed
+ * unit or one step of it. Each reads blobs, computes, stores the resulting blobs durably and only then answers. */
 #ifndef COORDINATOR_JOBS_H
 #define COORDINATOR_JOBS_H
 
@@ -8,6 +8,7 @@
 #include "tasks/model/model.h"
 #include "tasks/unit/evaluate.h"
 #include "tasks/unit/merge.h"
+#include "tasks/unit/shard_cache.h"
 
 /* One settled unit's claim. */
 struct merge_input {
@@ -34,6 +35,36 @@ int job_merge(const struct blob_store *blobs, const struct project_row *row,
  * nothing). Gives *claim (encoded). Errors: TK_ENUMERICS (the two runs differ), as above. */
 int job_referee(const struct blob_store *blobs, const struct project_row *row, uint32_t unit,
 	struct bytes *claim, struct errmsg *msg) TK_CHECKED;
+
+/* One step of a unit of the project's round, as a dispute narrows it down. All borrowed. */
+struct step_request {
+	uint32_t unit;
+	uint32_t from; /* steps done before it: 0 … H; after H there is packing */
+	/* When from > 0: the state after that many steps, the digest on which both sides agree, and the leaves of the
+	 * trace up to there (trace_leaves(t, from)), from which a claim's trace follows. */
+	struct span before;
+	struct digest agreed;
+	const struct digest *leaves;
+	uint32_t leaf_count;
+};
+
+struct step_output {
+	struct digest
+		after; /* digest of the state after the step, or the result digest when the unit ended */
+	struct bytes claim; /* encoded, when the unit ended with this step; else empty */
+};
+void step_output_close(struct step_output *o);
+
+/* The referee's one step, executed twice. Gives *out only on success. Errors: TK_ECORRUPT (also: the state is
+ * not the agreed one, whoever sent it), TK_EINVAL, TK_ENUMERICS (the two runs differ), as above. */
+int job_step(const struct blob_store *blobs, const struct project_row *row,
+	const struct step_request *request, struct step_output *out, struct errmsg *msg) TK_CHECKED;
+
+/* For jobs: the header of a unit of the project's round; a shard of the recipe, read into a cache. */
+int job_unit(const struct blob_store *blobs, const struct project_row *row, uint32_t index,
+	struct unit *unit, struct errmsg *msg) TK_CHECKED;
+int job_shard(const struct blob_store *blobs, const struct recipe *recipe,
+	const struct digest *digest, struct shard_cache *cache, struct errmsg *msg) TK_CHECKED;
 
 /* The project's recipe and its encoded bytes (either may be NULL). */
 int job_recipe(const struct blob_store *blobs, const struct digest *digest, struct recipe *recipe,

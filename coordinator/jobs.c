@@ -94,6 +94,41 @@ static int merge_units(const struct blob_store *blobs, const struct recipe *reci
 	return TK_OK;
 }
 
+struct reading {
+	const struct blob_store *blobs;
+	const struct merge_input *inputs;
+	struct bytes payload; /* the last one */
+};
+
+/* For merge_gather, with a payload in memory at a time. */
+static int payload_again(void *context, uint32_t unit, struct span *payload, struct errmsg *msg)
+{
+	struct reading *r = context;
+	struct claim claim;
+	int rc = claim_decode(
+		&claim, span_of(r->inputs[unit].claim, r->inputs[unit].claim_bytes), msg);
+
+	bytes_close(&r->payload);
+	if (rc == TK_OK)
+		rc = blob_store_get(
+			r->blobs, &claim.payload, (size_t)claim.payload_bytes, &r->payload, msg);
+	*payload = bytes_span(&r->payload);
+	return rc;
+}
+
+static int merge_all(const struct blob_store *blobs, const struct recipe *recipe,
+	const struct merge_input *inputs, struct merge *merge, struct errmsg *msg)
+{
+	struct reading reading = {.blobs = blobs, .inputs = inputs};
+	const struct merge_source source = {&reading, payload_again};
+	int rc = merge_units(blobs, recipe, inputs, merge, msg);
+
+	if (rc == TK_OK)
+		rc = merge_gather(merge, &source, msg);
+	bytes_close(&reading.payload);
+	return rc;
+}
+
 /* What a merge holds: θ, the outer optimizer's state, the sums of updates and moments. */
 struct merging {
 	struct compute compute;
@@ -169,7 +204,7 @@ int job_merge(const struct blob_store *blobs, const struct project_row *row,
 		return rc;
 	rc = merging_load(&m, blobs, row, msg);
 	if (rc == TK_OK)
-		rc = merge_units(blobs, &m.recipe, inputs, &m.merge, msg);
+		rc = merge_all(blobs, &m.recipe, inputs, &m.merge, msg);
 	if (rc == TK_OK)
 		rc = merge_finish(
 			&m.merge, row->round, m.parameters, m.outer_state, &result.loss, msg);

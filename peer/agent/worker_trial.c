@@ -42,7 +42,8 @@ static const struct train_spec train = {.mode = MODE_LOCAL,
 	.compression = COMPRESSION_INT8,
 	.outer = OUTER_NESTEROV,
 	.outer_learning_rate = 1,
-	.outer_momentum = 0.5f};
+	.outer_momentum = 0.5f,
+	.merge = MERGE_MEAN};
 
 /* A text in which the next byte mostly follows from the last. */
 static int write_shard(struct bytes *out)

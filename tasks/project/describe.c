@@ -176,6 +176,19 @@ static const char *steps_name(const struct train_spec *t)
 	return t->inner_steps == 1 ? "batch" : "batches";
 }
 
+static void describe_merge(const struct train_spec *t, FILE *out)
+{
+	const struct key *k = &project_keys[key_index("train.merge")];
+
+	if (t->merge == MERGE_MEAN)
+		return;
+	fprintf(out, "merge       %s", key_choice_name(k, (int)t->merge));
+	if (t->merge_byzantine > 0)
+		fprintf(out, ": bears %u bad updates of %u", t->merge_byzantine,
+			t->units_per_round);
+	fputc('\n', out);
+}
+
 static void describe_work(const struct recipe *r, const struct model *m, FILE *out)
 {
 	const struct train_spec *t = &r->train;
@@ -187,6 +200,7 @@ static void describe_work(const struct recipe *r, const struct model *m, FILE *o
 
 	fprintf(out, "training    %u rounds × %u units × %u %s of %u samples\n", t->rounds,
 		t->units_per_round, t->inner_steps, steps_name(t), t->batch_size);
+	describe_merge(t, out);
 	fprintf(out, "steps       %llu in sequence, %.0f %sin all; %.3g epochs\n",
 		(unsigned long long)t->rounds * (local ? t->inner_steps : 1), all_steps,
 		local ? "" : "batches ", epochs(r, m));

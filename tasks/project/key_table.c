@@ -4,6 +4,8 @@
 
 #include <stddef.h>
 
+#include "tasks/project/key_choices.h"
+
 #define FIELD(f)     .offset = offsetof(struct project, f)
 #define TEXT_MAX(f)  ((double)sizeof(((struct project *)0)->f) - 1)
 #define BIT(value)   (1u << (value))
@@ -20,107 +22,9 @@
 #define WITH_SGD     .only_with = "train.optimizer", .only_values = BIT(OPTIMIZER_SGD)
 #define ADAPTIVE     .only_with = "verify.policy", .only_values = BIT(VERIFY_ADAPTIVE)
 #define OUTER(bits)  .only_with = "train.outer.optimizer", .only_values = (bits)
+#define MERGES(bits) .only_with = "train.merge", .only_values = (bits)
 #define GRADIENT(value)                                                                            \
 	.other = value, .other_with = "train.mode", .other_values = BIT(MODE_GRADIENT)
-
-static const struct key_choice models[] = {
-	{"logistic", MODEL_LOGISTIC},
-	{"mlp", MODEL_MLP},
-	{"cnn", MODEL_CNN},
-	{"char-mlp", MODEL_CHAR_MLP},
-	{"gpt", MODEL_GPT},
-	{"layers", MODEL_LAYERS},
-	{NULL, 0},
-};
-static const struct key_choice activations[] = {
-	{"relu", LAYER_RELU},
-	{"gelu", LAYER_GELU},
-	{"silu", LAYER_SILU},
-	{"tanh", LAYER_TANH},
-	{"sigmoid", LAYER_SIGMOID},
-	{NULL, 0},
-};
-static const struct key_choice losses[] = {
-	{"cross_entropy", LOSS_CROSS_ENTROPY},
-	{"binary_cross_entropy", LOSS_BINARY_CROSS_ENTROPY},
-	{"squared_error", LOSS_SQUARED_ERROR},
-	{NULL, 0},
-};
-static const struct key_choice formats[] = {
-	{"csv", DATA_CSV},
-	{"idx", DATA_IDX},
-	{"text", DATA_TEXT},
-	{"npy", CHOICE_NOT_YET},
-	{NULL, 0},
-};
-static const struct key_choice tokens[] = {
-	{"characters", TOKEN_CHARACTER},
-	{"bytes", TOKEN_BYTE},
-	{NULL, 0},
-};
-static const struct key_choice predictions[] = {
-	{"class", LABEL_CLASS},
-	{"number", LABEL_NUMBER},
-	{NULL, 0},
-};
-static const struct key_choice modes[] = {
-	{"local", MODE_LOCAL},
-	{"gradient", MODE_GRADIENT},
-	{NULL, 0},
-};
-static const struct key_choice numerics[] = {
-	{"canonical", NUMERICS_CANONICAL},
-	{"blas", NUMERICS_BLAS},
-	{NULL, 0},
-};
-static const struct key_choice inner_states[] = {
-	{"fresh", INNER_FRESH},
-	{"average", INNER_AVERAGE},
-	{NULL, 0},
-};
-static const struct key_choice headers[] = {
-	{"auto", HEADER_AUTO},
-	{"true", HEADER_YES},
-	{"false", HEADER_NO},
-	{NULL, 0},
-};
-static const struct key_choice optimizers[] = {
-	{"adamw", OPTIMIZER_ADAMW},
-	{"sgd", OPTIMIZER_SGD},
-	{NULL, 0},
-};
-static const struct key_choice schedules[] = {
-	{"cosine", SCHEDULE_COSINE},
-	{"linear", SCHEDULE_LINEAR},
-	{"constant", SCHEDULE_CONSTANT},
-	{NULL, 0},
-};
-static const struct key_choice compressions[] = {
-	{"int8", COMPRESSION_INT8},
-	{"fp16", COMPRESSION_FP16},
-	{"bf16", COMPRESSION_BF16},
-	{"sparseloco", COMPRESSION_SPARSELOCO},
-	{"none", COMPRESSION_NONE},
-	{"demo", CHOICE_NOT_YET},
-	{"powersgd", CHOICE_NOT_YET},
-	{NULL, 0},
-};
-static const struct key_choice outers[] = {
-	{"nesterov", OUTER_NESTEROV},
-	{"sgd", OUTER_SGD},
-	{"adamw", OUTER_ADAMW},
-	{NULL, 0},
-};
-static const struct key_choice policies[] = {
-	{"full", VERIFY_FULL},
-	{"adaptive", VERIFY_ADAPTIVE},
-	{NULL, 0},
-};
-static const struct key_choice frauds[] = {
-	{"rollback", FRAUD_ROLLBACK},
-	{"continue", FRAUD_CONTINUE},
-	{NULL, 0},
-};
 
 const struct key project_keys[] = {
 	{.path = "project.name",
@@ -522,6 +426,40 @@ const struct key project_keys[] = {
 		FIELD(train.compression),
 		.help = "of the updates that travel; sparseloco's are the smallest, but 4 bytes "
 			"for each parameter of what it left out travel beside them, both ways"},
+	{.path = "train.merge",
+		.type = KEY_CHOICE,
+		.choices = merges,
+		.fallback = "mean",
+		FIELD(train.merge),
+		.help = "how a round's updates become one; all but mean bound what a few bad ones "
+			"can do, and lose a little where all are good"},
+	{.path = "train.merge_byzantine",
+		.type = KEY_U32,
+		.min = 1,
+		.max = UNITS_PER_ROUND_MAX,
+		.note = "default a quarter of units_per_round, at least 1",
+		MERGES(BIT(MERGE_TRIMMED_MEAN) | BIT(MERGE_MULTI_KRUM)),
+		FIELD(train.merge_byzantine),
+		.help = "updates of a round that may be bad, f: trimmed_mean drops the f largest "
+			"and f "
+			"smallest of each number and wants 2f + 1 units a round, multi_krum wants "
+			"2f + 3"},
+	{.path = "train.merge_iterations",
+		.type = KEY_U32,
+		.min = 1,
+		.max = MERGE_ITERATIONS_MAX,
+		.fallback = "3",
+		MERGES(BIT(MERGE_CENTERED_CLIP)),
+		FIELD(train.merge_iterations),
+		.help = "steps towards the updates"},
+	{.path = "train.merge_radius",
+		.type = KEY_FLOAT,
+		.max = MERGE_RADIUS_MAX,
+		.fallback = "0",
+		MERGES(BIT(MERGE_CENTERED_CLIP)),
+		FIELD(train.merge_radius),
+		.help = "how far one update pulls at most; 0: as far as the median of the "
+			"distances"},
 	{.path = "train.outer.optimizer",
 		.type = KEY_CHOICE,
 		.choices = outers,

@@ -7,22 +7,25 @@
 
 #include "tasks/data/dataset.h"
 
-#define LAYERS_MAX	    1024u
-#define LAYER_NAME_MAX	    56u
-#define RESIDUAL_DEPTH_MAX  8u
-#define WIDTH_MAX	    65536u
-#define HEADS_MAX	    256u
-#define WINDOW_MAX	    64u /* side of a convolution's or pool's kernel; also stride and padding */
-#define MAX_POOL_KERNEL_MAX 16u /* a place within the window is one byte */
-#define ROUNDS_MAX	    1000000u
-#define UNITS_PER_ROUND_MAX 4096u
-#define INNER_STEPS_MAX	    100000u
-#define BATCH_MAX	    65536u
-#define ACCUMULATE_MAX	    4096u
-#define PARAMETERS_MAX	    (1ull << 28)
-#define ACTIVATIONS_MAX	    (1ull << 29) /* floats: a batch times the widths of all layers */
-#define RECIPE_BYTES_MAX    (4u << 20)
-#define PROJECT_NAME_MAX    64u
+#define LAYERS_MAX	     1024u
+#define LAYER_NAME_MAX	     56u
+#define RESIDUAL_DEPTH_MAX   8u
+#define WIDTH_MAX	     65536u
+#define HEADS_MAX	     256u
+#define WINDOW_MAX	     64u /* side of a convolution's or pool's kernel; also stride and padding */
+#define MAX_POOL_KERNEL_MAX  16u /* a place within the window is one byte */
+#define ROUNDS_MAX	     1000000u
+#define UNITS_PER_ROUND_MAX  4096u
+#define INNER_STEPS_MAX	     100000u
+#define BATCH_MAX	     65536u
+#define ACCUMULATE_MAX	     4096u
+#define PARAMETERS_MAX	     (1ull << 28)
+#define ACTIVATIONS_MAX	     (1ull << 29) /* floats: a batch times the widths of all layers */
+#define RECIPE_BYTES_MAX     (4u << 20)
+#define KRUM_UNITS_MAX	     256u /* multi_krum compares every unit with every other */
+#define MERGE_ITERATIONS_MAX 16u
+#define MERGE_RADIUS_MAX     1e9
+#define PROJECT_NAME_MAX     64u
 
 /* Limits of the recipe's real numbers; each also excludes NaN and −0. */
 #define LEARNING_RATE_MIN 1e-9
@@ -115,6 +118,16 @@ enum compression {
 	COMPRESSION_BF16 = 4,
 	COMPRESSION_SPARSELOCO = 5,
 };
+/* How a round's updates become one; all but the mean bound what a few arbitrary ones can do (merge.h). */
+enum merge_rule {
+	MERGE_MEAN = 1,
+	MERGE_MEDIAN_NORM_CLIP = 2, /* no update counts with more than the median of the norms */
+	MERGE_TRIMMED_MEAN =
+		3, /* without the merge_byzantine largest and smallest of each number */
+	MERGE_CENTERED_CLIP =
+		4,	      /* merge_iterations steps towards the updates, each cut to a radius */
+	MERGE_MULTI_KRUM = 5, /* the mean of those that have the nearest neighbours */
+};
 
 struct train_spec {
 	/* local: a unit takes inner_steps steps of its optimizer. gradient: it returns the mean gradient of
@@ -146,6 +159,11 @@ struct train_spec {
 	float outer_learning_rate;					   /* gradient mode: 1 */
 	float outer_momentum;						   /* Nesterov */
 	float outer_beta1, outer_beta2, outer_epsilon, outer_weight_decay; /* AdamW */
+	enum merge_rule merge;
+	uint32_t
+		merge_byzantine; /* trimmed_mean, multi_krum: so many of a round's updates may be bad */
+	uint32_t merge_iterations; /* centered_clip */
+	float merge_radius;	   /* centered_clip; 0: the median of the distances */
 };
 
 struct recipe {
@@ -165,6 +183,10 @@ int recipe_encode(const struct recipe *r, struct bytes *out, struct errmsg *msg)
 /* Reads and validates a recipe from untrusted bytes. Gives *out (recipe_close) only on success.
  * Errors: TK_EPROTO, TK_ELIMIT, TK_EUNSUPPORTED (another version of NUMERICS), TK_ENOMEM. */
 int recipe_decode(struct recipe *out, struct span in, struct errmsg *msg) TK_CHECKED;
+
+/* The fewest updates with which the rule holds what it promises while `byzantine` of them are bad; 1 for
+ * the mean. */
+uint32_t merge_units_min(enum merge_rule rule, uint32_t byzantine);
 
 /* Checks that the parts fit together (model against data, limits, sizes that do not overflow): what
  * passes can be laid out by model_init. Settings that the chosen type does not use must be 0, so that

@@ -8,6 +8,7 @@
  *            accumulate, inner_steps, units_per_round, rounds, trace_every, compression, outer,
  *            outer_learning_rate, outer_momentum, outer_beta1, outer_beta2, outer_epsilon,
  *            outer_weight_decay]
+ *           and, unless the merge is the mean: merge, merge_byzantine, merge_iterations, merge_radius
  *   data  = [kind, features, context, token, label, target_mean, target_deviation,
  *            [code point…] or [class name…] or [], part, part]
  *   part  = [samples, shard_samples, digests as one bin]
@@ -28,6 +29,7 @@
 #define MODEL_FIELDS  4u
 #define LAYER_FIELDS  11u
 #define TRAIN_FIELDS  29u
+#define MERGE_FIELDS  4u /* more, unless the merge is the mean */
 #define DATA_FIELDS   10u
 #define PART_FIELDS   3u
 
@@ -71,9 +73,19 @@ static void pack_outer(struct packer *p, const struct train_spec *t)
 	pack_f32(p, t->outer_weight_decay);
 }
 
+static void pack_merge(struct packer *p, const struct train_spec *t)
+{
+	pack_u64(p, t->merge);
+	pack_u64(p, t->merge_byzantine);
+	pack_u64(p, t->merge_iterations);
+	pack_f32(p, t->merge_radius);
+}
+
 static void pack_train(struct packer *p, const struct train_spec *t)
 {
-	pack_array(p, TRAIN_FIELDS);
+	bool mean = t->merge == MERGE_MEAN;
+
+	pack_array(p, mean ? TRAIN_FIELDS : TRAIN_FIELDS + MERGE_FIELDS);
 	pack_u64(p, t->mode);
 	pack_u64(p, t->optimizer);
 	pack_u64(p, t->inner_state);
@@ -97,6 +109,8 @@ static void pack_train(struct packer *p, const struct train_spec *t)
 	pack_u64(p, t->trace_every);
 	pack_u64(p, t->compression);
 	pack_outer(p, t);
+	if (!mean)
+		pack_merge(p, t);
 }
 
 static void pack_part(struct packer *p, const struct dataset_part *part)
@@ -215,7 +229,8 @@ static void read_outer(struct mp_reader *in, struct train_spec *t)
 
 static void read_train(struct mp_reader *in, struct train_spec *t)
 {
-	read_tuple(in, "train", TRAIN_FIELDS);
+	uint32_t fields = mp_array(in, "train", TRAIN_FIELDS, TRAIN_FIELDS + MERGE_FIELDS);
+
 	t->mode = mp_u32(in, "train.mode", MODE_LOCAL, MODE_GRADIENT);
 	t->optimizer = mp_u32(in, "train.optimizer", 0, OPTIMIZER_ADAMW);
 	t->inner_state = mp_u32(in, "train.inner_state", 0, INNER_AVERAGE);
@@ -239,6 +254,13 @@ static void read_train(struct mp_reader *in, struct train_spec *t)
 	t->trace_every = mp_u32(in, "train.trace_every", 1, INNER_STEPS_MAX);
 	t->compression = mp_u32(in, "train.compression", COMPRESSION_NONE, COMPRESSION_SPARSELOCO);
 	read_outer(in, t);
+	t->merge = MERGE_MEAN;
+	if (fields == TRAIN_FIELDS)
+		return;
+	t->merge = mp_u32(in, "train.merge", MERGE_MEDIAN_NORM_CLIP, MERGE_MULTI_KRUM);
+	t->merge_byzantine = mp_u32(in, "train.merge_byzantine", 0, UNITS_PER_ROUND_MAX);
+	t->merge_iterations = mp_u32(in, "train.merge_iterations", 0, MERGE_ITERATIONS_MAX);
+	t->merge_radius = mp_f32(in, "train.merge_radius");
 }
 
 /* The code points or the names of the classes; mp_array bounds the count by the bytes at hand, so a

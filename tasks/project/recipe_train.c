@@ -133,6 +133,48 @@ static int check_amounts(const struct train_spec *t, struct errmsg *msg)
 	return rc;
 }
 
+uint32_t merge_units_min(enum merge_rule rule, uint32_t byzantine)
+{
+	switch (rule) {
+	case MERGE_MEAN:
+		return 1;
+	case MERGE_TRIMMED_MEAN:
+		return 2 * byzantine + 1;
+	case MERGE_MULTI_KRUM:
+		return 2 * byzantine + 3;
+	default:
+		return 3;
+	}
+}
+
+static int check_merge(const struct train_spec *t, struct errmsg *msg)
+{
+	uint32_t units = t->units_per_round;
+	bool bounded = t->merge == MERGE_TRIMMED_MEAN || t->merge == MERGE_MULTI_KRUM;
+	bool centered = t->merge == MERGE_CENTERED_CLIP;
+	int rc = check_choice("train.merge", (int)t->merge, MERGE_MULTI_KRUM, msg);
+
+	if (rc == TK_OK)
+		rc = check_u32("train.merge_byzantine", t->merge_byzantine, bounded,
+			bounded ? UNITS_PER_ROUND_MAX : 0, msg);
+	if (rc == TK_OK)
+		rc = check_u32("train.merge_iterations", t->merge_iterations, centered,
+			centered ? MERGE_ITERATIONS_MAX : 0, msg);
+	if (rc == TK_OK)
+		rc = check_f32("train.merge_radius", t->merge_radius, 0,
+			centered ? MERGE_RADIUS_MAX : 0, msg);
+	if (rc == TK_OK && units < merge_units_min(t->merge, t->merge_byzantine))
+		return errmsg_set(msg, TK_EINVAL,
+			"train.units_per_round is %u, too few for this train.merge, which wants %u",
+			units, merge_units_min(t->merge, t->merge_byzantine));
+	if (rc == TK_OK && t->merge == MERGE_MULTI_KRUM && units > KRUM_UNITS_MAX)
+		return errmsg_set(msg, TK_ELIMIT,
+			"train.units_per_round is %u; multi_krum, which compares all pairs, takes "
+			"%u at most",
+			units, KRUM_UNITS_MAX);
+	return rc;
+}
+
 int check_train(const struct train_spec *t, struct errmsg *msg)
 {
 	int rc = check_choice("train.mode", (int)t->mode, MODE_GRADIENT, msg);
@@ -148,5 +190,7 @@ int check_train(const struct train_spec *t, struct errmsg *msg)
 	if (rc == TK_OK)
 		rc = check_choice(
 			"train.compression", (int)t->compression, COMPRESSION_SPARSELOCO, msg);
+	if (rc == TK_OK)
+		rc = check_merge(t, msg);
 	return rc;
 }

@@ -163,6 +163,9 @@ static void settle_dependent(struct reader *r)
 		t->learning_rate = adamw ? 4e-3f : 0.1f;
 	if (t->mode == MODE_GRADIENT)
 		t->outer_learning_rate = 1;
+	if (!reader_given(r, "train.merge_byzantine") &&
+		(t->merge == MERGE_TRIMMED_MEAN || t->merge == MERGE_MULTI_KRUM))
+		t->merge_byzantine = t->units_per_round >= 8 ? t->units_per_round / 4 : 1;
 	if (p->data.format != DATA_TEXT)
 		p->data.context = 0;
 	p->data.seed = p->seed;

@@ -155,11 +155,43 @@ static void check_steps(struct reader *r)
 			t->trace_every, t->inner_steps);
 }
 
+/* What the rules of merging assume of a round. */
+static void check_merge(struct reader *r)
+{
+	const struct train_spec *t = &r->project.train;
+	uint32_t least = merge_units_min(t->merge, t->merge_byzantine);
+	const char *name;
+
+	if (t->merge == 0 || t->units_per_round == 0)
+		return;
+	name = name_of("train.merge", (int)t->merge);
+	if (t->units_per_round < least &&
+		(t->merge == MERGE_TRIMMED_MEAN || t->merge == MERGE_MULTI_KRUM))
+		FAULT(r, "train.merge",
+			"%s with %u bad of %u units a round: it wants 2f + %u = %u units for f = "
+			"%u; "
+			"raise units_per_round or lower merge_byzantine",
+			name, t->merge_byzantine, t->units_per_round,
+			least - 2 * t->merge_byzantine, least, t->merge_byzantine);
+	else if (t->units_per_round < least)
+		FAULT(r, "train.merge",
+			"%s of %u units a round: it wants %u, so that the good ones are more; "
+			"raise "
+			"units_per_round",
+			name, t->units_per_round, least);
+	if (t->merge == MERGE_MULTI_KRUM && t->units_per_round > KRUM_UNITS_MAX)
+		FAULT(r, "train.merge",
+			"multi_krum compares each of the %u units with each other; it takes %u at "
+			"most: use another rule or fewer units_per_round",
+			t->units_per_round, KRUM_UNITS_MAX);
+}
+
 void reader_check_together(struct reader *r)
 {
 	check_model(r);
 	check_state(r);
 	check_steps(r);
+	check_merge(r);
 	if (r->project.train.mode == MODE_LOCAL && r->project.train.outer == OUTER_ADAMW)
 		FAULT(r, "train.outer.optimizer",
 			"adamw belongs to mode: gradient; use nesterov or sgd, or add that mode");

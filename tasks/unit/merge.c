@@ -2,13 +2,14 @@
 #include "tasks/unit/merge.h"
 
 #include "tasks/base/mem.h"
+#include "tasks/base/require.h"
 #include "tasks/unit/floats.h"
 #include "tasks/unit/rate.h"
 
 int merge_begin(
 	struct merge *m, const struct recipe *recipe, const struct compute *c, struct errmsg *msg)
 {
-	struct merge got = {.recipe = recipe, .compute = c};
+	struct merge got = {.recipe = recipe, .compute = c, .tile_bytes = MERGE_TILE_BYTES};
 	struct model model;
 	int rc = model_init(&model, &recipe->model, &recipe->data, msg);
 
@@ -21,7 +22,10 @@ int merge_begin(
 		return rc;
 	got.sum = mem_floats(got.count);
 	got.moments = mem_floats(got.layout.state.moments);
-	if (got.sum == NULL || got.moments == NULL) {
+	if (merge_rereads(recipe))
+		got.units = mem_calloc(recipe->train.units_per_round, sizeof(*got.units));
+	if (got.sum == NULL || got.moments == NULL ||
+		(merge_rereads(recipe) && got.units == NULL)) {
 		merge_close(&got);
 		return errmsg_set(msg, TK_ENOMEM, "not enough memory to merge");
 	}
@@ -34,7 +38,13 @@ void merge_close(struct merge *m)
 	payload_layout_close(&m->layout);
 	mem_free(m->sum);
 	mem_free(m->moments);
+	mem_free(m->units);
 	*m = (struct merge){0};
+}
+
+bool merge_rereads(const struct recipe *recipe)
+{
+	return recipe->train.merge != MERGE_MEAN;
 }
 
 /* The moments that a payload carries, into the sum. */
@@ -52,21 +62,37 @@ static int add_moments(struct merge *m, struct span in, struct errmsg *msg)
 	return TK_OK;
 }
 
-int merge_add(struct merge *m, const struct claim *claim, struct span payload, struct errmsg *msg)
+/* What is read again later is checked as it comes, so that the error names the unit that sent it. */
+static int take_update(struct merge *m, struct span payload, struct errmsg *msg)
 {
+	enum compression c = m->recipe->train.compression;
+	struct span update = payload_update(&m->layout, payload);
 	int rc;
 
+	if (merge_rereads(m->recipe))
+		return compress_check(m->compute->engine, c, &m->layout.update, update, msg);
+	rc = compress_add(m->compute->engine, c, &m->layout.update, update, m->sum, msg);
+	if (rc == TK_OK)
+		rc = add_moments(m, payload_moments(&m->layout, payload), msg);
+	return rc;
+}
+
+int merge_add(struct merge *m, const struct claim *claim, struct span payload, struct errmsg *msg)
+{
+	uint32_t unit = m->added++;
+	int rc;
+
+	REQUIRE(unit < m->recipe->train.units_per_round);
 	if (claim->outcome == OUTCOME_NONFINITE)
 		return TK_OK;
 	if (payload.len != m->layout.bytes)
 		return errmsg_set(msg, TK_ECORRUPT, "the payload has %zu bytes; %zu are right",
 			payload.len, m->layout.bytes);
-	rc = compress_add(m->compute->engine, m->recipe->train.compression, &m->layout.update,
-		payload_update(&m->layout, payload), m->sum, msg);
-	if (rc == TK_OK)
-		rc = add_moments(m, payload_moments(&m->layout, payload), msg);
+	rc = take_update(m, payload, msg);
 	if (rc != TK_OK)
 		return rc;
+	if (m->units != NULL)
+		m->units[m->merged] = unit;
 	m->merged++;
 	m->loss += (double)claim->loss;
 	return TK_OK;
@@ -143,7 +169,9 @@ int merge_finish(struct merge *m, uint32_t round, float *parameters, float *oute
 		return errmsg_set(msg, TK_EDIVERGED,
 			"no unit of the round had finite numbers: the training diverged; try a "
 			"lower train.learning_rate");
-	take_means(m);
+	REQUIRE(m->gathered || !merge_rereads(m->recipe));
+	if (!merge_rereads(m->recipe))
+		take_means(m);
 	if (t->mode == MODE_GRADIENT)
 		scale = clip_factor(m->compute, t->clip, m->sum, m->count);
 	if (t->outer == OUTER_ADAMW)

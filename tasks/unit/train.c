@@ -74,7 +74,7 @@ struct round_work {
 	atomic_int stopped; /* the first error code */
 	/* Under lock: */
 	pthread_mutex_t lock;
-	struct unit_result *results; /* (W): computed and not yet merged */
+	struct unit_result *results; /* (W): computed and not yet merged, or to be read again */
 	struct merge merge;
 	struct bytes *states; /* (slots): of the slots, or one that all share */
 	uint32_t slots;
@@ -135,7 +135,8 @@ static int merge_unit(struct round_work *w, uint32_t index, struct errmsg *msg)
 		state_set_feedback(state_of(w, index), &layout->state,
 			payload_feedback(layout, payload)) != TK_OK)
 		rc = errmsg_set(msg, TK_ENOMEM, "not enough memory for a unit's state");
-	unit_result_close(r);
+	if (!merge_rereads(w->recipe))
+		unit_result_close(r);
 	return rc;
 }
 
@@ -252,13 +253,36 @@ static int round_start(struct training *t, struct errmsg *msg)
 	return TK_OK;
 }
 
+static int payload_again(void *context, uint32_t unit, struct span *payload, struct errmsg *msg)
+{
+	const struct round_work *w = context;
+
+	(void)msg;
+	*payload = bytes_span(&w->results[unit].payload);
+	return TK_OK;
+}
+
+/* Rules that read payloads again find them here, packed: their room grows with W. */
+static int round_gather(struct round_work *w, struct errmsg *msg)
+{
+	const struct merge_source source = {w, payload_again};
+	int rc = merge_gather(&w->merge, &source, msg);
+
+	for (uint32_t i = 0; i < w->recipe->train.units_per_round; i++)
+		unit_result_close(&w->results[i]);
+	return rc;
+}
+
 /* θ and all states of the next round. */
 static int round_finish(struct training *t, struct train_round *summary, struct errmsg *msg)
 {
 	struct round_work *w = &t->work;
 	const struct state_layout *layout = &w->merge.layout.state;
-	int rc = merge_finish(
-		&w->merge, w->round, t->parameters, t->outer_state, &summary->loss, msg);
+	int rc = round_gather(w, msg);
+
+	if (rc == TK_OK)
+		rc = merge_finish(
+			&w->merge, w->round, t->parameters, t->outer_state, &summary->loss, msg);
 
 	summary->units_skipped = w->recipe->train.units_per_round - w->merge.merged;
 	for (uint32_t i = 0; i < w->slots && layout->moments > 0 && rc == TK_OK; i++) {

@@ -101,7 +101,8 @@ static void make_recipe(struct recipe *r, const struct contest *c)
 		.compression = COMPRESSION_INT8,
 		.outer = OUTER_NESTEROV,
 		.outer_learning_rate = 1,
-		.outer_momentum = 0.5f};
+		.outer_momentum = 0.5f,
+		.merge = MERGE_MEAN};
 	if (model_expand(&r->model, &c->settings, &r->data, &msg) != TK_OK)
 		give_up(msg.text);
 }

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Slots carry states from round to round, in every way that recipes know. Three peers with different instructions train; one of them is
+# Slots carry states from round to round, and rounds are merged, in every way that recipes know. Three peers with different instructions train; one of them is
 # killed and comes back, and so does the coordinator: each model is the one that a single process trains.
 # shellcheck source=tests/grid/lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -31,7 +31,7 @@ write_pictures() { # FILE ROWS SEED
 	}' >"$1"
 }
 
-for name in average sparse gradient gpt; do
+for name in average sparse gradient gpt krum trimmed; do
 	text_project "$name" 4 4 8
 done
 write_text "$work/gpt.txt" 3000 5
@@ -45,7 +45,9 @@ set_key gpt train '{learning_rate: 1.0e-3, batch_size: 4, accumulate: 2, rounds:
 set_key cnn model '{type: cnn, channels: [4, 4], hidden: [16], image: [1, 8, 8]}'
 set_key cnn data '{path: cnn.csv, format: csv, header: false, label: last, validation_fraction: 0.1}'
 set_key cnn train '{optimizer: sgd, momentum: 0.9, learning_rate: 1.0e-2, batch_size: 8, rounds: 3, units_per_round: 3, inner_steps: 6, inner_state: average}'
-projects=(average sparse gradient gpt cnn)
+set_key krum train '{learning_rate: 4.0e-3, batch_size: 8, rounds: 3, units_per_round: 5, inner_steps: 4, inner_state: average, compression: sparseloco, merge: multi_krum}'
+set_key trimmed train '{mode: gradient, learning_rate: 4.0e-3, batch_size: 8, rounds: 3, units_per_round: 3, inner_steps: 2, merge: trimmed_mean}'
+projects=(average sparse gradient gpt cnn krum trimmed)
 
 coordinator_start
 for i in 1 2 3; do # where there is one engine only, all three have it

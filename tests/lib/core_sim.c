@@ -92,6 +92,7 @@ static void recipe_make(struct sim *s, size_t payload_bytes)
 			.rounds = s->rounds,
 			.compression = COMPRESSION_NONE,
 			.outer = OUTER_SGD,
+			.merge = MERGE_MEAN,
 			.outer_learning_rate = 1},
 		.data = {.kind = SAMPLE_U8,
 			.label = LABEL_CLASS,

@@ -144,6 +144,7 @@ static void describe(struct tiny *t)
 		.outer = OUTER_NESTEROV,
 		.outer_learning_rate = 1,
 		.outer_momentum = 0.5f,
+		.merge = MERGE_MEAN,
 	};
 }
 

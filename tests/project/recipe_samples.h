@@ -39,6 +39,7 @@ static inline struct train_spec sample_train(void)
 		.outer = OUTER_NESTEROV,
 		.outer_learning_rate = 1,
 		.outer_momentum = 0.5f,
+		.merge = MERGE_MEAN,
 	};
 }
 

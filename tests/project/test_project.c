@@ -202,6 +202,28 @@ static void defaults_follow_what_was_chosen(void **state)
 	assert_true(p.data.validation_fraction == 0);
 }
 
+static void rules_of_merging_have_defaults(void **state)
+{
+	struct project p;
+
+	read_good(state, &p,
+		"project: {name: a}\nmodel: {type: mlp}\ndata: {path: a.csv}\n"
+		"train: {merge: multi_krum, units_per_round: 12}\n");
+	assert_int_equal(p.train.merge, MERGE_MULTI_KRUM);
+	assert_int_equal(p.train.merge_byzantine, 3);
+	assert_int_equal(p.train.merge_iterations, 0);
+
+	read_good(state, &p,
+		"project: {name: a}\nmodel: {type: mlp}\ndata: {path: a.csv}\n"
+		"train: {merge: centered_clip}\n");
+	assert_int_equal(p.train.merge_byzantine, 0);
+	assert_int_equal(p.train.merge_iterations, 3);
+	assert_true(p.train.merge_radius == 0);
+
+	read_good(state, &p, "project: {name: a}\nmodel: {type: mlp}\ndata: {path: a.csv}\n");
+	assert_int_equal(p.train.merge, MERGE_MEAN);
+}
+
 static void every_key_can_be_written(void **state)
 {
 	struct project p;
@@ -300,6 +322,19 @@ static void every_key_of_the_newer_ways_can_be_written(void **state)
 	assert_int_equal(p.train.accumulate, 3);
 	assert_int_equal(p.train.compression, COMPRESSION_SPARSELOCO);
 	assert_int_equal(p.train.trace_every, 20);
+
+	read_good(state, &p,
+		"project: {name: a}\nmodel: {type: mlp}\ndata: {path: a.csv}\n"
+		"train: {merge: centered_clip, merge_iterations: 5, merge_radius: 0.5}\n");
+	assert_int_equal(p.train.merge, MERGE_CENTERED_CLIP);
+	assert_int_equal(p.train.merge_iterations, 5);
+	assert_true(p.train.merge_radius == 0.5f && p.train.merge_byzantine == 0);
+
+	read_good(state, &p,
+		"project: {name: a}\nmodel: {type: mlp}\ndata: {path: a.csv}\n"
+		"train: {merge: trimmed_mean, merge_byzantine: 3}\n");
+	assert_int_equal(p.train.merge, MERGE_TRIMMED_MEAN);
+	assert_int_equal(p.train.merge_byzantine, 3);
 
 	read_good(state, &p,
 		"project: {name: a}\n"
@@ -512,6 +547,7 @@ int main(void)
 		cmocka_unit_test(gradient_mode_has_defaults_of_its_own),
 		cmocka_unit_test(a_carried_state_warms_up_once),
 		cmocka_unit_test(presets_have_their_own_defaults),
+		cmocka_unit_test(rules_of_merging_have_defaults),
 		cmocka_unit_test(every_key_can_be_written),
 		cmocka_unit_test(every_key_of_the_newer_ways_can_be_written),
 		cmocka_unit_test(an_adaptive_project_says_what_it_audits),

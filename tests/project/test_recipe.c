@@ -64,6 +64,28 @@ static void check_round_trip(const struct recipe *r)
 	bytes_close(&bytes);
 }
 
+static void only_rules_other_than_the_mean_lengthen_a_recipe(void **state)
+{
+	struct bytes mean = {0}, krum = {0};
+	struct sample s;
+
+	(void)state;
+	sample_text(&s);
+	sample_encode(&s.recipe, &mean);
+	s.recipe.train.merge = MERGE_MULTI_KRUM;
+	s.recipe.train.merge_byzantine = 2;
+	check_round_trip(&s.recipe);
+	sample_encode(&s.recipe, &krum);
+	assert_int_equal(krum.len, mean.len + 3 + 5);
+	s.recipe.train.merge = MERGE_CENTERED_CLIP;
+	s.recipe.train.merge_byzantine = 0;
+	s.recipe.train.merge_iterations = 3;
+	s.recipe.train.merge_radius = 0.25f;
+	check_round_trip(&s.recipe);
+	bytes_close(&mean);
+	bytes_close(&krum);
+}
+
 static void what_is_encoded_decodes_the_same(void **state)
 {
 	struct sample s;
@@ -387,6 +409,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_is_encoded_decodes_the_same),
+		cmocka_unit_test(only_rules_other_than_the_mean_lengthen_a_recipe),
 		cmocka_unit_test(the_bytes_are_pinned),
 		cmocka_unit_test(another_version_is_told_apart_from_damage),
 		cmocka_unit_test(truncated_and_padded_recipes_are_refused),

@@ -71,6 +71,27 @@ static void numbers_outside_their_limits_are_refused(void **state)
 	REFUSE(sample_text, r->train.schedule = 9, "train.schedule");
 	REFUSE(sample_text, r->train.compression = 0, "train.compression");
 	REFUSE(sample_text, r->train.compression = 6, "train.compression");
+	REFUSE(sample_text, r->train.merge = 6, "train.merge");
+	REFUSE(sample_text, (r->train.merge = MERGE_MEDIAN_NORM_CLIP, r->train.merge_byzantine = 1),
+		"train.merge_byzantine");
+	REFUSE(sample_text, r->train.merge = MERGE_TRIMMED_MEAN, "train.merge_byzantine");
+	REFUSE(sample_text, r->train.merge = MERGE_CENTERED_CLIP, "train.merge_iterations");
+	REFUSE(sample_text, (r->train.merge = MERGE_TRIMMED_MEAN, r->train.merge_byzantine = 4),
+		"units_per_round is 8, too few");
+	REFUSE(sample_text, (r->train.merge = MERGE_MULTI_KRUM, r->train.merge_byzantine = 3),
+		"which wants 9");
+	REFUSE(sample_text,
+		(r->train.merge = MERGE_MULTI_KRUM, r->train.merge_byzantine = 3,
+			r->train.units_per_round = 257),
+		"takes 256 at most");
+	REFUSE(sample_text, (r->train.merge = MERGE_MEDIAN_NORM_CLIP, r->train.units_per_round = 2),
+		"which wants 3");
+	REFUSE(sample_text, (r->train.merge = MERGE_CENTERED_CLIP, r->train.merge_iterations = 17),
+		"train.merge_iterations");
+	REFUSE(sample_text,
+		(r->train.merge = MERGE_CENTERED_CLIP, r->train.merge_iterations = 1,
+			r->train.merge_radius = -1),
+		"train.merge_radius");
 	REFUSE(sample_image, r->train.outer_beta2 = 1, "train.outer.beta2");
 	REFUSE(sample_image, r->train.outer_epsilon = 0, "train.outer.epsilon");
 	REFUSE(sample_image, r->train.outer_learning_rate = 0.5f, "train.outer.learning_rate");

@@ -232,6 +232,29 @@ static void settings_of_the_training_must_go_together(void **state)
 		{HEAD "train: {run_warmup_steps: 401}\n",
 			"4:9: train.run_warmup_steps: 401, more than the 400 steps of the "
 			"training\n"},
+		{HEAD "train: {merge: multi_krum, units_per_round: 8, merge_byzantine: 3}\n",
+			"4:9: train.merge: multi_krum with 3 bad of 8 units a round: it wants 2f + "
+			"3 = 9 "
+			"units for f = 3; raise units_per_round or lower merge_byzantine\n"},
+		{HEAD "train: {merge: trimmed_mean, units_per_round: 2}\n",
+			"4:9: train.merge: trimmed_mean with 1 bad of 2 units a round: it wants 2f "
+			"+ 1 = 3 "
+			"units for f = 1; raise units_per_round or lower merge_byzantine\n"},
+		{HEAD "train: {merge: centered_clip, units_per_round: 2}\n",
+			"4:9: train.merge: centered_clip of 2 units a round: it wants 3, so that "
+			"the good "
+			"ones are more; raise units_per_round\n"},
+		{HEAD "train: {merge: multi_krum, units_per_round: 300, merge_byzantine: 3}\n",
+			"4:9: train.merge: multi_krum compares each of the 300 units with each "
+			"other; it "
+			"takes 256 at most: use another rule or fewer units_per_round\n"},
+		{HEAD "train: {merge: median_norm_clip, merge_byzantine: 1, merge_radius: 2}\n",
+			"4:34: train.merge_byzantine: has no meaning with train.merge: "
+			"median_norm_clip; "
+			"remove it (it belongs to trimmed_mean or multi_krum)\n"
+			"4:54: train.merge_radius: has no meaning with train.merge: "
+			"median_norm_clip; "
+			"remove it (it belongs to centered_clip)\n"},
 		{HEAD "verify: {trace_every: 21}\n",
 			"4:10: verify.trace_every: 21, more than the 20 inner_steps of a unit\n"},
 	};

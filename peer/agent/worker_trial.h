@@ -4,11 +4,12 @@
 #define PEER_AGENT_WORKER_TRIAL_H
 
 #include "peer/agent/worker_protocol.h"
+#include "tasks/unit/trial.h"
 
 #define WORKER_TRIAL_MESSAGES 3u
 
 struct worker_trial {
-	struct bytes recipe, shard, unit, parameters;	       /* owned */
+	struct trial_unit trial;			       /* owned */
 	struct worker_message messages[WORKER_TRIAL_MESSAGES]; /* to the worker, in this order */
 };
 

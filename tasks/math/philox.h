@@ -11,6 +11,8 @@ enum philox_stream {
 	STREAM_ORDER = 2,   /* bijections: order of samples, training / validation split */
 	STREAM_SAMPLE = 4,  /* text sampled from a trained model */
 	STREAM_DROPOUT = 5, /* its key is a step's; the lane tells layers apart */
+	STREAM_SELFTEST =
+		6, /* inputs of the self-test; the lane tells operations and arrays apart */
 };
 
 /* Key: (seed low, seed high); counter: (counter low, counter high, stream, lane). */

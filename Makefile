@@ -118,7 +118,7 @@ $(BUILD)/tests/bench/bench_net: $(BENCH_NET) $(LIB_PEER) $(LIB_TASKS)
 	$(CC) $(CFLAGS) $(MODE) $^ -o $@ $(LIBS_ALL)
 
 # Tests of tasks/ alone need no more than that, so that they also build where the other libraries are missing.
-TESTLIB_TASKS := $(addprefix $(BUILD)/tests/lib/,tiny.o model64.o model_bench.o model_cases.o)
+TESTLIB_TASKS := $(addprefix $(BUILD)/tests/lib/,accused.o tiny.o model64.o model_bench.o model_cases.o)
 define tasks_alone
 $(BUILD)/tests/$(1)/%: $(BUILD)/tests/$(1)/%.o $(TESTLIB_TASKS) $(LIB_TASKS)
 	$$(call tell,LINK,$$@)

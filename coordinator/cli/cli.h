@@ -35,6 +35,7 @@ int command_resume(const struct cli *cli);
 int command_export(const struct cli *cli);
 int command_sample(const struct cli *cli);
 int command_train(const struct cli *cli);
+int command_verify_fault(const struct cli *cli);
 
 /* One option of a subcommand: --name VALUE or, without value, --name. */
 struct option_spec {

@@ -28,6 +28,8 @@ static const struct command commands[] = {
 		"print text drawn from a text model (-C HOME)", command_sample},
 	{"train", "FILE [-o FILE] [--threads N] [--numerics canonical|blas]",
 		"train the same project in this one process", command_train},
+	{"verify-fault", "FILE [--blobs DIR] [--network KEY]",
+		"check a proof that a peer's result was wrong", command_verify_fault},
 };
 
 #define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
@@ -39,7 +41,7 @@ static void usage(FILE *out)
 	      "computer would have produced.\n\nCommands:\n",
 		out);
 	for (size_t i = 0; i < COMMAND_COUNT; i++)
-		fprintf(out, "  %-8s %-30s %s\n", commands[i].name, commands[i].arguments,
+		fprintf(out, "  %-12s %-30s %s\n", commands[i].name, commands[i].arguments,
 			commands[i].summary);
 	fputs("\nOptions:\n"
 	      "  -C, --home HOME   the coordinator's home\n"

@@ -38,8 +38,8 @@ static int get_blob(void *context, const struct digest *digest, size_t max, stru
 	if (v->outside != NULL)
 		return v->outside->get(v->outside->context, digest, max, out, msg);
 	digest_hex(hex, digest);
-	return errmsg_set(
-		msg, TK_ENOENT, "the file does not hold the blob %s: say where blobs are", hex);
+	return errmsg_set(msg, TK_ENOENT,
+		"the file does not hold the blob %s: name a folder that does (--blobs DIR)", hex);
 }
 
 /* The state before the step: of all blobs that the file names, the one that has the signed digest. */

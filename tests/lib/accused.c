@@ -5,6 +5,7 @@
 
 #include "tasks/base/mem.h"
 #include "tasks/base/require.h"
+#include "tasks/unit/fault_case.h"
 #include "tasks/unit/sign.h"
 #include "tasks/unit/state.h"
 #include "tasks/unit/train.h"
@@ -259,4 +260,25 @@ int accused_file(struct accused *a, const struct fault_statement *f, struct byte
 	bytes_close(&encoded);
 	bytes_close(&before);
 	return rc;
+}
+
+bool accused_without_blobs(struct span file, struct bytes *out)
+{
+	enum { HEAD = 12, ENTRY = 41 };
+	struct fault_parts parts;
+	struct digest digest;
+	size_t table;
+	bool good;
+
+	if (fault_file_parse(&parts, file, NULL) != TK_OK)
+		return false;
+	table = HEAD + parts.statement.len + 4;
+	good = bytes_append(out, file.data, table + (size_t)ENTRY * parts.count) == TK_OK;
+	for (uint32_t i = 1; good && i <= parts.count; i++)
+		out->data[table + (size_t)ENTRY * i - 1] = 0;
+	mem_free(parts.blobs);
+	if (!good)
+		return false;
+	digest_blob(&digest, out->data, out->len);
+	return bytes_append(out, digest.b, DIGEST_BYTES) == TK_OK;
 }

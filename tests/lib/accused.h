@@ -52,6 +52,9 @@ bool accused_state(struct accused *a, uint32_t steps, struct bytes *out);
 /* A proof's file against it, with the true state before the step. Errors: as fault_file_encode. */
 int accused_file(struct accused *a, const struct fault_statement *f, struct bytes *out);
 
+/* The same file, but it names its blobs and holds none. */
+bool accused_without_blobs(struct span file, struct bytes *out);
+
 /* Its project's blobs. */
 struct blob_lookup accused_blobs(struct accused *a);
 

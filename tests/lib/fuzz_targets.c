@@ -437,6 +437,8 @@ const struct fuzz_target fuzz_targets[] = {
 	{"unit", run_unit, seed_unit, false},
 	{"claim", run_claim, seed_claim, false},
 	{"round", run_round, seed_round, false},
+	{"fault", fuzz_fault, fuzz_fault_seed, false},
+	{"fault_file", fuzz_fault_file, fuzz_fault_file_seed, false},
 	{"recipe", run_recipe, seed_recipe, false},
 	{"payload", run_payload, seed_payload, false},
 	{"safetensors", fuzz_safetensors, fuzz_safetensors_seed, false},

@@ -214,8 +214,9 @@ int unit_replay(const struct recipe *recipe, const struct unit *unit, const stru
 	/* A step leaf for each step, and the result digest. */
 	got.leaves = mem_calloc(
 		last_step(&recipe->train, input->to) - input->first + 1ull, sizeof(*got.leaves));
-	rc = got.leaves != NULL ? running_open(&run, shards, msg)
-				: errmsg_set(msg, TK_ENOMEM, "not enough memory for leaves");
+	if (got.leaves == NULL)
+		return errmsg_set(msg, TK_ENOMEM, "not enough memory for leaves");
+	rc = running_open(&run, shards, msg);
 	if (rc == TK_OK)
 		rc = input->from == 0 ? load_start(&run, input, msg)
 				      : load_before(&run, input, msg);

@@ -37,7 +37,7 @@ static bool make_blobs(struct accused *a)
 }
 
 /* The round that the root signs, and the unit's way up to it. */
-static bool make_round(struct accused *a)
+bool accused_round(struct accused *a)
 {
 	struct digest states[UNITS_MAX] = {0}, leaves[UNITS_MAX];
 	struct round_start start = {.states = states};
@@ -56,6 +56,7 @@ static bool make_round(struct accused *a)
 	m.parameters = start.parameters;
 	merkle_root(&m.units, leaves, count);
 	a->path_steps = merkle_path(a->path, leaves, count, UNIT);
+	a->unit_bytes.len = a->manifest.len = 0;
 	if (unit_encode(&a->unit, &a->unit_bytes) != TK_OK ||
 		round_encode(&m, &a->manifest) != TK_OK)
 		return false;
@@ -94,7 +95,7 @@ bool accused_init(struct accused *a, enum model_type type,
 		return false;
 	if (change != NULL)
 		change(&a->tiny.recipe.train, how);
-	if (!make_blobs(a) || !make_round(a) || !make_truth(a))
+	if (!make_blobs(a) || !accused_round(a) || !make_truth(a))
 		return false;
 	accused_commit(a);
 	return true;

@@ -33,6 +33,9 @@ bool accused_init(struct accused *a, enum model_type type,
 	void (*change)(struct train_spec *t, unsigned how), unsigned how);
 void accused_close(struct accused *a);
 
+/* Makes the round again after its parameters have changed. False: out of memory. */
+bool accused_round(struct accused *a);
+
 /* Lets what it says be wrong from a step on (0 … H; H: packing): ends and root agree with each other. */
 void accused_lie(struct accused *a, uint32_t step);
 

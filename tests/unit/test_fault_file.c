@@ -1,6 +1,8 @@
 /* Files of proofs of fault: any changed byte is seen, or changes nothing about who did what; blobs may be elsewhere. */
 #include "tests/unit/fault_bench.h"
 
+#include "tasks/unit/fault_case.h"
+
 /* Puts the right digest at the end, so that what was changed is not seen by that. */
 static void seal(struct bytes *file)
 {
@@ -180,6 +182,40 @@ static void blobs_that_the_file_does_not_hold_are_looked_up(void **state)
 	accused_close(&a);
 }
 
+/* θ is a blob of any length here: what it holds is never computed with. */
+static void blobs_of_more_than_64_mib_are_named_and_not_held(void **state)
+{
+	(void)state;
+	for (size_t more = 0; more < 2; more++) {
+		struct bytes file = {0};
+		struct fault_statement f;
+		struct fault_parts parts;
+		struct fault_report now;
+		struct accused a;
+		size_t size = FAULT_BLOBS_BYTES_MAX / 4 * 3 + more * FAULT_BLOBS_BYTES_MAX / 2;
+
+		begin(&a, MODEL_LOGISTIC, 0);
+		bytes_close(&a.parameters);
+		assert_int_equal(bytes_reserve(&a.parameters, size), TK_OK);
+		memset(a.parameters.data, 0, size);
+		a.parameters.len = size;
+		assert_true(accused_round(&a));
+		accused_commit(&a);
+		f = accused_statement(&a, FAULT_WHOLE, 0);
+		assert_int_equal(accused_file(&a, &f, &file), TK_OK);
+		assert_true(more == 0 ? file.len > size : file.len < 65536);
+		assert_int_equal(fault_file_parse(&parts, bytes_span(&file), NULL), TK_OK);
+		assert_in_range(parts.count, 3, 64); /* recipe, parameters, shards */
+		for (uint32_t i = 0; i < parts.count; i++)
+			assert_int_equal(parts.blobs[i].held, more == 0);
+		assert_int_equal(parts.blobs[1].len, size);
+		assert_int_equal(verify_on(&file, best(), &now), more == 0 ? TK_ELIMIT : TK_ENOENT);
+		mem_free(parts.blobs);
+		bytes_close(&file);
+		accused_close(&a);
+	}
+}
+
 static void a_file_that_is_cut_or_longer_is_refused(void **state)
 {
 	struct fault_report now;
@@ -251,6 +287,7 @@ int main(void)
 		cmocka_unit_test(any_changed_byte_under_a_right_digest_shows_nothing_else),
 		cmocka_unit_test(any_changed_byte_of_an_honest_peers_words_shows_no_fault),
 		cmocka_unit_test(blobs_that_the_file_does_not_hold_are_looked_up),
+		cmocka_unit_test(blobs_of_more_than_64_mib_are_named_and_not_held),
 		cmocka_unit_test(a_file_that_is_cut_or_longer_is_refused),
 		cmocka_unit_test(every_allocation_of_a_proof_fails_once),
 	};

@@ -139,6 +139,8 @@ void sim_init(struct sim *s, uint64_t seed, uint32_t rounds, uint32_t units, uin
 	s->referee_ms = 2500;
 	key_from_seed(&s->root, secret);
 	recipe_make(s, payload_bytes);
+	SIM_CHECK(s, audit_init(&s->audit, &s->root.public, bytes_span(&s->recipe), NULL) ==
+			     TK_OK);
 	s->round_rows = calloc(rounds, sizeof(*s->round_rows));
 	s->unit_rows = calloc((size_t)rounds * units, sizeof(*s->unit_rows));
 	s->states = calloc(units, sizeof(*s->states));
@@ -169,6 +171,7 @@ void sim_close(struct sim *s)
 	for (size_t i = 0; i < s->entry_count; i++)
 		bytes_close(&s->entries[i].content);
 	free(s->entries);
+	audit_close(&s->audit);
 	free(s->items);
 	free(s->round_rows);
 	free(s->states);
@@ -400,6 +403,14 @@ void sim_restart_peer(struct sim *s, uint32_t peer, uint64_t back_after_ms)
 	sim_disconnect(s, peer, back_after_ms);
 }
 
+static bool unit_has_update(const struct unit_row *row)
+{
+	struct claim claim;
+
+	return claim_decode(&claim, span_of(row->claim, row->claim_bytes), NULL) == TK_OK &&
+	       claim.outcome == OUTCOME_UPDATE;
+}
+
 static void merge_answer(struct sim *s, uint32_t round)
 {
 	struct core_event event = {.type = CORE_MERGED,
@@ -407,8 +418,7 @@ static void merge_answer(struct sim *s, uint32_t round)
 		.round = round,
 		.code = s->merge_code,
 		.text = "as the test wants",
-		.loss = 1,
-		.merged = s->units};
+		.loss = 1};
 	struct digest theta = s->project.parameters;
 
 	s->merges++;
@@ -419,6 +429,7 @@ static void merge_answer(struct sim *s, uint32_t round)
 
 		digest_fields(&event.parameters, "sim theta", fields, 2);
 		theta = event.parameters;
+		event.merged += unit_has_update(sim_unit_row(s, round, i));
 	}
 	event.model = theta;
 	event.state_list = sim_states(s, &theta);

@@ -9,6 +9,7 @@
 #ifndef TESTS_LIB_CORE_SIM_H
 #define TESTS_LIB_CORE_SIM_H
 
+#include "coordinator/audit.h"
 #include "coordinator/core.h"
 
 #define SIM_PEERS_MAX  24u
@@ -97,6 +98,7 @@ struct sim {
 	struct ledger_head ledger;
 	struct sim_entry *entries; /* of the ledger, in order */
 	size_t entry_count, entry_capacity;
+	struct audit audit; /* of all entries so far */
 	struct digest *blobs;
 	size_t blob_count, blob_capacity;
 	/* Jobs and the network. */

@@ -157,7 +157,9 @@ static void save_ledger(struct sim *s, const struct core_effect *e)
 	struct ledger_head next = s->ledger;
 	struct ledger_entry entry;
 	struct digest content;
+	struct errmsg msg = {""};
 	struct sim_entry *to;
+	int rc;
 
 	ledger_content_digest(&content, bytes_span(&e->bytes));
 	ledger_head_add(&next, &content);
@@ -165,6 +167,9 @@ static void save_ledger(struct sim *s, const struct core_effect *e)
 	SIM_CHECK(s, digest_equal(&next.digest, &e->ledger.head.digest));
 	SIM_CHECK(s, ledger_decode(&entry, bytes_span(&e->bytes), NULL) == TK_OK);
 	SIM_CHECK(s, entry.kind == e->ledger.kind);
+	rc = audit_take(&s->audit, next.sequence, next.sequence, bytes_span(&e->bytes), &msg);
+	if (rc != TK_OK)
+		sim_broken(s, msg.text);
 	SIM_CHECK(s, e->ledger.is_signed || entry.kind != LEDGER_MERGE);
 	if (e->ledger.is_signed)
 		SIM_CHECK(s, ledger_head_verify(&s->root.public, &e->ledger.signature, &next));

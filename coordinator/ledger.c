@@ -194,8 +194,8 @@ static void read_round(struct mp_reader *r, struct ledger_entry *e)
 static void read_merge(struct mp_reader *r, struct ledger_entry *e)
 {
 	e->merge.round = mp_u32(r, "merge.round", 0, ROUNDS_MAX - 1);
-	e->merge.merged = mp_u32(r, "merge.merged", 1, UNITS_PER_ROUND_MAX);
-	e->merge.skipped = mp_u32(r, "merge.skipped", 0, UNITS_PER_ROUND_MAX - 1);
+	e->merge.merged = mp_u32(r, "merge.merged", 0, UNITS_PER_ROUND_MAX);
+	e->merge.skipped = mp_u32(r, "merge.skipped", 0, UNITS_PER_ROUND_MAX);
 	mp_digest(r, "merge.parameters", &e->merge.parameters);
 	mp_digest(r, "merge.outer_state", &e->merge.outer_state);
 	mp_digest(r, "merge.states", &e->merge.states);

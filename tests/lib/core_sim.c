@@ -139,8 +139,7 @@ void sim_init(struct sim *s, uint64_t seed, uint32_t rounds, uint32_t units, uin
 	s->referee_ms = 2500;
 	key_from_seed(&s->root, secret);
 	recipe_make(s, payload_bytes);
-	SIM_CHECK(s, audit_init(&s->audit, &s->root.public, bytes_span(&s->recipe), NULL) ==
-			     TK_OK);
+	SIM_CHECK(s, audit_init(&s->audit, &s->root.public, bytes_span(&s->recipe), NULL) == TK_OK);
 	s->round_rows = calloc(rounds, sizeof(*s->round_rows));
 	s->unit_rows = calloc((size_t)rounds * units, sizeof(*s->unit_rows));
 	s->states = calloc(units, sizeof(*s->states));

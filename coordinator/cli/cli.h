@@ -34,6 +34,9 @@ int command_stop(const struct cli *cli);
 int command_resume(const struct cli *cli);
 int command_export(const struct cli *cli);
 int command_sample(const struct cli *cli);
+int command_ledger(const struct cli *cli);
+int command_audit(const struct cli *cli);
+int command_explain(const struct cli *cli);
 int command_train(const struct cli *cli);
 int command_verify_fault(const struct cli *cli);
 

@@ -11,6 +11,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "tasks/base/mem.h"
+
 static int code_of(int error)
 {
 	switch (error) {
@@ -165,6 +167,75 @@ int file_replace(const char *path, struct span data, unsigned mode, struct errms
 int file_replace_unsynced(const char *path, struct span data, unsigned mode, struct errmsg *msg)
 {
 	return replace(path, data, mode, false, msg);
+}
+
+static void writer_close(struct file_writer *w)
+{
+	mem_free(w->path);
+	mem_free(w->temporary);
+	bytes_close(&w->buffer);
+	*w = (struct file_writer){.fd = -1};
+}
+
+int file_writer_begin(struct file_writer *w, const char *path, struct errmsg *msg)
+{
+	char temporary[PATH_MAX];
+	int fd = temporary_open(temporary, path, msg);
+
+	if (fd < 0)
+		return fd;
+	*w = (struct file_writer){.fd = fd,
+		.path = mem_dup(path, strlen(path) + 1),
+		.temporary = mem_dup(temporary, strlen(temporary) + 1)};
+	if (w->path != NULL && w->temporary != NULL)
+		return TK_OK;
+	close(fd);
+	unlink(temporary);
+	writer_close(w);
+	return errmsg_set(msg, TK_ENOMEM, "not enough memory to write %s", path);
+}
+
+static int writer_flush(struct file_writer *w, struct errmsg *msg)
+{
+	if (write_all(w->fd, bytes_span(&w->buffer)) != 0)
+		return failed(msg, "write", w->path);
+	w->buffer.len = 0;
+	return TK_OK;
+}
+
+int file_writer_add(struct file_writer *w, struct span data, struct errmsg *msg)
+{
+	int rc = bytes_append(&w->buffer, data.data, data.len);
+
+	if (rc != TK_OK)
+		return errmsg_set(msg, rc, "not enough memory to write %s", w->path);
+	return w->buffer.len < 65536 ? TK_OK : writer_flush(w, msg);
+}
+
+int file_writer_end(struct file_writer *w, unsigned mode, struct errmsg *msg)
+{
+	int rc = writer_flush(w, msg);
+
+	if (rc == TK_OK && (fchmod(w->fd, mode) != 0 || fsync(w->fd) != 0))
+		rc = failed(msg, "write", w->path);
+	if (rc == TK_OK && rename(w->temporary, w->path) != 0)
+		rc = failed(msg, "rename to", w->path);
+	if (rc == TK_OK && sync_folder_of(w->path) != 0)
+		rc = failed(msg, "sync the folder of", w->path);
+	if (rc == TK_OK) {
+		close(w->fd);
+		writer_close(w);
+	}
+	return rc;
+}
+
+void file_writer_drop(struct file_writer *w)
+{
+	if (w->fd < 0)
+		return;
+	close(w->fd);
+	unlink(w->temporary);
+	writer_close(w);
 }
 
 int folder_make(const char *path, bool private, struct errmsg *msg)

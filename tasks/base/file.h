@@ -18,6 +18,18 @@ int file_replace(const char *path, struct span data, unsigned mode, struct errms
 int file_replace_unsynced(
 	const char *path, struct span data, unsigned mode, struct errmsg *msg) TK_CHECKED;
 
+/* The same for what is too long for memory: begin, add in parts, then end (which makes it the file) or drop
+ * (which leaves the old one as it was). After an error only drop. */
+struct file_writer {
+	int fd;
+	char *path, *temporary; /* owned */
+	struct bytes buffer;
+};
+int file_writer_begin(struct file_writer *w, const char *path, struct errmsg *msg) TK_CHECKED;
+int file_writer_add(struct file_writer *w, struct span data, struct errmsg *msg) TK_CHECKED;
+int file_writer_end(struct file_writer *w, unsigned mode, struct errmsg *msg) TK_CHECKED;
+void file_writer_drop(struct file_writer *w);
+
 /* Makes a folder (0755 or 0700 when private) and its parents; one that exists is fine. */
 int folder_make(const char *path, bool private, struct errmsg *msg) TK_CHECKED;
 

@@ -69,6 +69,8 @@ const struct engine *engine_best(void)
 
 const struct engine *engine_find(const char *name)
 {
+	if (strcmp(name, "scalar") == 0)
+		name = "baseline";
 	for (const struct engine *const *e = engine_all(); *e != NULL; e++) {
 		if (strcmp((*e)->name, name) == 0)
 			return *e;

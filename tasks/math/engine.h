@@ -184,7 +184,7 @@ struct engine {
 /* The fastest engine that this CPU has. */
 const struct engine *engine_best(void);
 
-/* By name ("baseline", "avx2", "avx512"); NULL when unknown, not built, or not on this CPU. */
+/* By name ("baseline" or "scalar", "avx2", "avx512"); NULL when unknown, not built, or not on this CPU. */
 const struct engine *engine_find(const char *name);
 
 /* The engine of this name; the fastest one when name is NULL or empty. What TALKOOT_ENGINE names goes

@@ -1,0 +1,273 @@
+/* talkoot ledger and explain: what the store's ledger says, as a file and as sentences. */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "coordinator/cli/cli.h"
+#include "coordinator/ledger_export.h"
+#include "tasks/base/mem.h"
+
+int command_ledger(const struct cli *cli)
+{
+	struct option_spec options[] = {{'o', "output", true, NULL}, {0}};
+	struct ledger_summary sum;
+	struct errmsg msg = {""};
+	struct identity root;
+	struct home home;
+	const char *name;
+	char hex[DIGEST_HEX], network[2 * KEY_BYTES + 1];
+	int rc;
+
+	if (!cli_arguments(cli, options, &name, 1))
+		return EXIT_USAGE;
+	if (options[0].value == NULL) {
+		fputs("talkoot ledger: say where to: -o project.ledger\n", stderr);
+		return EXIT_USAGE;
+	}
+	if (!cli_home(cli, &home))
+		return EXIT_FAILED;
+	rc = home_identity(&home, &root, &msg);
+	if (rc == TK_OK) {
+		rc = ledger_export(&home, &root.key, name, options[0].value, &sum, &msg);
+		identity_wipe(&root);
+	}
+	home_close(&home);
+	if (rc != TK_OK)
+		return cli_failed(&msg);
+	digest_hex(hex, &sum.head.digest);
+	hex_encode(network, sum.network.b, KEY_BYTES);
+	printf("%" PRIu64 " entries of %s, and the digests of %" PRIu64
+	       " of other projects\nhead     %" PRIu64 " %s\nnetwork  %s\n",
+		sum.entries, name, sum.links, sum.head.sequence, hex, network);
+	return EXIT_OK;
+}
+
+/* The unit that is asked about, and what the ledger says of it last. */
+struct explaining {
+	uint32_t round, unit;
+	uint64_t credit;
+	uint64_t sequence; /* of its entry; 0: none */
+	struct bytes content;
+	struct digest *proofs; /* pairs of nonce and proof */
+	size_t proof_count;
+	struct errmsg *msg;
+};
+
+static bool unit_named(const char *text, uint32_t *round, uint32_t *unit)
+{
+	const char *dot = strchr(text, '.');
+	char first[16];
+	uint64_t r, u;
+
+	if (dot == NULL || (size_t)(dot - text) >= sizeof(first))
+		return false;
+	memcpy(first, text, (size_t)(dot - text));
+	first[dot - text] = '\0';
+	if (!cli_number(first, 1, ROUNDS_MAX, &r) ||
+		!cli_number(dot + 1, 1, UNITS_PER_ROUND_MAX, &u))
+		return false;
+	*round = (uint32_t)r - 1;
+	*unit = (uint32_t)u - 1;
+	return true;
+}
+
+static int find_unit(void *context, const struct ledger_row *row, struct span content)
+{
+	struct explaining *x = context;
+	struct ledger_entry e;
+	int rc;
+
+	if (row->kind != LEDGER_UNIT)
+		return TK_OK;
+	rc = ledger_decode(&e, content, x->msg);
+	if (rc != TK_OK || e.unit.round != x->round || e.unit.index != x->unit)
+		return rc;
+	x->content.len = 0;
+	x->sequence = row->head.sequence;
+	rc = bytes_append(&x->content, content.data, content.len);
+	return rc == TK_OK ? rc : errmsg_set(x->msg, rc, "not enough memory for the entry");
+}
+
+static const char *ordinal(uint32_t n, char out[32])
+{
+	static const char *const small[] = {"first", "second", "third", "fourth", "fifth"};
+
+	if (n < 5)
+		return small[n];
+	snprintf(out, 32, "as number %" PRIu32, n + 1);
+	return out;
+}
+
+static void say_replica(const struct explaining *x, const struct ledger_entry *e, uint32_t n,
+	const struct ledger_replica *r)
+{
+	bool equal = r->opened && span_equal(r->claim, e->unit.claim);
+	char key[17], number[32];
+
+	hex_encode(key, r->key.b, 8);
+	printf("  %s leased it and committed %s", key, ordinal(n, number));
+	switch (r->verdict) {
+	case LEDGER_VALID:
+		printf("; opened, equal to the canonical result: credited %.3g GFLOP\n",
+			(double)x->credit / 1e9);
+		break;
+	case LEDGER_WRONG:
+		puts(!r->opened ? "; proven wrong before it was opened: it signed two different "
+				  "commitments"
+			: equal ? "; equal to the canonical result, but it signed two different "
+				  "commitments"
+				: "; opened, and differs from the canonical result: proven wrong, "
+				  "its identity retired");
+		break;
+	case LEDGER_UNOPENED:
+		puts(r->opened ? "; opened, but never sent the payload that it had claimed: counts "
+				 "as wrong"
+			       : "; never opened its commitment: counts as wrong");
+		break;
+	case LEDGER_LATE:
+		printf("; %s: late, because %s; no credit\n",
+			equal	    ? "opened, equal to the canonical result"
+			: r->opened ? "opened, another result"
+				    : "not opened",
+			r->late ? "it committed after the unit's first reveal"
+				: "the unit was decided without it");
+		break;
+	default:
+		puts("; not judged yet");
+		break;
+	}
+}
+
+static void say_faults(
+	struct home *home, const struct explaining *x, const struct ledger_replica *r)
+{
+	char hex[DIGEST_HEX];
+
+	for (size_t i = 0; i + 1 < x->proof_count; i += 2) {
+		if (!digest_equal(&x->proofs[i], &r->nonce))
+			continue;
+		digest_hex(hex, &x->proofs[i + 1]);
+		printf("    the proof: %s/faults/%s.fault\n", home->path, hex);
+	}
+}
+
+static int find_fault(void *context, const struct ledger_row *row, struct span content)
+{
+	struct explaining *x = context;
+	struct ledger_entry e;
+	struct digest *grown;
+	int rc;
+
+	if (row->kind != LEDGER_FAULT)
+		return TK_OK;
+	rc = ledger_decode(&e, content, x->msg);
+	if (rc != TK_OK)
+		return rc;
+	grown = mem_realloc(x->proofs, (x->proof_count + 2) * sizeof(*grown));
+	if (grown == NULL)
+		return errmsg_set(x->msg, TK_ENOMEM, "not enough memory for the proofs");
+	x->proofs = grown;
+	x->proofs[x->proof_count++] = e.fault.nonce;
+	x->proofs[x->proof_count++] = e.fault.proof;
+	return TK_OK;
+}
+
+static int say_unit(struct home *home, struct explaining *x, struct errmsg *msg)
+{
+	struct ledger_entry e;
+	struct mp_reader reader;
+	struct claim claim;
+	int rc = ledger_decode(&e, bytes_span(&x->content), msg);
+
+	if (rc == TK_OK)
+		rc = claim_decode(&claim, e.unit.claim, msg);
+	if (rc != TK_OK)
+		return rc;
+	printf("unit %" PRIu32 ".%" PRIu32 " is settled (entry %" PRIu64 " of the ledger)",
+		x->round + 1, x->unit + 1, x->sequence);
+	if (claim.outcome == OUTCOME_UPDATE)
+		printf(": loss %.4f", (double)claim.loss);
+	else
+		printf(": the numbers left the finite ones at step %" PRIu32 "; it is skipped",
+			claim.failing_step + 1);
+	puts(digest_is_zero(&e.unit.referee) ? "" : "; the coordinator recomputed it");
+	mp_begin(&reader, e.unit.encoded);
+	for (uint32_t i = 0; i < e.unit.replica_count; i++) {
+		struct ledger_replica r;
+
+		ledger_replica_next(&reader, e.unit.claim, &r);
+		say_replica(x, &e, i, &r);
+		say_faults(home, x, &r);
+	}
+	return TK_OK;
+}
+
+/* Leases without a commitment are in no ledger, for they decided nothing; the store knows them. */
+static int say_lease(void *context, const void *row)
+{
+	const struct replica_row *r = row;
+	const struct explaining *x = context;
+	char key[17];
+
+	if (r->unit != x->unit || r->committed_ms != 0)
+		return TK_OK;
+	hex_encode(key, r->peer.b, 8);
+	printf("  %s leased it %s\n", key,
+		r->state == REPLICA_ABANDONED ? "and gave it back: not an error"
+		: r->state == REPLICA_EXPIRED ? "and did not commit in time, or was not needed any "
+						"more: not an error"
+					      : "and is computing");
+	return TK_OK;
+}
+
+static int explain(struct home *home, const char *name, struct explaining *x, struct errmsg *msg)
+{
+	struct project_row row;
+	int rc = store_find_project(home->store, name, &row, msg);
+
+	if (rc != TK_OK)
+		return rc;
+	if (x->round >= row.rounds || x->unit >= row.units_per_round)
+		return errmsg_set(msg, TK_ENOENT,
+			"%s has %" PRIu32 " rounds of %" PRIu32 " units, counted from 1", name,
+			row.rounds, row.units_per_round);
+	x->credit = row.unit_flops > 0 && row.unit_flops < 0x1p63 ? (uint64_t)row.unit_flops : 0;
+	x->msg = msg;
+	rc = store_ledger(home->store, row.id, find_unit, x, msg);
+	if (rc == TK_OK)
+		rc = store_ledger(home->store, row.id, find_fault, x, msg);
+	if (rc == TK_OK && x->sequence == 0)
+		printf("unit %" PRIu32 ".%" PRIu32
+		       " is not settled yet; what its results are is told when it is\n",
+			x->round + 1, x->unit + 1);
+	else if (rc == TK_OK)
+		rc = say_unit(home, x, msg);
+	if (rc == TK_OK && x->sequence != 0)
+		rc = store_replicas(home->store, row.id, x->round, say_lease, x, msg);
+	return rc;
+}
+
+int command_explain(const struct cli *cli)
+{
+	struct option_spec none[] = {{0}};
+	struct explaining x = {0};
+	const char *arguments[2];
+	struct errmsg msg = {""};
+	struct home home;
+	int rc;
+
+	if (!cli_arguments(cli, none, arguments, 2))
+		return EXIT_USAGE;
+	if (!unit_named(arguments[1], &x.round, &x.unit)) {
+		fputs("talkoot explain: the unit is ROUND.UNIT, both counted from 1, like 3.2\n",
+			stderr);
+		return EXIT_USAGE;
+	}
+	if (!cli_home(cli, &home))
+		return EXIT_FAILED;
+	rc = explain(&home, arguments[0], &x, &msg);
+	bytes_close(&x.content);
+	mem_free(x.proofs);
+	home_close(&home);
+	return rc == TK_OK ? EXIT_OK : cli_failed(&msg);
+}

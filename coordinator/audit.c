@@ -162,6 +162,7 @@ static int take_round(
 	a->rounds[a->round].at = at;
 	a->rounds[a->round].parameters = m.parameters;
 	a->rounds[a->round].states = states;
+	a->rounds[a->round].audit = m.audit;
 	a->open = true;
 	return TK_OK;
 }

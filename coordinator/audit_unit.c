@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "coordinator/draw.h"
 #include "tasks/base/mem.h"
 
 /* One commitment: signed by whom it names, and opened by what stands beside it. */
@@ -198,8 +199,26 @@ int audit_take_unit(struct audit *a, uint64_t at, const struct ledger_entry *e, 
 
 int audit_draw_check(struct audit *a, uint32_t round, struct errmsg *msg)
 {
-	(void)a;
-	(void)round;
-	(void)msg;
+	const struct audit_round *r = &a->rounds[round];
+	double floor = a->floor_ppm / 1e6;
+	struct digest commitment;
+
+	draw_commitment(&commitment, &r->seed);
+	if (!digest_equal(&commitment, &r->audit))
+		return errmsg_set(msg, TK_ECORRUPT,
+			"seed.seed: not the seed that the manifest of round %" PRIu32 " commits to",
+			round + 1);
+	for (uint32_t i = 0; i < a->units_per_round && a->policy != VERIFY_FULL; i++) {
+		const struct audit_unit *u = audit_unit(a, round, i);
+
+		if (u->at == 0 || u->refereed || u->verdicts[LEDGER_VALID] >= a->quorum ||
+			!draw_hit(draw_number(&r->seed, i, 0), floor))
+			continue;
+		return errmsg_set(msg, TK_ECORRUPT,
+			"unit %" PRIu32 " of round %" PRIu32
+			": the floor of %.3g %% draws it, and it has %d results where the "
+			"quorum is %" PRIu32,
+			i + 1, round + 1, 100 * floor, (int)u->verdicts[LEDGER_VALID], a->quorum);
+	}
 	return TK_OK;
 }

@@ -45,7 +45,9 @@ void ledger_project(struct core *c, struct core_project *p)
 	struct ledger_entry e = {.kind = LEDGER_PROJECT};
 
 	e.begin.quorum = p->row.quorum;
-	e.begin.policy = VERIFY_FULL;
+	e.begin.policy = p->row.policy;
+	e.begin.floor_ppm = (uint32_t)(p->row.audit_floor * 1e6 + 1e-6);
+	e.begin.on_fraud = p->row.on_fraud;
 	append(c, p, &e);
 }
 

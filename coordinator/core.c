@@ -123,6 +123,9 @@ static void message_take(struct core *c, struct core_peer *peer, const struct me
 	case MESSAGE_UPLOAD:
 		upload_take(c, peer, &m->upload);
 		break;
+	case MESSAGE_SELFTEST:
+		selftest_take(c, peer, &m->selftest);
+		break;
 	case MESSAGE_ABANDON:
 		abandon_take(c, peer, &m->abandon);
 		break;
@@ -190,6 +193,9 @@ static void event_take(struct core *c, const struct core_event *event)
 		break;
 	case CORE_TICK:
 		tick(c);
+		break;
+	case CORE_SELFTESTED:
+		selftest_answer(c, event);
 		break;
 	case CORE_PROJECT_NEW:
 		project_new(c, event);

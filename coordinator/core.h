@@ -12,25 +12,29 @@
 #include "coordinator/rows.h"
 #include "peer/overlay/node.h"
 
-#define LEASE_FIRST_MS	  600000u /* deadline before any duration of the project is known */
-#define LEASE_MIN_MS	  30000u
-#define LEASE_AWAY_MS	  8000u	  /* a peer that is gone keeps its lease for so long */
-#define REVEAL_MS	  30000u  /* to open a commitment, from the time both sides are connected */
-#define UPLOAD_MS	  120000u /* for a whole payload, and more by its size (UPLOAD_RATE_MIN) */
-#define UPLOAD_IDLE_MS	  15000u  /* between two parts of it */
-#define LEASES_PER_PEER	  4u
-#define REPLICAS_PER_UNIT 8u	  /* then the project pauses and says why */
-#define LEASE_RENEW_MS	  10000u  /* after which an identity may take its ended lease up again */
-#define COMMIT_AWAY_MS	  20000u  /* so long a unit waits for a committed peer that is away */
-#define RESTART_AWAY_MS	  30000u  /* so much longer when it was the coordinator that was away */
-#define REVEAL_TOTAL_MS	  600000u /* to open a commitment, whatever the connection does */
-#define BACKUP_MIN_MS	  2000u	  /* no backup replica before */
-#define UPLOAD_RATE_MIN	  32768u  /* bytes per second: the time for a payload grows with it */
-#define UPLOAD_BUFFER_MAX (256u << 20) /* bytes of payloads arriving at once, or one payload */
-#define HOLD_FIRST_MS	  30000u       /* no leases for so long after an unopened result; doubles */
-#define HOLD_MAX_MS	  3600000u
-#define REFEREES_MAX	  2u /* recomputations asked for and not answered */
-#define DURATIONS_KEPT	  64u
+#define LEASE_FIRST_MS	   600000u /* deadline before any duration of the project is known */
+#define LEASE_MIN_MS	   30000u
+#define LEASE_AWAY_MS	   8000u  /* a peer that is gone keeps its lease for so long */
+#define REVEAL_MS	   30000u /* to open a commitment, from the time both sides are connected */
+#define UPLOAD_MS	   120000u /* for a whole payload, and more by its size (UPLOAD_RATE_MIN) */
+#define UPLOAD_IDLE_MS	   15000u  /* between two parts of it */
+#define LEASES_PER_PEER	   4u
+#define REPLICAS_PER_UNIT  8u	   /* then the project pauses and says why */
+#define LEASE_RENEW_MS	   10000u  /* after which an identity may take its ended lease up again */
+#define COMMIT_AWAY_MS	   20000u  /* so long a unit waits for a committed peer that is away */
+#define RESTART_AWAY_MS	   30000u  /* so much longer when it was the coordinator that was away */
+#define REVEAL_TOTAL_MS	   600000u /* to open a commitment, whatever the connection does */
+#define BACKUP_MIN_MS	   2000u   /* no backup replica before */
+#define UPLOAD_RATE_MIN	   32768u  /* bytes per second: the time for a payload grows with it */
+#define UPLOAD_BUFFER_MAX  (256u << 20) /* bytes of payloads arriving at once, or one payload */
+#define HOLD_FIRST_MS	   30000u /* no leases for so long after an unopened result; doubles */
+#define HOLD_MAX_MS	   3600000u
+#define REFEREES_MAX	   2u /* recomputations asked for and not answered */
+#define DURATIONS_KEPT	   64u
+#define SELFTEST_ASK_S	   72000u /* age of a right self-test at which the next one is asked for */
+#define SELFTEST_END_S	   86400u /* and from which on there are no more leases without it */
+#define SELFTEST_REPEAT_MS 3600000u /* without a right answer it is asked for again in a session */
+#define SELFTEST_AGAIN_MS  60000u   /* when the coordinator's own could not be run */
 
 enum core_event_type {
 	CORE_PEER_UP = 1,
@@ -43,6 +47,7 @@ enum core_event_type {
 	CORE_REFEREED = 8,	 /* the shell's answer to CORE_REFEREE */
 	CORE_PROJECT_RESUME = 9, /* project id: what paused it has been put right; try again */
 	CORE_BLOB_BAD = 10,	 /* blob: it is missing or corrupt here; text says which file */
+	CORE_SELFTESTED = 20, /* the shell's answer to CORE_SELFTEST: seed, code, text, selftest */
 };
 
 struct core_event {
@@ -67,6 +72,8 @@ struct core_event {
 	uint64_t validation_samples;
 	float validation_loss, validation_accuracy;
 	uint32_t merged;
+	uint64_t seed;		       /* SELFTESTED */
+	const struct digest *selftest; /* SELFTESTED: SELFTEST_OPERATIONS digests; copied */
 	struct span claim; /* REFEREED: encoded; its payload blob (if any) is already durable */
 };
 
@@ -84,6 +91,7 @@ enum core_effect_type {
 	CORE_REFEREE = 11, /* project, round, unit: recompute it twice, store its payload, answer */
 	CORE_LOG = 12,	   /* text */
 	CORE_ANNOUNCE = 13, /* bytes: an announcement; signature: to the whole network */
+	CORE_SELFTEST = 20, /* seed: run the self-test twice on this computer, answer */
 	CORE_LEDGER = 14,   /* bytes: an entry's content; ledger: to be remembered with the rows */
 };
 
@@ -97,6 +105,7 @@ struct core_effect {
 	uint32_t reason;
 	uint64_t project_id;
 	uint64_t announced_ms;
+	uint64_t seed; /* SELFTEST */
 	uint32_t round_index, unit_index;
 	union {
 		struct project_row project;
@@ -120,6 +129,8 @@ struct core;
 /* root signs ROUND manifests; borrowed. */
 struct core *core_new(const struct key_pair *root);
 void core_free(struct core *c);
+/* From now on a peer gets leases only after a right self-test (selftest.c), as in every real network. */
+void core_require_selftest(struct core *c);
 
 /* Rebuilding from the store, before the first step: projects (with recipes, and the W digests that
  * row->states names, NULL for none; copied), then peers, then units of the rounds in progress, then

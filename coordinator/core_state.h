@@ -14,6 +14,7 @@
 
 #include "coordinator/core.h"
 #include "coordinator/lookup.h"
+#include "tasks/unit/selftest.h"
 
 struct core_peer {
 	struct peer_row row;
@@ -29,6 +30,9 @@ struct core_peer {
 	uint32_t unopened;	/* results in a row that were committed and not opened */
 	uint64_t held_until_ms; /* it gets no leases before */
 	struct core_peer *hungry_before, *hungry_after;
+	conn_id tested_conn;  /* the session on which it was asked for its self-test last … */
+	uint64_t tested_seed; /* … with this seed … */
+	uint64_t tested_ms;   /* … then */
 	bool changed;
 	struct core_peer *changed_next;
 };
@@ -95,6 +99,18 @@ struct core_project {
 	struct core_project *changed_next;
 };
 
+/* The self-test's challenge and its right answers, computed here. */
+struct challenge {
+	bool required;
+	bool asked; /* the shell is computing the answers to next_seed */
+	bool ready;
+	uint64_t seed, next_seed;
+	uint64_t day, next_day;
+	uint64_t again_ms; /* not asked before */
+	struct digest digests[SELFTEST_OPERATIONS];
+	char trouble[TEXT_MAX]; /* why there is none; empty: nothing is wrong */
+};
+
 struct core {
 	const struct key_pair *root;
 	struct lookup peers, conns, replicas;
@@ -111,7 +127,8 @@ struct core {
 		announced_ms; /* of the last announcement: no sequence or time that we said is later */
 	bool announced;	      /* it has risen in this step */
 	struct ledger_head ledger;
-	bool started;  /* the first step after loading has been made */
+	bool started; /* the first step after loading has been made */
+	struct challenge challenge;
 	bool dispatch; /* there may be work for the hungry */
 	/* The step in progress. */
 	uint64_t now_ms;
@@ -236,6 +253,18 @@ void lease_expire(struct core *c, struct core_replica *r);
 void lease_cancel(struct core *c, struct core_replica *r, enum verdict verdict, const char *why);
 void duration_add(struct core_project *p, const struct replica_row *row);
 void stragglers_count(struct core *c, struct core_project *p);
+
+/* selftest.c */
+/* True when the peer gets no lease now because its self-test is missing or was wrong; asks for it when it
+ * is time. */
+bool selftest_due(struct core *c, struct core_peer *peer);
+/* Why, for the volunteer. */
+void selftest_explain(const struct core *c, const struct core_peer *peer, char text[TEXT_MAX]);
+void selftest_take(struct core *c, struct core_peer *peer, const struct message_selftest *m);
+void selftest_answer(struct core *c, const struct core_event *event);
+/* The peer has another engine than the one that was tested. */
+void selftest_void(struct core_peer *peer);
+void selftest_ask(struct core *c); /* the shell, for the challenge; effects.c */
 
 /* commit.c */
 void commit_take(struct core *c, struct core_peer *peer, const struct message_commit *m);

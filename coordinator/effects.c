@@ -209,6 +209,13 @@ void merge_ask(struct core *c, const struct core_project *p)
 	x->round_index = p->row.round;
 }
 
+void selftest_ask(struct core *c)
+{
+	struct core_effect *x = push(c, &c->said, CORE_SELFTEST);
+
+	x->seed = c->challenge.next_seed;
+}
+
 void referee_ask(struct core *c, const struct core_unit *u)
 {
 	struct core_effect *x = push(c, &c->said, CORE_REFEREE);

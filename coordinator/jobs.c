@@ -323,3 +323,24 @@ int job_referee(const struct blob_store *blobs, const struct project_row *row, u
 	recipe_close(&r.recipe);
 	return rc;
 }
+
+int job_selftest(uint64_t seed, struct digest digests[SELFTEST_OPERATIONS], struct errmsg *msg)
+{
+	const struct compute alone = {.engine = engine_best()};
+	struct digest again[SELFTEST_OPERATIONS];
+	uint32_t wrong;
+	int rc = engine_enter_thread(msg);
+
+	if (rc == TK_OK)
+		rc = selftest_run(&alone, seed, digests, msg);
+	if (rc == TK_OK)
+		rc = selftest_run(&alone, seed, again, msg);
+	if (rc != TK_OK)
+		return rc;
+	wrong = selftest_compare(digests, again);
+	if (wrong == SELFTEST_OPERATIONS)
+		return TK_OK;
+	return errmsg_set(msg, TK_ENUMERICS,
+		"this computer got two different results for \"%s\": check its memory and cooling",
+		selftest_name(wrong));
+}

@@ -8,6 +8,7 @@
 #include "tasks/model/model.h"
 #include "tasks/unit/evaluate.h"
 #include "tasks/unit/merge.h"
+#include "tasks/unit/selftest.h"
 #include "tasks/unit/shard_cache.h"
 
 /* One settled unit's claim. */
@@ -73,5 +74,9 @@ int job_recipe(const struct blob_store *blobs, const struct digest *digest, stru
 /* The project's parameters (mem_free) of the round in progress, or the final ones. */
 int job_parameters(const struct blob_store *blobs, const struct project_row *row,
 	const struct model *model, float **parameters, struct errmsg *msg) TK_CHECKED;
+
+/* The self-test's right answers to a seed, computed twice. Errors: TK_ENUMERICS (they differ), TK_ENOMEM. */
+int job_selftest(
+	uint64_t seed, struct digest digests[SELFTEST_OPERATIONS], struct errmsg *msg) TK_CHECKED;
 
 #endif

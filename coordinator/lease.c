@@ -279,7 +279,7 @@ static uint32_t feed(struct core *c, struct core_peer *peer)
 	uint32_t given = 0;
 
 	while (peer->wants > 0 && peer->leases < LEASES_PER_PEER && !peer_held(c, peer) &&
-		c->error == TK_OK) {
+		!selftest_due(c, peer) && c->error == TK_OK) {
 		struct core_unit *u = choose_anywhere(c, peer);
 
 		if (u == NULL)
@@ -324,7 +324,10 @@ static void no_work(struct core *c, struct core_peer *peer)
 	for (const struct core_project *p = c->projects; p != NULL; p = p->next)
 		running |= p->row.state == PROJECT_RUNNING;
 	m->retry_ms = RETRY_MS + load_le32(c->random) % (RETRY_MS / 2); /* no herds */
-	if (peer_held(c, peer)) {
+	if (selftest_due(c, peer)) {
+		m->reason = peer->row.misfit[0] != '\0' ? NO_WORK_MISFIT : NO_WORK_WAITING;
+		selftest_explain(c, peer, m->text);
+	} else if (peer_held(c, peer)) {
 		m->reason = NO_WORK_LIMIT;
 		snprintf(m->text, sizeof(m->text),
 			"the last result of this identity was promised and not shown; it gets work "
@@ -348,11 +351,15 @@ static void no_work(struct core *c, struct core_peer *peer)
 
 static void engine_note(struct core_peer *peer, const char *engine)
 {
+	char before[sizeof(peer->row.engine)];
 	size_t n = 0;
 
+	memcpy(before, peer->row.engine, sizeof(before));
 	for (; engine[n] != '\0' && n + 1 < sizeof(peer->row.engine); n++)
 		peer->row.engine[n] = engine[n] > ' ' && engine[n] < 127 ? engine[n] : '?';
 	peer->row.engine[n] = '\0';
+	if (strcmp(before, peer->row.engine) != 0)
+		selftest_void(peer);
 }
 
 /* A peer that has reconnected asks for work after it has repeated its COMMITs. Leases of it that

@@ -140,9 +140,13 @@ struct peer_row {
 	uint64_t prefix;     /* where it connected from last; 0: unknown */
 	uint64_t credit_flops;
 	uint64_t faults; /* results proven wrong, over all its lives */
+	uint64_t
+		tested_s; /* the last right self-test, by engine `engine` and this build; 0: none */
+	char build[24];
+	char misfit[32]; /* the operation that the last self-test had wrong; empty: none */
 	bool retired;
-	bool readmitted; /* once; after that a fault is no accident */
-	bool convicted;	 /* of what hardware does not explain: retired for good */
+	bool readmitted;  /* once; after that a fault is no accident */
+	bool convicted;	  /* of what hardware does not explain: retired for good */
 	char reason[256]; /* why retired */
 };
 

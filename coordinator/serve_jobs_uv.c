@@ -16,6 +16,8 @@ struct job {
 	struct blob_store blobs;
 	struct project_row project;
 	uint32_t unit;
+	uint64_t seed;
+	struct digest selftest[SELFTEST_OPERATIONS];
 	struct merge_input *inputs;
 	struct merge_output merged;
 	struct bytes claim;
@@ -35,7 +37,9 @@ static void work(uv_work_t *w)
 {
 	struct job *j = w->data;
 
-	if (j->type == CORE_MERGE)
+	if (j->type == CORE_SELFTEST)
+		j->rc = job_selftest(j->seed, j->selftest, &j->msg);
+	else if (j->type == CORE_MERGE)
 		j->rc = job_merge(&j->blobs, &j->project, j->inputs, &j->merged, &j->msg);
 	else
 		j->rc = job_referee(&j->blobs, &j->project, j->unit, &j->claim, &j->msg);
@@ -62,8 +66,12 @@ static void answer(const struct job *j)
 		.validation_accuracy = v->accuracy,
 		.merged = j->merged.merged,
 		.claim = bytes_span(&j->claim),
+		.seed = j->seed,
+		.selftest = j->selftest,
 	};
 
+	if (j->type == CORE_SELFTEST)
+		event.type = CORE_SELFTESTED;
 	serve_step(j->serve, &event);
 }
 
@@ -124,7 +132,11 @@ static int job_prepare(struct job *j, struct store *store, const struct core_eff
 {
 	struct find_project find = {.id = effect->project_id, .row = &j->project};
 	struct claims claims = {0};
-	int rc = store_projects(store, find_by_id, &find, &j->msg);
+	int rc;
+
+	if (j->type == CORE_SELFTEST)
+		return TK_OK;
+	rc = store_projects(store, find_by_id, &find, &j->msg);
 
 	if (rc == TK_OK && (!find.found || j->project.round != effect->round_index))
 		rc = errmsg_set(&j->msg, TK_ECORRUPT, "the store has no such round in progress");
@@ -154,6 +166,7 @@ void serve_start_job(struct serve *s, const struct core_effect *effect)
 	j->type = effect->type;
 	j->blobs = serve_home(s)->blobs;
 	j->unit = effect->unit_index;
+	j->seed = effect->seed;
 	if (job_prepare(j, serve_home(s)->store, effect) != TK_OK ||
 		uv_queue_work(serve_loop(s), &j->work, work, done) != 0) {
 		serve_stall(s, j->msg.text[0] != '\0' ? j->msg.text : "cannot start a job");

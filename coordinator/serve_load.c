@@ -151,6 +151,7 @@ int serve_load_core(const struct home *home, const struct key_pair *root, struct
 		core_free(l.core);
 		return rc;
 	}
+	core_require_selftest(l.core);
 	*out = l.core;
 	*newest = l.newest;
 	return TK_OK;

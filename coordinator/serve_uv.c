@@ -194,6 +194,7 @@ static void speak(struct serve *s, const struct core_effect *e)
 		break;
 	case CORE_MERGE:
 	case CORE_REFEREE:
+	case CORE_SELFTEST:
 		serve_start_job(s, e);
 		break;
 	case CORE_ANNOUNCE:

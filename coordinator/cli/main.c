@@ -6,8 +6,7 @@
 #include "coordinator/cli/cli.h"
 #include "tasks/base/key.h"
 #include "tasks/project/project.h"
-
-#define VERSION "0.1.0"
+#include "tasks/base/version.h"
 
 static const struct command commands[] = {
 	{"init", "HOME [--name NAME] [--private]",
@@ -130,7 +129,7 @@ int main(int argc, char **argv)
 			usage(stdout);
 			return EXIT_OK;
 		case 'V':
-			puts("talkoot " VERSION);
+			puts("talkoot " TALKOOT_VERSION);
 			return EXIT_OK;
 		default:
 			return EXIT_USAGE;

@@ -76,6 +76,9 @@ static void take_message(
 	case MESSAGE_LEASE:
 		job_lease(a, event, out);
 		break;
+	case MESSAGE_SELFTEST_REQUEST:
+		selftest_asked(a, event);
+		break;
 	case MESSAGE_COMMITTED:
 	case MESSAGE_REVEAL_REQUEST:
 	case MESSAGE_UPLOAD_REQUEST:
@@ -123,6 +126,9 @@ int agent_step(struct agent *a, const struct agent_event *event, struct agent_ef
 	case AGENT_BLOB_STORED:
 	case AGENT_BLOB_FAILED:
 		prepare_blob(a, event, out);
+		break;
+	case AGENT_SELFTESTED:
+		selftest_done(a, event, out);
 		break;
 	case AGENT_WORKER_PROGRESS:
 	case AGENT_WORKER_DONE:

@@ -54,6 +54,8 @@ enum agent_event_type {
 	AGENT_WORKER_CHECKPOINT = 21, /* job, bytes: how far its unit has come */
 	AGENT_STOPPING = 22,	      /* this run ends soon */
 	AGENT_ANNOUNCED = 23,	      /* announcement: news of the network's root */
+	AGENT_SELFTESTED =
+		30, /* answers SELFTEST: job (its seed), bytes (a digest an operation), or code */
 };
 
 struct agent_event {
@@ -94,6 +96,7 @@ enum agent_effect_type {
 	AGENT_ASK_CHECKPOINT = 16,  /* job: of the unit being computed */
 	AGENT_SAVE_CHECKPOINT = 17, /* digest (the unit's), bytes; it takes the last one's place */
 	AGENT_REMOVE_CHECKPOINT = 18, /* digest (the unit's) */
+	AGENT_SELFTEST = 30,	      /* job: the seed; nothing is being computed */
 };
 
 enum agent_blob { BLOB_RECIPE = 1, BLOB_PARAMETERS = 2, BLOB_SHARD = 3, BLOB_STATE = 4 };

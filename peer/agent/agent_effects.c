@@ -57,6 +57,8 @@ static struct span *message_span(struct message *m)
 	switch (m->type) {
 	case MESSAGE_REVEAL:
 		return &m->reveal.claim;
+	case MESSAGE_SELFTEST:
+		return &m->selftest.digests;
 	case MESSAGE_UPLOAD:
 		return &m->upload.bytes;
 	default:

@@ -216,6 +216,8 @@ void job_advance(struct agent *a, uint64_t now_ms, struct agent_effects *out)
 		if (j->id == id && j->stage != JOB_READY)
 			break; /* it waits for a blob */
 	}
+	if (selftest_busy(a, out))
+		return;
 	j = job_oldest(a, JOB_READY, JOB_READY);
 	if (j != NULL && job_computing(a) == NULL && now_ms >= a->rest_ms)
 		compute(j, now_ms, out);
@@ -278,9 +280,12 @@ void job_worker(struct agent *a, const struct agent_event *event, struct agent_e
 	struct job *j = job_computing(a);
 
 	if (event->type == AGENT_WORKER_GONE) {
+		a->selftesting = 0; /* it is begun again */
 		worker_gone(a, event, out);
 		return;
 	}
+	if (event->type == AGENT_WORKER_FAILED && event->job == a->selftesting)
+		selftest_done(a, event, out);
 	if (j == NULL || j->id != event->job)
 		return; /* about a job that was cancelled */
 	switch (event->type) {

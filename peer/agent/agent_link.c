@@ -74,6 +74,7 @@ static void wait_then_dial(struct agent *a, const struct agent_event *event, con
 		a->at_ms += AGENT_REPLACED_MS;
 	a->told = 0;
 	a->ask_ms = 0;
+	a->selftest_seed = 0; /* it is asked for again */
 	result_disconnected(a);
 }
 

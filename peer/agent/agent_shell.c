@@ -160,6 +160,19 @@ static void compute(struct shell *s, const struct agent_effect *e)
 	shell_answer(s, &failed, NULL);
 }
 
+static void selftest(struct shell *s, const struct agent_effect *e)
+{
+	const struct worker_message m = {.type = WORKER_SELFTEST, .job = e->job};
+	struct agent_event failed = {.type = AGENT_SELFTESTED, .job = e->job};
+	struct errmsg msg = {{0}};
+
+	failed.code = worker_uv_say(s->worker, &m, &msg);
+	if (failed.code == TK_OK)
+		return;
+	failed.text = msg.text;
+	shell_answer(s, &failed, NULL);
+}
+
 static void save_result(struct shell *s, const struct agent_effect *e)
 {
 	struct agent_event saved = {.type = AGENT_RESULT_SAVED, .digest = e->digest};
@@ -235,6 +248,9 @@ static void carry_out(struct shell *s, struct agent_effect *e)
 		break;
 	case AGENT_COMPUTE:
 		compute(s, e);
+		break;
+	case AGENT_SELFTEST:
+		selftest(s, e);
 		break;
 	case AGENT_CANCEL:
 		worker_uv_cancel(s->worker, e->job);

@@ -114,6 +114,10 @@ struct agent {
 	uint32_t failures;  /* of the worker, in a row */
 	uint64_t rest_ms;   /* compute nothing before this */
 
+	/* the self-test (agent_selftest.c) */
+	uint64_t selftest_seed; /* asked for; 0: none */
+	uint64_t selftesting;	/* the worker is at this one: no unit is begun; 0: none */
+
 	/* checkpoints (agent_checkpoint.c) */
 	uint64_t checkpoint_ms;			   /* between two of them */
 	struct digest checkpoints[AGENT_JOBS_MAX]; /* of an earlier run: units not leased yet */
@@ -205,6 +209,12 @@ bool checkpoint_refused(struct job *j, const struct agent_event *event, struct a
 void checkpoint_remove(struct job *j, struct agent_effects *out);
 void checkpoint_tick(struct agent *a, uint64_t now_ms, struct agent_effects *out);
 void checkpoint_ask(struct agent *a, uint64_t now_ms, struct agent_effects *out);
+
+/* agent_selftest.c */
+void selftest_asked(struct agent *a, const struct agent_event *event);
+/* Begins it once no unit is computed; true while it is on its way. */
+bool selftest_busy(struct agent *a, struct agent_effects *out);
+void selftest_done(struct agent *a, const struct agent_event *event, struct agent_effects *out);
 
 /* agent_result.c */
 void result_computed(

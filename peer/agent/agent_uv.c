@@ -195,6 +195,21 @@ static void worker_result(struct shell *s, const struct worker_message *m)
 	bytes_close(&payload);
 }
 
+static void worker_selftested(struct shell *s, const struct worker_message *m)
+{
+	struct agent_event event = {.type = AGENT_SELFTESTED, .job = m->job};
+	struct bytes digests = {0};
+
+	event.code = bytes_append(&digests, m->bytes.data, m->bytes.len);
+	if (event.code != TK_OK)
+		event.text = error_text(event.code);
+	else if (s->misbehave != MISBEHAVE_NOT)
+		misbehave_selftest(s->misbehave, &digests);
+	event.bytes = bytes_span(&digests);
+	shell_event(s, &event);
+	bytes_close(&digests);
+}
+
 static void on_worker_message(void *context, const struct worker_message *m)
 {
 	struct agent_event event = {.type = AGENT_WORKER_PROGRESS,
@@ -206,6 +221,10 @@ static void on_worker_message(void *context, const struct worker_message *m)
 
 	if (m->type == WORKER_RESULT) {
 		worker_result(context, m);
+		return;
+	}
+	if (m->type == WORKER_SELFTESTED) {
+		worker_selftested(context, m);
 		return;
 	}
 	if (m->type == WORKER_FAILED)

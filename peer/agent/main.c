@@ -10,8 +10,7 @@
 #include "peer/agent/commands.h"
 #include "peer/agent/portmap.h"
 #include "peer/agent/worker.h"
-
-#define VERSION "0.1.0"
+#include "tasks/base/version.h"
 
 static int peer_worker(int argc, char **argv)
 {
@@ -133,7 +132,7 @@ int main(int argc, char **argv)
 			return PEER_OK;
 		}
 		if (c == 'V') {
-			puts("talkoot-peer " VERSION);
+			puts("talkoot-peer " TALKOOT_VERSION);
 			return PEER_OK;
 		}
 		return PEER_USAGE;

@@ -20,6 +20,7 @@
 #include "peer/agent/worker_protocol.h"
 #include "tasks/math/engine.h"
 #include "tasks/unit/run.h"
+#include "tasks/unit/selftest.h"
 #include "tasks/unit/shard_cache.h"
 
 #define READ_BYTES 65536u
@@ -348,6 +349,22 @@ static void take_run(struct worker *w, const struct worker_message *m)
 	}
 }
 
+/* Short enough that nobody needs to listen meanwhile. */
+static void take_selftest(struct worker *w, uint64_t seed)
+{
+	const struct compute alone = {.engine = w->engine};
+	struct digest digests[SELFTEST_OPERATIONS];
+	struct worker_message answer = {
+		.type = WORKER_SELFTESTED, .job = seed, .bytes = span_of(digests, sizeof(digests))};
+	struct errmsg msg = {{0}};
+	int rc = selftest_run(&alone, seed, digests, &msg);
+
+	if (rc == TK_OK)
+		worker_say(w, &answer);
+	else
+		worker_say_failed(w, seed, rc, msg.text);
+}
+
 static bool take_large(struct worker *w, enum worker_message_type type, size_t used)
 {
 	struct frame run = {0};
@@ -384,6 +401,8 @@ static bool worker_take(struct worker *w)
 		take_recipe(w, &m);
 	else if (m.type == WORKER_SHARD)
 		take_shard(w, &m);
+	else if (m.type == WORKER_SELFTEST)
+		take_selftest(w, m.job);
 	else if (m.type != WORKER_CANCEL &&
 		 m.type != WORKER_SAVE) /* of a job that has ended: nothing to do */
 		worker_break(w, "the agent sent what only workers send");

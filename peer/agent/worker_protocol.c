@@ -30,11 +30,13 @@ static void pack_fields(struct packer *p, const struct worker_message *m)
 		break;
 	case WORKER_CANCEL:
 	case WORKER_SAVE:
+	case WORKER_SELFTEST:
 		pack_array(p, 2);
 		pack_u64(p, m->type);
 		pack_u64(p, m->job);
 		return;
 	case WORKER_CHECKPOINT:
+	case WORKER_SELFTESTED:
 		pack_array(p, 3);
 		pack_u64(p, m->type);
 		pack_u64(p, m->job);
@@ -96,7 +98,9 @@ static uint32_t field_count(uint32_t type)
 		[WORKER_PROGRESS] = 4,
 		[WORKER_CHECKPOINT] = 3,
 		[WORKER_RESULT] = 4,
-		[WORKER_FAILED] = 4};
+		[WORKER_FAILED] = 4,
+		[WORKER_SELFTEST] = 2,
+		[WORKER_SELFTESTED] = 3};
 
 	return type < sizeof(counts) / sizeof(counts[0]) ? counts[type] : 0;
 }
@@ -126,6 +130,10 @@ static void read_fields(struct mp_reader *r, struct worker_message *m)
 		break;
 	case WORKER_CANCEL:
 	case WORKER_SAVE:
+	case WORKER_SELFTEST:
+		break;
+	case WORKER_SELFTESTED:
+		m->bytes = mp_bin(r, "digests", (size_t)SELFTEST_DIGESTS_MAX * DIGEST_BYTES);
 		break;
 	case WORKER_PROGRESS:
 		m->done = mp_u32(r, "done", 0, INNER_STEPS_MAX);
@@ -161,7 +169,7 @@ int worker_message_decode(
 		return TK_ENOENT;
 	mp_begin(&r, span_of(in.data + HEAD_BYTES, length));
 	count = mp_array(&r, "message", 2, 4);
-	got.type = (enum worker_message_type)mp_u32(&r, "type", WORKER_RECIPE, WORKER_FAILED);
+	got.type = (enum worker_message_type)mp_u32(&r, "type", WORKER_RECIPE, WORKER_SELFTESTED);
 	if (r.error == TK_OK && count != field_count(got.type))
 		return errmsg_set(msg, TK_EPROTO, "a message of type %u with %u fields",
 			(unsigned)got.type, (unsigned)count);

@@ -13,17 +13,19 @@
 #define WORKER_SHARDS_MAX     (1u << 30)		/* bytes of shards kept at once */
 
 enum worker_message_type {
-	WORKER_RECIPE = 1,     /* agent → worker: bytes */
-	WORKER_SHARD = 2,      /* digest, bytes */
-	WORKER_STATE = 3,      /* bytes: what the next RUN's slot carries */
-	WORKER_RESUME = 4,     /* bytes: the checkpoint from which the next RUN goes on */
-	WORKER_RUN = 5,	       /* job, unit, bytes (the parameters) */
-	WORKER_CANCEL = 6,     /* job */
-	WORKER_SAVE = 7,       /* job: answer with a checkpoint after the step in progress */
-	WORKER_PROGRESS = 8,   /* worker → agent: job, done, total */
-	WORKER_CHECKPOINT = 9, /* job, bytes */
-	WORKER_RESULT = 10,    /* job, claim, bytes (the payload) */
-	WORKER_FAILED = 11,    /* job, code, text */
+	WORKER_RECIPE = 1,	/* agent → worker: bytes */
+	WORKER_SHARD = 2,	/* digest, bytes */
+	WORKER_STATE = 3,	/* bytes: what the next RUN's slot carries */
+	WORKER_RESUME = 4,	/* bytes: the checkpoint from which the next RUN goes on */
+	WORKER_RUN = 5,		/* job, unit, bytes (the parameters) */
+	WORKER_CANCEL = 6,	/* job */
+	WORKER_SAVE = 7,	/* job: answer with a checkpoint after the step in progress */
+	WORKER_PROGRESS = 8,	/* worker → agent: job, done, total */
+	WORKER_CHECKPOINT = 9,	/* job, bytes */
+	WORKER_RESULT = 10,	/* job, claim, bytes (the payload) */
+	WORKER_FAILED = 11,	/* job, code, text */
+	WORKER_SELFTEST = 12,	/* agent → worker: job is the seed; between two RUNs */
+	WORKER_SELFTESTED = 13, /* worker → agent: job, bytes (SELFTEST_OPERATIONS digests) */
 };
 
 struct worker_message {

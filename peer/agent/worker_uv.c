@@ -150,7 +150,7 @@ static void take_messages(struct process *p)
 		rc = worker_message_decode(&m, bytes_span(&p->arrived), &used, &msg);
 		if (rc != TK_OK)
 			break;
-		if (m.type < WORKER_PROGRESS) {
+		if (m.type < WORKER_PROGRESS || m.type == WORKER_SELFTEST) {
 			rc = errmsg_set(&msg, TK_EPROTO, "it said what only agents say");
 			break;
 		}

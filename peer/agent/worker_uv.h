@@ -12,7 +12,7 @@ struct worker_uv;
 /* All run on the loop's thread, never from within a call of a worker_uv function. */
 struct worker_handler {
 	void *context;
-	/* PROGRESS, CHECKPOINT, RESULT, FAILED; borrowed. */
+	/* PROGRESS, CHECKPOINT, RESULT, FAILED, SELFTESTED; borrowed. */
 	void (*message)(void *context, const struct worker_message *m);
 	void (*gone)(void *context, const char *why);
 };

@@ -15,18 +15,20 @@
 #define TEXT_MAX	  256u
 #define MERKLE_STEPS_MAX  32u
 
-#define BLOB_PATH_MAX	  16u	     /* steps of a part's proof: 2^16 parts of BLOB_PART_MAX */
-#define BLOB_PIECE	  (4u << 20) /* what HAVE speaks of: 64 parts */
-#define BLOB_PIECES_MAX	  1024u
-#define BLOB_SOURCES_MAX  16u
-#define TRACE_PART_MAX	  2048u /* digests in one TRACE or SEGMENT */
-#define TRACE_LEAVES_MAX  (INNER_STEPS_MAX + 2u)
-#define SHUFFLE_MAX	  8u /* records in one SHUFFLE */
-#define GOSSIP_TTL_MAX	  8u
-#define GOSSIP_HOPS_MAX	  64u
-#define GOSSIP_IDS_MAX	  64u /* in one IHAVE or GRAFT */
-#define GOSSIP_TOPICS_MAX 32u /* in one HEADS */
-#define RELAY_DATA_MAX	  (32u << 10)
+#define BLOB_PATH_MAX	     16u	/* steps of a part's proof: 2^16 parts of BLOB_PART_MAX */
+#define BLOB_PIECE	     (4u << 20) /* what HAVE speaks of: 64 parts */
+#define BLOB_PIECES_MAX	     1024u
+#define BLOB_SOURCES_MAX     16u
+#define TRACE_PART_MAX	     2048u /* digests in one TRACE or SEGMENT */
+#define TRACE_LEAVES_MAX     (INNER_STEPS_MAX + 2u)
+#define SELFTEST_DIGESTS_MAX 256u
+#define BUILD_MAX	     24u /* with its NUL */
+#define SHUFFLE_MAX	     8u	 /* records in one SHUFFLE */
+#define GOSSIP_TTL_MAX	     8u
+#define GOSSIP_HOPS_MAX	     64u
+#define GOSSIP_IDS_MAX	     64u /* in one IHAVE or GRAFT */
+#define GOSSIP_TOPICS_MAX    32u /* in one HEADS */
+#define RELAY_DATA_MAX	     (32u << 10)
 
 #define MESSAGES(X)                                                                                \
 	X(MESSAGE_PING, ping, 1)                                                                   \
@@ -71,6 +73,8 @@
 	X(MESSAGE_PULL, pull, 60)                                                                  \
 	X(MESSAGE_STATE_REQUEST, state_request, 64)                                                \
 	X(MESSAGE_STATE, state, 65)                                                                \
+	X(MESSAGE_SELFTEST_REQUEST, selftest_request, 66)                                          \
+	X(MESSAGE_SELFTEST, selftest, 67)                                                          \
 	X(MESSAGE_DIAL_BACK, dial_back, 72)                                                        \
 	X(MESSAGE_DIALLED_BACK, dialled_back, 73)                                                  \
 	X(MESSAGE_RELAY_RESERVE, relay_reserve, 74)                                                \
@@ -170,7 +174,8 @@ enum no_work_reason {
 	NO_WORK_WAITING = 2, /* all units of this round are with others */
 	NO_WORK_RETIRED = 3, /* this identity gives no more work */
 	NO_WORK_LIMIT = 4,   /* you hold as many leases as you may */
-	NO_WORK_REASON_LAST = NO_WORK_LIMIT,
+	NO_WORK_MISFIT = 5,  /* your arithmetic is not everybody's: the self-test failed */
+	NO_WORK_REASON_LAST = NO_WORK_MISFIT,
 };
 /* Coordinator → peer. The coordinator sends a LEASE by itself once there is work; the peer asks again
  * after retry_ms all the same. */
@@ -255,6 +260,19 @@ struct message_trace {
 	uint32_t total;	    /* leaves in all, 2 … TRACE_LEAVES_MAX */
 	uint32_t offset;    /* < total */
 	struct span leaves; /* 1 … TRACE_PART_MAX digests, ending at total at most */
+};
+/* Coordinator → peer: show that your arithmetic is canonical, on inputs made from this seed (selftest.h). */
+struct message_selftest_request {
+	uint64_t seed; /* ≥ 1 */
+};
+/* Peer → coordinator: a digest for each operation. The signature ("talkoot selftest") covers the network's
+ * key, le64 seed, engine, build and the digests. */
+struct message_selftest {
+	uint64_t seed;
+	char engine[16];
+	char build[BUILD_MAX];
+	struct signature signature;
+	struct span digests; /* 1 … SELFTEST_DIGESTS_MAX digests */
 };
 /* Coordinator → peer: compute again from leaf `segment` to the next one, and say what each step gave. */
 struct message_segment_request {

@@ -1,5 +1,5 @@
 /* What the files of the message codec share: fields that several messages have, and one encoder and one
- * decoder for each message, in messages_common.c, messages_blob.c, messages_work.c, messages_dispute.c, messages_gossip.c and
+ * decoder for each message, in messages_common.c, messages_blob.c, messages_work.c, messages_dispute.c, messages_selftest.c, messages_gossip.c and
  * messages_reach.c. Reading is mpread's: shortest forms only, a limit for each field, an exact number of
  * fields, nothing copied before it is checked. */
 #ifndef PEER_WIRE_MESSAGES_CODEC_H

@@ -18,11 +18,16 @@ noticed() { # ID PATTERN
 	peer_object "$1" | grep -qE -- "$2"
 }
 
-modes=${GRID_MODES:-corrupt garbage nonfinite huge silent mute}
+modes=${GRID_MODES:-corrupt garbage nonfinite huge silent mute arithmetic}
 coordinator_start
 for i in 1 2 3; do
 	peer_start "$i"
 done
+
+# Its owner reads what is wrong and what to do.
+told_misfit() {
+	"$talkoot_peer" status --home "$work/peer-arithmetic" | grep -qF 'the self-test found "log" wrong'
+}
 
 # What is said of the cheater afterwards.
 caught() { # MODE ID
@@ -30,6 +35,7 @@ caught() { # MODE ID
 	corrupt | garbage | nonfinite) noticed "$2" '"state":"retired"' ;;
 	huge | truncate | silent) noticed "$2" '"units_invalid":[1-9]|"state":"retired"' ;;
 	mute) noticed "$2" '"units_valid":0,' ;;
+	arithmetic) noticed "$2" '"units_valid":0,' && ! noticed "$2" '"state":"retired"' && told_misfit ;;
 	esac
 }
 
@@ -37,7 +43,7 @@ caught() { # MODE ID
 # not come back.
 for mode in $modes; do
 	case "$mode" in
-	silent | truncate | mute) text_project "$mode" 1 ;;
+	silent | truncate | mute | arithmetic) text_project "$mode" 1 ;;
 	*) text_project "$mode" 3 ;;
 	esac
 	peer_start "$mode" --misbehave "$mode"

@@ -293,10 +293,14 @@ static void speak(struct sim *s, const struct core_effect *e)
 		item->round = e->round_index;
 		item->unit = e->unit_index;
 		break;
+	case CORE_SELFTEST:
+		sim_later(s, SIM_SELFTEST, 200)->seed = e->seed;
+		break;
 	case CORE_ANNOUNCE:
 		sim_check_announced(s, e);
 		break;
 	case CORE_LOG:
+		s->alarms += strncmp(e->text, "ALARM", 5) == 0;
 		if (getenv("CORE_SIM_LOG") != NULL)
 			fprintf(stderr, "%8llu %s\n", (unsigned long long)(s->now_ms - START_MS),
 				e->text);
@@ -496,6 +500,36 @@ void sim_expected(const struct sim *s, struct digest *out)
 	*out = theta;
 }
 
+void sim_require_selftest(struct sim *s)
+{
+	s->selftest = true;
+	core_require_selftest(s->core);
+}
+
+void sim_selftest_digests(struct digest *out, uint64_t seed)
+{
+	for (uint32_t i = 0; i < SELFTEST_OPERATIONS; i++) {
+		uint64_t pair[2] = {seed, i};
+
+		digest_bytes(&out[i], pair, sizeof(pair));
+	}
+}
+
+static void selftest_answered(struct sim *s, uint64_t seed)
+{
+	struct digest digests[SELFTEST_OPERATIONS];
+	struct core_event event = {.type = CORE_SELFTESTED,
+		.seed = seed,
+		.code = s->selftest_code,
+		.text = "as the test wants",
+		.selftest = digests};
+
+	s->selftests++;
+	s->selftest_code = 0;
+	sim_selftest_digests(digests, seed);
+	sim_event(s, &event);
+}
+
 static void happens(struct sim *s, struct sim_item *item)
 {
 	bool lost = item->generation != s->generation;
@@ -521,6 +555,10 @@ static void happens(struct sim *s, struct sim_item *item)
 	case SIM_REFEREE:
 		if (!lost)
 			referee_answer(s, item);
+		break;
+	case SIM_SELFTEST:
+		if (!lost)
+			selftest_answered(s, item->seed);
 		break;
 	}
 }

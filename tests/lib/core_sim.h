@@ -56,8 +56,11 @@ struct sim_peer {
 	uint64_t unit_ms;    /* to compute one unit */
 	uint64_t latency_ms; /* one way */
 	uint64_t busy_until_ms;
-	conn_id conn; /* 0: not connected */
-	bool over;    /* told that it is retired */
+	conn_id conn;	    /* 0: not connected */
+	bool over;	    /* told that it is retired */
+	const char *engine; /* NULL: baseline */
+	uint32_t wrong;	    /* its self-test's operation that is off, from 1; 0: none */
+	bool untested;	    /* it never answers a self-test */
 	struct sim_task tasks[SIM_TASKS_MAX];
 	struct message inbox[SIM_INBOX_MAX]; /* what arrived, newest last; spans are not kept */
 	size_t inbox_count;
@@ -109,6 +112,9 @@ struct sim {
 	bool submitted;
 	uint64_t merge_ms, referee_ms;
 	bool referee_broken;
+	bool selftest;	   /* the core wants self-tests: sim_require_selftest */
+	int selftest_code; /* != 0: the coordinator's own next one fails so */
+	uint64_t selftests, alarms;
 	int merge_code; /* != 0: the next merge fails so */
 	/* What was announced last of each topic, its sequence. */
 	struct topic_head heads[SIM_TOPICS_MAX];
@@ -132,6 +138,9 @@ void sim_close(struct sim *s);
 uint32_t sim_peer_add(struct sim *s, enum sim_behaviour behaviour, uint64_t unit_ms);
 
 void sim_submit(struct sim *s);
+void sim_require_selftest(struct sim *s);
+/* The answer of a peer to the seed, as it is asked for. */
+void sim_selftest(struct sim *s, uint32_t peer, uint64_t seed);
 void sim_event(struct sim *s, struct core_event *event); /* any other event */
 void sim_stop(struct sim *s);
 void sim_resume(struct sim *s);

@@ -71,7 +71,8 @@ void sim_request(struct sim *s, uint32_t peer, uint32_t slots)
 {
 	struct message m = {.type = MESSAGE_WORK_REQUEST, .work_request = {.slots = slots}};
 
-	snprintf(m.work_request.engine, sizeof(m.work_request.engine), "baseline");
+	snprintf(m.work_request.engine, sizeof(m.work_request.engine), "%s",
+		s->peers[peer].engine != NULL ? s->peers[peer].engine : "baseline");
 	sim_say(s, peer, &m);
 }
 
@@ -289,6 +290,32 @@ static void inbox_add(struct sim *s, struct sim_peer *p, const struct message *m
 	p->inbox[p->inbox_count++] = *m;
 }
 
+void sim_selftest(struct sim *s, uint32_t peer, uint64_t seed)
+{
+	struct sim_peer *p = &s->peers[peer];
+	struct digest digests[SELFTEST_OPERATIONS];
+	struct message m = {.type = MESSAGE_SELFTEST};
+	uint8_t le[8];
+	struct span fields[5];
+
+	sim_selftest_digests(digests, seed);
+	if (p->wrong > 0)
+		digests[p->wrong - 1].b[0] ^= 1;
+	m.selftest.seed = seed;
+	snprintf(m.selftest.engine, sizeof(m.selftest.engine), "%s",
+		p->engine != NULL ? p->engine : "baseline");
+	snprintf(m.selftest.build, sizeof(m.selftest.build), "1");
+	m.selftest.digests = span_of(digests, sizeof(digests));
+	store_le64(le, seed);
+	fields[0] = span_of(s->root.public.b, KEY_BYTES);
+	fields[1] = span_of(le, sizeof(le));
+	fields[2] = span_of(m.selftest.engine, strlen(m.selftest.engine));
+	fields[3] = span_of(m.selftest.build, 1);
+	fields[4] = m.selftest.digests;
+	key_sign(&m.selftest.signature, &p->key, "talkoot selftest", fields, 5);
+	sim_say(s, peer, &m);
+}
+
 void sim_peer_hears(struct sim *s, uint32_t peer, const struct message *m)
 {
 	struct sim_peer *p = &s->peers[peer];
@@ -299,7 +326,9 @@ void sim_peer_hears(struct sim *s, uint32_t peer, const struct message *m)
 		hears_lease(s, peer, &m->lease);
 	if (p->behaviour == SIM_MANUAL)
 		return;
-	if (m->type == MESSAGE_NO_WORK) {
+	if (m->type == MESSAGE_SELFTEST_REQUEST && !p->untested) {
+		sim_selftest(s, peer, m->selftest_request.seed);
+	} else if (m->type == MESSAGE_NO_WORK) {
 		sim_later(s, SIM_RETRY, m->no_work.retry_ms)->peer = peer;
 	} else if (m->type == MESSAGE_REVEAL_REQUEST) {
 		t = task_find(p, &m->reveal_request.nonce);

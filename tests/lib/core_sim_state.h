@@ -2,6 +2,7 @@
 #ifndef TESTS_LIB_CORE_SIM_STATE_H
 #define TESTS_LIB_CORE_SIM_STATE_H
 
+#include "tasks/unit/selftest.h"
 #include "tests/lib/core_sim.h"
 
 enum sim_item_type {
@@ -12,6 +13,7 @@ enum sim_item_type {
 	SIM_RETRY = 5,
 	SIM_MERGE = 6,
 	SIM_REFEREE = 7,
+	SIM_SELFTEST = 8, /* seed */
 };
 
 struct sim_item {
@@ -22,6 +24,7 @@ struct sim_item {
 	uint64_t generation;
 	struct digest nonce;
 	uint32_t round, unit;
+	uint64_t seed;
 	struct bytes bytes;
 };
 
@@ -43,6 +46,9 @@ void sim_check_merge(struct sim *s, uint32_t round);
 void sim_load(struct sim *s);
 bool sim_has_blob(const struct sim *s, const struct digest *digest);
 void sim_blob_add(struct sim *s, const struct digest *digest);
+
+/* What every right self-test of this seed gives here. */
+void sim_selftest_digests(struct digest *out, uint64_t seed);
 
 /* core_sim_peer.c: what peers do; the result of a unit. variant 0 is the honest one. */
 void sim_result(const struct sim *s, const struct digest *unit, uint32_t index, uint64_t variant,

@@ -248,6 +248,8 @@ void sim_check_said(struct sim *s, uint32_t peer, const struct message *m)
 	switch (m->type) {
 	case MESSAGE_LEASE:
 		check_lease(s, &m->lease);
+		SIM_CHECK(
+			s, !s->selftest || (s->peers[peer].wrong == 0 && !s->peers[peer].untested));
 		break;
 	case MESSAGE_COMMITTED:
 		row = sim_replica(s, &m->committed.nonce);
@@ -330,6 +332,8 @@ void sim_load(struct sim *s)
 
 	s->core = core_new(&s->root);
 	SIM_CHECK(s, s->core != NULL);
+	if (s->selftest)
+		core_require_selftest(s->core);
 	core_load_announced(s->core, s->announced_ms);
 	core_load_ledger(s->core, &s->ledger);
 	if (s->project.state == PROJECT_QUEUED)

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "peer/wire/identity.h"
+#include "tasks/unit/selftest.h"
 
 #define PREAMBLE_BYTES 17u
 #define CHUNK_MAX      (FRAME_BYTES_MAX - NOISE_TAG_BYTES - 1u)
@@ -238,13 +239,36 @@ static bool hear_any(struct intruder *in)
 	return message_decode(&in->got, bytes_span(&in->plain), NULL) == TK_OK;
 }
 
+/* Whoever wants leases must compute well, whatever else it does. */
+static bool pass_selftest(struct intruder *in, uint64_t seed)
+{
+	const struct compute alone = {.engine = engine_best()};
+	struct message m = {.type = MESSAGE_SELFTEST, .selftest = {.seed = seed}};
+	struct digest digests[SELFTEST_OPERATIONS];
+	uint8_t le[8];
+	struct span fields[5] = {span_of(in->id.network.b, KEY_BYTES), span_of(le, sizeof(le)),
+		span_of("", 0), span_of("", 0), span_of(digests, sizeof(digests))};
+
+	if (selftest_run(&alone, seed, digests, NULL) != TK_OK)
+		return false;
+	store_le64(le, seed);
+	m.selftest.digests = fields[4];
+	key_sign(&m.selftest.signature, &in->id.key, "talkoot selftest", fields, 5);
+	return intruder_say(in, &m);
+}
+
 bool intruder_hear(struct intruder *in)
 {
-	do {
+	for (;;) {
 		if (!hear_any(in))
 			return false;
-	} while (in->got.type == MESSAGE_PING || in->got.type == MESSAGE_OBSERVED);
-	return true;
+		if (in->got.type == MESSAGE_SELFTEST_REQUEST) {
+			if (!pass_selftest(in, in->got.selftest_request.seed))
+				return false;
+		} else if (in->got.type != MESSAGE_PING && in->got.type != MESSAGE_OBSERVED) {
+			return true;
+		}
+	}
 }
 
 bool intruder_alive(struct intruder *in)

@@ -45,7 +45,7 @@ bool intruder_frame(
 	struct intruder *in, uint8_t flag, const void *data, size_t n, struct bytes *out);
 /* One message in one frame or more, encoded as it is. */
 bool intruder_say(struct intruder *in, const struct message *m);
-/* The next message, PING and OBSERVED left out; false: closed, or nothing came within INTRUDER_PATIENCE_MS. */
+/* The next message, PING and OBSERVED left out, and SELFTEST_REQUESTs answered rightly; false: closed, or nothing came within INTRUDER_PATIENCE_MS. */
 bool intruder_hear(struct intruder *in);
 /* True when the other side answers a PING: the session is alive. Forgets what else came before it. */
 bool intruder_alive(struct intruder *in);

@@ -255,6 +255,19 @@ void fill_message(struct message *m, enum message_type type, bool largest)
 			largest ? BLOB_BYTES_MAX : 1, largest ? BLOB_BYTES_MAX - BLOB_PART_MAX : 0,
 			span_of(message_filler, largest ? BLOB_PART_MAX : 1)};
 		break;
+	case MESSAGE_SELFTEST_REQUEST:
+		m->selftest_request.seed = largest ? UINT64_MAX : 1;
+		break;
+	case MESSAGE_SELFTEST:
+		m->selftest = (struct message_selftest){.seed = largest ? UINT64_MAX : 1,
+			.signature = signature_of(9),
+			.digests = span_of(message_filler,
+				DIGEST_BYTES * (largest ? SELFTEST_DIGESTS_MAX : 1))};
+		if (largest) {
+			message_text(m->selftest.engine, sizeof(m->selftest.engine));
+			message_text(m->selftest.build, sizeof(m->selftest.build));
+		}
+		break;
 	case MESSAGE_COMMIT:
 		m->commit = (struct message_commit){d, message_digest(3), signature_of(9)};
 		break;

@@ -314,7 +314,17 @@ static int merge_compare(struct walk *w, uint32_t merged, struct errmsg *msg)
 	return TK_OK;
 }
 
-static int merge_units(struct walk *w, struct merge *m, struct errmsg *msg)
+static int payload_again(void *context, uint32_t unit, struct span *payload, struct errmsg *msg)
+{
+	const struct bytes *payloads = context;
+
+	(void)msg;
+	*payload = bytes_span(&payloads[unit]);
+	return TK_OK;
+}
+
+/* payloads (W) gets what merge_gather reads again; nothing with the mean. */
+static int merge_units(struct walk *w, struct merge *m, struct bytes *payloads, struct errmsg *msg)
 {
 	const struct payload_layout *layout = &m->layout;
 	int rc = TK_OK;
@@ -331,8 +341,31 @@ static int merge_units(struct walk *w, struct merge *m, struct errmsg *msg)
 			state_set_feedback(state_of(w, i), &layout->state,
 				payload_feedback(layout, bytes_span(&payload))) != TK_OK)
 			rc = errmsg_set(msg, TK_ENOMEM, "not enough memory for a unit's state");
-		bytes_close(&payload);
+		if (merge_rereads(w->recipe))
+			payloads[i] = payload;
+		else
+			bytes_close(&payload);
 	}
+	return rc;
+}
+
+/* All units of the round by the recipe's rule. Rules other than the mean keep the round's packed payloads in
+ * memory meanwhile, as they may have been recomputed. */
+static int merge_round(struct walk *w, struct merge *m, struct errmsg *msg)
+{
+	uint32_t units = w->audit->units_per_round;
+	struct bytes *payloads = mem_calloc(units, sizeof(*payloads));
+	const struct merge_source source = {payloads, payload_again};
+	int rc;
+
+	if (payloads == NULL)
+		return errmsg_set(msg, TK_ENOMEM, "not enough memory to merge");
+	rc = merge_units(w, m, payloads, msg);
+	if (rc == TK_OK && w->result->wrong == 0)
+		rc = merge_gather(m, &source, msg);
+	for (uint32_t i = 0; i < units; i++)
+		bytes_close(&payloads[i]);
+	mem_free(payloads);
 	return rc;
 }
 
@@ -347,7 +380,7 @@ static int walk_merge(struct walk *w, struct errmsg *msg)
 		rc = merge_begin(&m, w->recipe, w->compute, msg);
 	if (rc != TK_OK)
 		return rc;
-	rc = merge_units(w, &m, msg);
+	rc = merge_round(w, &m, msg);
 	if (rc == TK_OK && w->result->wrong == 0)
 		rc = merge_finish(&m, w->round, w->theta, w->outer, &loss, msg);
 	for (uint32_t i = 0; rc == TK_OK && w->result->wrong == 0 && i < w->slots; i++)

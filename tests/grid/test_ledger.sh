@@ -34,12 +34,15 @@ rounds_merged() { # PROJECT COUNT
 
 text_project text 5
 table_project table 3
+text_project robust 2 5
+sed -i 's/^train: *{/&merge: multi_krum, compression: sparseloco, /' "$work/robust.yaml"
 coordinator_start
 for i in 1 2 3; do
 	peer_start "$i"
 done
 submit text "$work/text.yaml"
 submit table "$work/table.yaml"
+submit robust "$work/robust.yaml"
 wait_for 60 rounds_merged text 1
 coordinator_kill
 coordinator_start
@@ -56,6 +59,12 @@ claim "the audit ends at the model that was trained" says "$work/audit-all.log" 
 claim "and has followed the parameters there" says "$work/audit-all.log" "followed from the initial ones to the model"
 claim "the scalar engine gets the same" \
 	scalar_audit
+claim "a project with a robust merge is trained to its end" finished robust 120
+"$talkoot" -C "$home" ledger robust -o "$work/robust.ledger" >"$work/ledger.log" 2>&1
+mkdir "$work/robust" && cp "$work/robust.txt" "$work/robust" && cp "$work/robust.yaml" "$work/robust/project.yaml"
+claim "an audit merges by the robust rule as the grid did" \
+	audit robust "$work/robust.ledger" --recompute all --data "$work/robust"
+claim "and ends at its model" says "$work/audit-robust.log" "model +$(field robust model_digest)"
 claim "some units are recomputed from the coordinator's blobs" \
 	audit some "$work/text.ledger" --recompute 3 --data "$home"
 claim "with a bound on how many may be wrong" says "$work/audit-some.log" "95 % confidence at most 63.2 %"

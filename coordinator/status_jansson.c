@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "coordinator/status_classes.h"
 #include "tasks/base/mem.h"
 
 #define HISTORY_MAX    500u
@@ -227,6 +228,7 @@ struct page {
 	struct errmsg *msg;
 	json_t *projects, *peers;
 	uint64_t accepted, rejected, replicas, retired, known;
+	struct status_classes classes;
 };
 
 static int add_project(void *context, const void *row)
@@ -263,8 +265,12 @@ static int add_peer(void *context, const void *row)
 	bool connected = false;
 	size_t leases = 0;
 	const char *state = "away";
+	char misfit[128];
 	json_t *o;
 
+	snprintf(misfit, sizeof(misfit), "the self-test found \"%s\" wrong: it gets no work",
+		p->misfit);
+	status_classes_add(&page->classes, p);
 	page->known++;
 	page->retired += p->retired;
 	if (page->live->leases != NULL)
@@ -274,11 +280,22 @@ static int add_peer(void *context, const void *row)
 	else if (connected)
 		state = "connected";
 	o = json_pack("{s:o, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I}", "id", peer_id(&p->key),
-		"state", state, "reason", p->reason, "engine", p->engine, "units_valid",
-		(json_int_t)p->valid, "units_invalid", (json_int_t)p->invalid, "timeouts",
-		(json_int_t)p->expired, "computing", (json_int_t)leases, "since",
-		(json_int_t)p->first_seen_s);
+		"state", state, "reason", p->retired || p->misfit[0] == '\0' ? p->reason : misfit,
+		"engine", p->engine, "units_valid", (json_int_t)p->valid, "units_invalid",
+		(json_int_t)p->invalid, "timeouts", (json_int_t)p->expired, "computing",
+		(json_int_t)leases, "since", (json_int_t)p->first_seen_s);
 	return json_array_append_new(page->peers, o) == 0 ? TK_OK : TK_ENOMEM;
+}
+
+static json_t *alarms(const struct status_classes *classes)
+{
+	json_t *list = json_array();
+	char text[256];
+
+	for (uint32_t i = 0; i < classes->count; i++)
+		if (status_classes_alarm(classes, i, text))
+			json_array_append_new(list, json_string(text));
+	return list;
 }
 
 int status_page_json(
@@ -303,14 +320,14 @@ int status_page_json(
 		json_decref(page.peers);
 		return rc;
 	}
-	o = json_pack("{s:i, s:s, s:s, s:I, s:b, s:I, s:I, s:{s:I, s:I, s:I, s:I}, s:o, s:o}",
+	o = json_pack("{s:i, s:s, s:s, s:I, s:b, s:I, s:I, s:{s:I, s:I, s:I, s:I}, s:o, s:o, s:o}",
 		"version", 1, "network", network, "name", name, "generated_at",
 		(json_int_t)live->now_s, "serving", (int)live->serving, "peers_connected",
 		(json_int_t)live->peers_connected, "peers_known", (json_int_t)page.known, "totals",
 		"units_accepted", (json_int_t)page.accepted, "units_rejected",
 		(json_int_t)page.rejected, "replicas_computed", (json_int_t)page.replicas,
 		"peers_retired", (json_int_t)page.retired, "projects", page.projects, "peers",
-		page.peers);
+		page.peers, "alarms", alarms(&page.classes));
 	return dump(o, JSON_COMPACT, out, msg);
 }
 

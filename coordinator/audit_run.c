@@ -5,7 +5,6 @@
 #include "coordinator/audit_run.h"
 
 #include <inttypes.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -558,39 +557,4 @@ int audit_run(const struct audit *a, FILE *file, const struct digest *head, uint
 	bytes_close(&w.encoded);
 	ledger_reader_close(&w.reader);
 	return rc;
-}
-
-/* The chance of at most `wrong` hits in n draws of chance p. */
-static double few(uint64_t n, uint64_t wrong, double p)
-{
-	double sum = 0;
-	double log_choose = 0;
-
-	for (uint64_t k = 0; k <= wrong; k++) {
-		if (k > 0)
-			log_choose += log((double)(n - k + 1)) - log((double)k);
-		sum += exp(log_choose + (double)k * log(p) + (double)(n - k) * log1p(-p));
-	}
-	return sum;
-}
-
-double audit_bound(uint64_t settled, uint64_t n, uint64_t wrong)
-{
-	double low = 0, high = 1;
-
-	if (n == 0 || wrong >= n)
-		return 1;
-	if (n >= settled)
-		return (double)wrong / (double)n;
-	if (wrong == 0)
-		return -expm1(log(0.05) / (double)n);
-	for (int i = 0; i < 200; i++) {
-		double p = (low + high) / 2;
-
-		if (few(n, wrong, p) > 0.05)
-			low = p;
-		else
-			high = p;
-	}
-	return high;
 }

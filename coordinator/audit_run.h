@@ -10,6 +10,12 @@
 #include "tasks/math/compute.h"
 #include "tasks/unit/shard_cache.h"
 
+/* Takes all entries of a file that ledger_file_check has passed. Gives *a (audit_close) only on success.
+ * see may be NULL. Errors: those of audit_take and of reading. */
+int audit_load(struct audit *a, FILE *file,
+	void (*see)(void *context, uint32_t round, uint64_t sequence), void *context,
+	struct errmsg *msg) TK_CHECKED;
+
 /* What recomputation reads, and how much of everything there was. */
 struct audit_data {
 	const struct blob_store *blobs; /* NULL: none */

@@ -27,29 +27,11 @@ struct auditing {
 	uint64_t shown; /* wrong units */
 };
 
-/* Takes all entries of the file, which ledger_file_check has passed. */
-static int take_entries(struct auditing *x, struct errmsg *msg)
+static void show_entry(void *context, uint32_t round, uint64_t sequence)
 {
-	struct ledger_reader reader = {0};
-	struct ledger_record record;
-	bool end = false;
-	int rc = ledger_reader_begin(&reader, x->file, msg);
-
-	while (rc == TK_OK && !end) {
-		uint64_t at = reader.at;
-
-		rc = ledger_reader_next(&reader, &record, &end, msg);
-		if (rc != TK_OK || end)
-			break;
-		if (record.type == RECORD_HEADER)
-			rc = audit_init(&x->audit, &record.network, record.recipe, msg);
-		else if (record.type == RECORD_ENTRY)
-			rc = audit_take(&x->audit, record.sequence, at, record.content, msg);
-		cli_progress(stdout, x->audit.round, "verifying: round %" PRIu32 ", entry %" PRIu64,
-			x->audit.round + 1, record.sequence);
-	}
-	ledger_reader_close(&reader);
-	return rc;
+	(void)context;
+	cli_progress(
+		stdout, round, "verifying: round %" PRIu32 ", entry %" PRIu64, round + 1, sequence);
 }
 
 static bool is_folder(const char *path)
@@ -221,7 +203,7 @@ static int audit(struct auditing *x, const char *dir, const char *network, struc
 		rc = errmsg_set(
 			msg, TK_EAUTH, "header.network: this is the ledger of network %s", key);
 	if (rc == TK_OK)
-		rc = take_entries(x, msg);
+		rc = audit_load(&x->audit, x->file, show_entry, x, msg);
 	cli_progress_end(stdout);
 	if (rc != TK_OK)
 		return rc;

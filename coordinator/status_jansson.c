@@ -303,11 +303,14 @@ int status_page_json(
 {
 	struct page page = {.store = s, .live = live, .msg = msg};
 	char network[2 * KEY_BYTES + 1], name[64];
+	struct ledger_head head = {0};
 	json_t *o;
 	int rc = store_text(s, "network", network, sizeof(network), msg);
 
 	if (rc == TK_OK)
 		rc = store_text(s, "name", name, sizeof(name), msg);
+	if (rc == TK_OK)
+		rc = store_ledger_head(s, &head, msg);
 
 	page.projects = json_array();
 	page.peers = json_array();
@@ -328,6 +331,9 @@ int status_page_json(
 		(json_int_t)page.rejected, "replicas_computed", (json_int_t)page.replicas,
 		"peers_retired", (json_int_t)page.retired, "projects", page.projects, "peers",
 		page.peers, "alarms", alarms(&page.classes));
+	json_object_set_new(o, "ledger",
+		json_pack("{s:I, s:o}", "entries", (json_int_t)head.sequence, "head",
+			hex_or_empty(&head.digest)));
 	return dump(o, JSON_COMPACT, out, msg);
 }
 

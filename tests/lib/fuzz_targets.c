@@ -439,6 +439,8 @@ const struct fuzz_target fuzz_targets[] = {
 	{"round", run_round, seed_round, false},
 	{"fault", fuzz_fault, fuzz_fault_seed, false},
 	{"fault_file", fuzz_fault_file, fuzz_fault_file_seed, false},
+	{"ledger", fuzz_ledger, fuzz_ledger_seed, false},
+	{"ledger_file", fuzz_ledger_file, fuzz_ledger_file_seed, false},
 	{"recipe", run_recipe, seed_recipe, false},
 	{"payload", run_payload, seed_payload, false},
 	{"safetensors", fuzz_safetensors, fuzz_safetensors_seed, false},

@@ -32,6 +32,12 @@ bool fuzz_identity_seed(unsigned which, struct bytes *out);
 void fuzz_safetensors(struct span in);
 bool fuzz_safetensors_seed(unsigned which, struct bytes *out);
 
+/* Those of fuzz_ledger.c. */
+void fuzz_ledger(struct span in);
+bool fuzz_ledger_seed(unsigned which, struct bytes *out);
+void fuzz_ledger_file(struct span in);
+bool fuzz_ledger_file_seed(unsigned which, struct bytes *out);
+
 /* Those of fuzz_fault.c. */
 void fuzz_fault(struct span in);
 bool fuzz_fault_seed(unsigned which, struct bytes *out);

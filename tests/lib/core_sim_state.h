@@ -50,6 +50,9 @@ void sim_blob_add(struct sim *s, const struct digest *digest);
 /* What every right self-test of this seed gives here. */
 void sim_selftest_digests(struct digest *out, uint64_t seed);
 
+/* core_sim_jobs.c: the answer to CORE_MERGE. */
+void sim_merge_answer(struct sim *s, uint32_t round);
+
 /* core_sim_peer.c: what peers do; the result of a unit. variant 0 is the honest one. */
 void sim_result(const struct sim *s, const struct digest *unit, uint32_t index, uint64_t variant,
 	struct bytes *claim, struct bytes *payload);

@@ -98,12 +98,13 @@ static void any_changed_byte_under_a_right_digest_shows_nothing_else(void **stat
 
 static void any_changed_byte_of_an_honest_peers_words_shows_no_fault(void **state)
 {
-	static const enum fault_kind kinds[] = {FAULT_STEP, FAULT_SEGMENT, FAULT_TRACE};
+	static const enum fault_kind kinds[] = {
+		FAULT_STEP, FAULT_SEGMENT, FAULT_TRACE, FAULT_WHOLE};
 	struct fault_report now;
 	uint32_t seed = 7;
 
 	(void)state;
-	for (size_t k = 0; k < 3; k++) {
+	for (size_t k = 0; k < 4; k++) {
 		struct fault_statement f;
 		struct bytes file = {0};
 		struct accused a;

@@ -96,6 +96,7 @@ enum agent_effect_type {
 	AGENT_ASK_CHECKPOINT = 16,  /* job: of the unit being computed */
 	AGENT_SAVE_CHECKPOINT = 17, /* digest (the unit's), bytes; it takes the last one's place */
 	AGENT_REMOVE_CHECKPOINT = 18, /* digest (the unit's) */
+	AGENT_HISTORY = 19,	      /* text: what became of a result; durably */
 	AGENT_SELFTEST = 30,	      /* job: the seed; nothing is being computed */
 };
 

@@ -297,6 +297,18 @@ static void count(struct agent_totals *t, const struct message_settled *s)
 		t->credit_flops += s->credit_flops;
 }
 
+static void history_say(const struct result *r, const struct job *j,
+	const struct message_settled *s, struct agent_effects *out)
+{
+	struct agent_effect *e = effect_push(out, AGENT_HISTORY);
+
+	if (e != NULL)
+		snprintf(e->text, sizeof(e->text), "unit %u.%u: %s%s%.150s",
+			(unsigned)(r != NULL ? r->round : j->unit.round) + 1,
+			(unsigned)(r != NULL ? r->index : j->unit.index) + 1,
+			verdict_text(s->verdict), s->text[0] != '\0' ? " - " : "", s->text);
+}
+
 /* EXPIRED may cross with our COMMIT, which is still welcome and may have to be opened: such a result is
  * kept until the COMMIT has its own answer. Anything else ends the lease. */
 static void settled(struct agent *a, const struct message_settled *s, struct agent_effects *out)
@@ -314,6 +326,7 @@ static void settled(struct agent *a, const struct message_settled *s, struct age
 		(unsigned)(r != NULL ? r->index : j->unit.index) + 1,
 		(unsigned)(r != NULL ? r->round : j->unit.round) + 1, verdict_text(s->verdict),
 		s->text[0] != '\0' ? " - " : "", s->text);
+	history_say(r, j, s, out);
 	count(&a->totals, s);
 	if (r != NULL)
 		result_remove(a, r, out);

@@ -2,10 +2,12 @@
  * the disk, waits in a queue until the step that asked for it is over. */
 #include "peer/agent/agent_shell.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
+#include "peer/agent/history.h"
 #include "peer/overlay/reach.h"
 #include "tasks/base/mem.h"
 
@@ -222,6 +224,21 @@ static void save_checkpoint(struct shell *s, const struct agent_effect *e)
 		shell_stop(s, TK_OK);
 }
 
+/* With the day: the coordinator says nothing of times. */
+static void keep_history(struct shell *s, const char *text)
+{
+	char line[TEXT_MAX + 64];
+	struct errmsg msg = {""};
+	time_t now = time(NULL);
+	struct tm day;
+
+	localtime_r(&now, &day);
+	snprintf(line, sizeof(line), "%04d-%02d-%02d  %s", day.tm_year + 1900, day.tm_mon + 1,
+		day.tm_mday, text);
+	if (history_add(s->files.home, line, &msg) != TK_OK)
+		shell_log(s, msg.text);
+}
+
 static void carry_out(struct shell *s, struct agent_effect *e)
 {
 	switch (e->type) {
@@ -278,6 +295,9 @@ static void carry_out(struct shell *s, struct agent_effect *e)
 		break;
 	case AGENT_LOG:
 		shell_log(s, e->text);
+		break;
+	case AGENT_HISTORY:
+		keep_history(s, e->text);
 		break;
 	case AGENT_STOP:
 		shell_stop(s, errmsg_set(s->msg, TK_EAUTH,

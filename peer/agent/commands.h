@@ -10,6 +10,7 @@ enum peer_exit { PEER_OK = 0, PEER_FAILED = 1, PEER_USAGE = 2 };
 int peer_join(int argc, char **argv);
 int peer_run(int argc, char **argv);
 int peer_status(int argc, char **argv);
+int peer_history(int argc, char **argv);
 int peer_doctor(int argc, char **argv);
 
 /* Prints "talkoot-peer: sentence" on stderr and gives PEER_FAILED. */

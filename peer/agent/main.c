@@ -47,6 +47,8 @@ static const struct command {
 		"work for it, in the foreground, until stopped"},
 	{"status", peer_status, "[--home HOME] [--json]",
 		"say what the agent is doing and why it is not"},
+	{"history", peer_history, "[-n N] [--home HOME]",
+		"say what became of each result, and why"},
 	{"doctor", peer_doctor, "[LINK] [--home HOME] [--json]",
 		"try every step of joining and say what is wrong; -: as join"},
 	{"worker", peer_worker, "", NULL},

@@ -88,4 +88,7 @@ claim "and its place is named" says "$work/audit-changed.log" "entry|byte|header
 claim "a unit's story says who was credited and why" says "$work/explain.log" "equal to the canonical result: credited"
 claim "a unit that does not exist is refused" \
 	test "$("$talkoot" -C "$home" explain text 99.1 2>&1 >/dev/null | wc -l)" = 1
+"$talkoot_peer" history --home "$work/peer-1" -n 2 >"$work/history.log" 2>&1
+claim "a volunteer is told what became of the last results" says "$work/history.log" "unit [0-9]+\.[0-9]+: "
+claim "and of no more than were asked for" test "$(wc -l <"$work/history.log")" = 2
 finish

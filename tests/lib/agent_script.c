@@ -200,6 +200,7 @@ static void see(struct script *s, const struct agent_effect *e, struct queue *q)
 		snprintf(s->stop, sizeof(s->stop), "%s", e->text);
 		break;
 	case AGENT_LOG:
+	case AGENT_HISTORY:
 		break;
 	default:
 		see_disk(s, e, q);

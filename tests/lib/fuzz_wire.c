@@ -182,6 +182,14 @@ static void fill_work(struct message *m)
 		m->state.total = 9;
 		m->state.bytes = span_of("1234", 4);
 		break;
+	case MESSAGE_SELFTEST_REQUEST:
+		m->selftest_request.seed = 1;
+		break;
+	case MESSAGE_SELFTEST:
+		m->selftest.seed = 1;
+		snprintf(m->selftest.engine, sizeof(m->selftest.engine), "avx2");
+		m->selftest.digests = span_of(leaves, DIGEST_BYTES);
+		break;
 	default:
 		break;
 	}

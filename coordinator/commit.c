@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "coordinator/core_state.h"
+#include "tasks/unit/fault.h"
 #include "tasks/unit/payload.h"
 #include "tasks/unit/sign.h"
 
@@ -92,8 +93,11 @@ static void commit_again(struct core *c, struct core_replica *r)
 }
 
 /* Two signed commitments for one lease: no accident of hardware explains that. */
-static void equivocation(struct core *c, struct core_replica *r)
+static void equivocation(struct core *c, struct core_replica *r, const struct message_commit *m)
 {
+	struct fault_statement what = {.kind = FAULT_EQUIVOCATION,
+		.other = m->commitment,
+		.other_signature = m->signature};
 	char why[TEXT_MAX];
 
 	snprintf(why, sizeof(why),
@@ -101,12 +105,7 @@ static void equivocation(struct core *c, struct core_replica *r)
 		r->row.round + 1, r->unit->project->row.name);
 	if (r->unit->uploader == r)
 		upload_release(c, r->unit);
-	if (r->row.state == REPLICA_VALID || r->row.state == REPLICA_LATE ||
-		r->row.state == REPLICA_INVALID)
-		say_settled(c, r, VERDICT_INVALID, why); /* judged by its first word; stays so */
-	else
-		replica_reject(c, r, REPLICA_INVALID, why);
-	peer_retire(c, r->peer, why);
+	fault_prove(c, r, &what, why);
 }
 
 /* The lease ended before this COMMIT, and its result can't be opened any more: the peer was told to
@@ -145,7 +144,7 @@ void commit_take(struct core *c, struct core_peer *peer, const struct message_co
 	else if (digest_equal(&r->row.commitment, &m->commitment))
 		commit_again(c, r);
 	else
-		equivocation(c, r);
+		equivocation(c, r, m);
 }
 
 /* True when salt and claim open the replica's commitment. */
@@ -203,6 +202,7 @@ static void reveal_record(struct core *c, struct core_replica *r, const struct m
 
 static void reveal_judge(struct core *c, struct core_replica *r, const struct message_reveal *m)
 {
+	struct fault_statement what = {.kind = FAULT_TRACE}; /* of the claim alone */
 	char why[TEXT_MAX];
 	struct digest result;
 	struct claim claim;
@@ -221,8 +221,7 @@ static void reveal_judge(struct core *c, struct core_replica *r, const struct me
 		return;
 	snprintf(why, sizeof(why), "unit %u of round %u of %s: its claim does not fit the unit",
 		r->row.unit + 1, r->row.round + 1, r->unit->project->row.name);
-	replica_reject(c, r, REPLICA_INVALID, why);
-	peer_retire(c, r->peer, why);
+	fault_prove(c, r, &what, why);
 }
 
 /* A reveal before it was asked for is refused: it would make the unit's other replicas late. */

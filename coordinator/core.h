@@ -93,6 +93,8 @@ enum core_effect_type {
 	CORE_ANNOUNCE = 13, /* bytes: an announcement; signature: to the whole network */
 	CORE_SELFTEST = 20, /* seed: run the self-test twice on this computer, answer */
 	CORE_LEDGER = 14,   /* bytes: an entry's content; ledger: to be remembered with the rows */
+	CORE_FAULT =
+		16, /* bytes: an encoded struct fault_statement, digest: its fault_digest; to be kept */
 };
 
 struct core_effect {

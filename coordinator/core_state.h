@@ -266,6 +266,14 @@ void selftest_answer(struct core *c, const struct core_event *event);
 void selftest_void(struct core_peer *peer);
 void selftest_ask(struct core *c); /* the shell, for the challenge; effects.c */
 
+/* fault_core.c */
+/* A result is proven wrong: says the proof, rejects the replica and retires its identity. *what has the kind and
+ * what belongs to it alone; the rest is filled in. */
+struct fault_statement;
+void fault_prove(
+	struct core *c, struct core_replica *r, struct fault_statement *what, const char *why);
+void fault_say(struct core *c, const struct digest *digest, struct bytes *takes); /* effects.c */
+
 /* commit.c */
 void commit_take(struct core *c, struct core_peer *peer, const struct message_commit *m);
 void reveal_ask(struct core *c, struct core_replica *r);

@@ -11,6 +11,7 @@
 
 #include "coordinator/core_state.h"
 #include "tasks/base/require.h"
+#include "tasks/unit/fault.h"
 
 /* The unit waits for the referee. Those who had computed it are paid already if it was settled, and
  * the accounts are put right when it is settled again. */
@@ -71,13 +72,13 @@ void audit_open(struct core *c, struct core_unit *u, const char *why)
 
 void dispute_convict(struct core *c, struct core_replica *r)
 {
+	struct fault_statement what = {.kind = FAULT_WHOLE};
 	char why[TEXT_MAX];
 
 	snprintf(why, sizeof(why),
 		"unit %u of round %u of %s: its result differs from the recomputed one",
 		r->row.unit + 1, r->row.round + 1, r->unit->project->row.name);
-	replica_reject(c, r, REPLICA_INVALID, why);
-	peer_retire(c, r->peer, why);
+	fault_prove(c, r, &what, why);
 }
 
 static void nobody_matches(struct core *c, struct core_unit *u, uint32_t differing)

@@ -132,6 +132,14 @@ void ledger_push(struct core *c, const struct ledger_row *row, struct bytes *tak
 	push_bytes(c, x, takes);
 }
 
+void fault_say(struct core *c, const struct digest *digest, struct bytes *takes)
+{
+	struct core_effect *x = push(c, c->out, CORE_FAULT);
+
+	x->digest = *digest;
+	push_bytes(c, x, takes);
+}
+
 void round_save(struct core *c, const struct round_row *row)
 {
 	push(c, c->out, CORE_SAVE_ROUND)->round = *row;

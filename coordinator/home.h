@@ -1,6 +1,6 @@
 /* A coordinator's home: HOME/key (the root key), serving (a key that the root has signed: what `serve`
- * shows to peers) and, of a private network, secret, all 0600; store.sqlite, blobs/, web/ (the status
- * page), lock. */
+ * shows to peers) and, of a private network, secret, all 0600; store.sqlite, blobs/, faults/ (proofs of
+ * fault), web/ (the status page), lock. */
 #ifndef COORDINATOR_HOME_H
 #define COORDINATOR_HOME_H
 

@@ -408,6 +408,7 @@ void project_merged(struct core *c, const struct core_event *event)
 	draw_commitment(&round.audit, &round.seed);
 	round_save(c, &round);
 	ledger_merge(c, p, event);
+	ledger_seed(c, p, round.round, &round.seed);
 	round_end(c, p, VERDICT_LATE, "the round is over");
 	p->row.round++;
 	p->row.parameters = event->parameters;

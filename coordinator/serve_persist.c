@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 
+#include "coordinator/fault_keep.h"
 #include "coordinator/serve_load.h"
 #include "coordinator/sweep.h"
 
@@ -36,32 +37,32 @@ static int save(const struct home *home, const struct core_effect *e, struct err
 	}
 }
 
-static int store_blobs(
-	const struct home *home, const struct core_effects *effects, struct errmsg *msg)
+/* What goes into files, before the rows that speak of it. */
+static int save_file(const struct home *home, const struct core_effect *e, struct errmsg *msg)
 {
-	for (size_t i = 0; i < effects->count; i++) {
-		const struct core_effect *e = &effects->items[i];
-		struct digest digest;
-		int rc;
+	struct digest digest;
 
-		if (e->type != CORE_STORE_BLOB)
-			continue;
-		rc = blob_store_put(&home->blobs, &digest, bytes_span(&e->bytes), msg);
-		if (rc != TK_OK)
-			return rc;
+	switch (e->type) {
+	case CORE_STORE_BLOB:
+		return blob_store_put(&home->blobs, &digest, bytes_span(&e->bytes), msg);
+	case CORE_FAULT:
+		return fault_keep(home, &e->digest, bytes_span(&e->bytes), msg);
+	default:
+		return TK_OK;
 	}
-	return TK_OK;
 }
 
 int serve_persist(const struct home *home, const struct core_effects *effects, struct errmsg *msg)
 {
 	size_t rows = 0;
-	int rc;
+	int rc = TK_OK;
 
-	for (size_t i = 0; i < effects->count; i++)
-		rows += effects->items[i].type <= CORE_SAVE_ANNOUNCED ||
-			effects->items[i].type == CORE_LEDGER;
-	rc = store_blobs(home, effects, msg);
+	for (size_t i = 0; i < effects->count && rc == TK_OK; i++) {
+		const struct core_effect *e = &effects->items[i];
+
+		rows += e->type <= CORE_SAVE_ANNOUNCED || e->type == CORE_LEDGER;
+		rc = save_file(home, e, msg);
+	}
 	if (rc != TK_OK || rows == 0)
 		return rc;
 	rc = store_begin(home->store, msg);

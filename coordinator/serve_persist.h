@@ -5,8 +5,9 @@
 #include "coordinator/core.h"
 #include "coordinator/home.h"
 
-/* Makes the effects' blobs durable, then writes all their rows in one transaction. Errors: TK_ENOSPC,
- * TK_EIO, TK_EBUSY: nothing of the rows stands, and nothing of these effects may be said. */
+/* Makes the effects' blobs and proofs of fault durable, then writes all their rows in one transaction. On success
+ * *msg may have a sentence for the log (a proof that lacks a blob). Errors: TK_ENOSPC, TK_EIO, TK_EBUSY: nothing
+ * of the rows stands, and nothing of these effects may be said. */
 int serve_persist(
 	const struct home *home, const struct core_effects *effects, struct errmsg *msg) TK_CHECKED;
 

@@ -94,19 +94,6 @@ void serve_job_count(struct serve *s, int change)
 	s->jobs += change;
 }
 
-void serve_log(struct serve *s, const char *line)
-{
-	time_t now = time(NULL);
-	struct tm tm;
-	char stamp[32] = "";
-
-	(void)s;
-	if (localtime_r(&now, &tm) != NULL)
-		strftime(stamp, sizeof(stamp), "%H:%M:%S", &tm);
-	printf("%s %s\n", stamp, line);
-	fflush(stdout);
-}
-
 static uint64_t wall_ms(void)
 {
 	struct timespec now;
@@ -220,6 +207,8 @@ static void flush(struct serve *s)
 		s->changed = true;
 		if (serve_persist(&s->home, &now, &msg) != TK_OK)
 			serve_stall(s, msg.text);
+		else if (msg.text[0] != '\0')
+			serve_log(s, msg.text);
 		for (size_t i = 0; i < now.count && s->core != NULL; i++)
 			speak(s, &now.items[i]);
 		if (s->core != NULL && serve_sweep(&s->home, &now, &msg) != TK_OK)

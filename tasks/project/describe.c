@@ -277,17 +277,6 @@ static void describe_worker(
 	if (p->numerics == NUMERICS_BLAS)
 		fprintf(out, "verify      nothing: OpenBLAS's bits are one computer's own; "
 			     "`talkoot train` takes this, `submit` does not\n");
-	else if (p->policy == VERIFY_ADAPTIVE)
-		fprintf(out,
-			"verify      every unit by one peer, and by %u whose results are equal "
-			"where a "
-			"secret draw says so:\n"
-			"            all units of peers not known yet, at least %.3g %% of "
-			"everybody's; when a merged\n"
-			"            result proves wrong, %s\n",
-			p->quorum, 100 * p->audit_floor,
-			p->on_fraud == FRAUD_ROLLBACK ? "its round is merged again"
-						      : "training goes on and its promise is void");
 	else
 		fprintf(out,
 			"verify      every unit by at least %u peers whose results are equal\n",

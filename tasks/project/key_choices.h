@@ -102,12 +102,7 @@ static const struct key_choice outers[] = {
 };
 static const struct key_choice policies[] = {
 	{"full", VERIFY_FULL},
-	{"adaptive", VERIFY_ADAPTIVE},
-	{NULL, 0},
-};
-static const struct key_choice frauds[] = {
-	{"rollback", FRAUD_ROLLBACK},
-	{"continue", FRAUD_CONTINUE},
+	{"adaptive", CHOICE_NOT_YET},
 	{NULL, 0},
 };
 

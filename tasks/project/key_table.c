@@ -20,7 +20,6 @@
 #define WITH_LOCAL   .only_with = "train.mode", .only_values = BIT(MODE_LOCAL)
 #define WITH_ADAMW   .only_with = "train.optimizer", .only_values = BIT(OPTIMIZER_ADAMW)
 #define WITH_SGD     .only_with = "train.optimizer", .only_values = BIT(OPTIMIZER_SGD)
-#define ADAPTIVE     .only_with = "verify.policy", .only_values = BIT(VERIFY_ADAPTIVE)
 #define OUTER(bits)  .only_with = "train.outer.optimizer", .only_values = (bits)
 #define MERGES(bits) .only_with = "train.merge", .only_values = (bits)
 #define GRADIENT(value)                                                                            \
@@ -518,38 +517,14 @@ const struct key project_keys[] = {
 		.choices = policies,
 		.fallback = "full",
 		FIELD(policy),
-		.help = "full: every unit is computed by a quorum; adaptive: a secret share of "
-			"them"},
+		.help = "full: every unit is computed by a quorum"},
 	{.path = "verify.quorum",
 		.type = KEY_U32,
 		.min = QUORUM_MIN,
 		.max = QUORUM_MAX,
 		.fallback = "2",
 		FIELD(quorum),
-		.help = "equal results that make a unit's result stand; adaptive: of units drawn"},
-	{.path = "verify.audit_floor",
-		.type = KEY_DOUBLE,
-		.min = AUDIT_FLOOR_MIN,
-		.max = 1,
-		.fallback = "0.02",
-		ADAPTIVE,
-		FIELD(audit_floor),
-		.help = "the least share of anybody's units that others compute again"},
-	{.path = "verify.settle_rounds",
-		.type = KEY_U32,
-		.min = 1,
-		.max = SETTLE_ROUNDS_MAX,
-		.fallback = "2",
-		ADAPTIVE,
-		FIELD(settle_rounds),
-		.help = "a round's audits end before the one so many rounds later begins"},
-	{.path = "verify.on_fraud",
-		.type = KEY_CHOICE,
-		.choices = frauds,
-		.fallback = "rollback",
-		ADAPTIVE,
-		FIELD(on_fraud),
-		.help = "when a merged result proves wrong: merge its round again, or go on"},
+		.help = "equal results that make a unit's result stand"},
 	{.path = "verify.trace_every",
 		.type = KEY_U32,
 		.min = 1,

@@ -13,6 +13,7 @@ static const struct {
 } not_yet[] = {
 	{"train.delay", "every round starts from the round before it"},
 	{"train.early_stopping", "training runs for all rounds"},
+	{"verify.on_fraud", "no result is merged before its quorum agrees"},
 };
 
 int key_find(const char *path)

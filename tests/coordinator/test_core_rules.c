@@ -72,6 +72,8 @@ static void dissent_waits_for_the_referee_and_retires_the_wrong_one(void **state
 		"unit 1 of round 1 of sim: its result differs from the recomputed one");
 	assert_true(sim.peers[1].over);
 	assert_int_equal(sim.project.units_rejected, 1);
+	assert_int_equal(sim.faults, 1); /* with a proof */
+	assert_false(sim_peer_row(&sim, 1)->convicted);
 }
 
 static void a_majority_never_decides(void **state)
@@ -379,7 +381,8 @@ static void two_commitments_for_one_lease_retire_the_key(void **state)
 	a->salt.b[0] ^= 1;
 	sim_commit(&sim, 0, a);
 	assert_int_equal(state_of(a), REPLICA_INVALID);
-	assert_true(sim_peer_row(&sim, 0)->retired);
+	assert_true(sim_peer_row(&sim, 0)->retired && sim_peer_row(&sim, 0)->convicted);
+	assert_int_equal(sim.faults, 1);
 	assert_true(sim.peers[0].over);
 }
 

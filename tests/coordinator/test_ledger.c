@@ -245,8 +245,12 @@ static void a_whole_chain_of_entries_that_contradict_each_other_is_refused(void 
 	struct ledger_entry e;
 	struct file f;
 	size_t merges = 0;
+	size_t last = sim.entry_count;
 
 	(void)state;
+	do /* behind the last merge nothing rests on it */
+		last--;
+	while (sim.entries[last].row.kind != LEDGER_MERGE);
 	for (size_t i = 0; i < sim.entry_count; i++) {
 		struct sim_entry saved = sim.entries[i];
 
@@ -273,7 +277,7 @@ static void a_whole_chain_of_entries_that_contradict_each_other_is_refused(void 
 			ledger_head_sign(&sim.entries[k].row.signature, &sim.root, &head);
 		}
 		file_make(&f, sim.entry_count);
-		if (i + 2 < sim.entry_count) /* behind the last merge nothing rests on it */
+		if (i != last)
 			assert_refused(&f.bytes, "a false merge", i);
 		bytes_close(&f.bytes);
 		for (size_t k = i; k < sim.entry_count; k++)

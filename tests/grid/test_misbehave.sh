@@ -39,6 +39,17 @@ caught() { # MODE ID
 	esac
 }
 
+# Somebody who has nothing but the file says the same, whatever this processor's best engine is.
+proven() { # ID
+	local file
+	for file in "$home"/faults/*.fault; do
+		"$talkoot" verify-fault "$file" --network "$link" >"$work/verdict" || return 1
+		TALKOOT_ENGINE=scalar "$talkoot" verify-fault "$file" | grep -q '^proven' || return 1
+		! grep -q "$1" "$work/verdict" || return 0
+	done
+	return 1
+}
+
 # One round suffices for those whom the coordinator waits for. Each mode has a peer of its own: whoever is retired does
 # not come back.
 for mode in $modes; do
@@ -54,6 +65,11 @@ for mode in $modes; do
 		same "$(local_model "$work/$mode.yaml")" "$(field "$mode" model_digest)"
 	cheater=$(peer_id "$mode")
 	claim "a $mode peer gains nothing by it" wait_for 10 caught "$mode" "$cheater"
+	case "$mode" in
+	corrupt | garbage | nonfinite)
+		claim "a $mode peer's fault is proven by a file that anybody can check" proven "$cheater"
+		;;
+	esac
 	peer_stop "$mode"
 	wait_for 30 peers_connected 3 || give_up "the $mode peer leaves"
 done

@@ -127,6 +127,7 @@ struct sim {
 	enum sim_crash crash;
 	uint64_t memory_short; /* one step in so many runs out of memory; 0: none */
 	uint64_t crashes, merges, referees, drops;
+	uint64_t faults; /* proven */
 };
 
 /* A project of `rounds` rounds with `units` units and payloads of about payload_bytes. */

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tasks/unit/fault.h"
 #include "tests/lib/core_sim_state.h"
 
 _Noreturn void sim_broken(const struct sim *s, const char *what)
@@ -145,6 +146,7 @@ static void save_peer(struct sim *s, const struct peer_row *row)
 	struct peer_row *to = (struct peer_row *)sim_peer_row(s, peer);
 
 	SIM_CHECK(s, !row->retired || may_be_retired(s->peers[peer].behaviour));
+	SIM_CHECK(s, !row->retired || row->faults > 0);
 	SIM_CHECK(s, s->peers[peer].behaviour != SIM_HONEST || row->invalid == 0);
 	if (to == NULL)
 		to = &s->peer_rows[s->peer_row_count++];
@@ -159,7 +161,7 @@ static void save_ledger(struct sim *s, const struct core_effect *e)
 	struct digest content;
 	struct errmsg msg = {""};
 	struct sim_entry *to;
-	int rc;
+	int rc = TK_OK;
 
 	ledger_content_digest(&content, bytes_span(&e->bytes));
 	ledger_head_add(&next, &content);
@@ -167,7 +169,9 @@ static void save_ledger(struct sim *s, const struct core_effect *e)
 	SIM_CHECK(s, digest_equal(&next.digest, &e->ledger.head.digest));
 	SIM_CHECK(s, ledger_decode(&entry, bytes_span(&e->bytes), NULL) == TK_OK);
 	SIM_CHECK(s, entry.kind == e->ledger.kind);
-	rc = audit_take(&s->audit, next.sequence, next.sequence, bytes_span(&e->bytes), &msg);
+	if (e->ledger.project == s->project.id) /* what an export of it would hold */
+		rc = audit_take(
+			&s->audit, next.sequence, next.sequence, bytes_span(&e->bytes), &msg);
 	if (rc != TK_OK)
 		sim_broken(s, msg.text);
 	SIM_CHECK(s, e->ledger.is_signed || entry.kind != LEDGER_MERGE);
@@ -182,6 +186,36 @@ static void save_ledger(struct sim *s, const struct core_effect *e)
 	to = &s->entries[s->entry_count++];
 	*to = (struct sim_entry){.row = e->ledger};
 	SIM_CHECK(s, bytes_append(&to->content, e->bytes.data, e->bytes.len) == TK_OK);
+}
+
+/* Nothing is said to be proven against an honest peer, and what is said can be checked by anybody. */
+static void save_fault(struct sim *s, const struct core_effect *e)
+{
+	const struct recipe *recipe = &s->audit.recipe;
+	struct fault_statement f;
+	struct fault_facts facts;
+	struct errmsg msg = {""};
+	struct digest digest;
+	struct digest honest;
+	struct bytes claim = {0}, payload = {0};
+
+	fault_digest(&digest, bytes_span(&e->bytes));
+	SIM_CHECK(s, digest_equal(&digest, &e->digest));
+	if (fault_decode(&f, bytes_span(&e->bytes), &msg) != TK_OK ||
+		fault_check(&f, &facts, &msg) != TK_OK)
+		sim_broken(s, msg.text);
+	SIM_CHECK(s, may_be_retired(s->peers[sim_peer_of_key(s, &f.peer)].behaviour));
+	if (f.kind == FAULT_TRACE)
+		SIM_CHECK(s, trace_impossible(&recipe->train, s->payload_bytes, &facts.unit_digest,
+				     &facts.claim, NULL, 0, &msg));
+	if (f.kind == FAULT_WHOLE) {
+		sim_result(s, &facts.unit_digest, facts.unit.index, 0, &claim, &payload);
+		claim_digest(&honest, bytes_span(&claim));
+		SIM_CHECK(s, !digest_equal(&honest, &facts.result));
+		bytes_close(&claim);
+		bytes_close(&payload);
+	}
+	s->faults++;
 }
 
 void sim_save(struct sim *s, const struct core_effect *e)
@@ -215,6 +249,9 @@ void sim_save(struct sim *s, const struct core_effect *e)
 		break;
 	case CORE_LEDGER:
 		save_ledger(s, e);
+		break;
+	case CORE_FAULT:
+		save_fault(s, e);
 		break;
 	default:
 		break;

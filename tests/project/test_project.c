@@ -273,26 +273,6 @@ static void every_key_can_be_written(void **state)
 	assert_int_equal(p.quorum, 8);
 }
 
-#define ADAPTIVE_HEAD                                                                              \
-	"project: {name: a}\nmodel: {type: logistic}\ndata: {path: a.csv}\ntrain: {rounds: 1}\n"
-
-static void an_adaptive_project_says_what_it_audits(void **state)
-{
-	struct project p;
-
-	read_good(state, &p, ADAPTIVE_HEAD "verify: {policy: adaptive}\n");
-	assert_int_equal(p.policy, VERIFY_ADAPTIVE);
-	assert_true(p.audit_floor == 0.02 && p.settle_rounds == 2);
-	assert_int_equal(p.on_fraud, FRAUD_ROLLBACK);
-	read_good(state, &p,
-		ADAPTIVE_HEAD "verify: {policy: adaptive, audit_floor: 1, settle_rounds: 8, "
-			      "on_fraud: continue}\n");
-	assert_true(p.audit_floor == 1 && p.settle_rounds == 8);
-	assert_int_equal(p.on_fraud, FRAUD_CONTINUE);
-	read_good(state, &p, ADAPTIVE_HEAD "verify: {policy: full}\n");
-	assert_true(p.audit_floor == 0 && p.settle_rounds == 0 && p.on_fraud == 0);
-}
-
 static void every_key_of_the_newer_ways_can_be_written(void **state)
 {
 	struct project p;
@@ -550,7 +530,6 @@ int main(void)
 		cmocka_unit_test(rules_of_merging_have_defaults),
 		cmocka_unit_test(every_key_can_be_written),
 		cmocka_unit_test(every_key_of_the_newer_ways_can_be_written),
-		cmocka_unit_test(an_adaptive_project_says_what_it_audits),
 		cmocka_unit_test(lists_of_layers_are_read_in_order),
 		cmocka_unit_test(help_names_every_key),
 		cmocka_unit_test(mutated_files_are_refused_or_read_consistently),

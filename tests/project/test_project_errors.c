@@ -27,8 +27,7 @@ static void unknown_keys_get_the_nearest_one(void **state)
 			"4:1: \"train.rounds\": unknown key; \"rounds\" belongs in the section "
 			"train\n"},
 		{HEAD "verify: {zzz: 3}\n",
-			"4:10: verify.zzz: unknown key; valid here: policy, quorum, audit_floor, "
-			"settle_rounds, on_fraud, trace_every\n"},
+			"4:10: verify.zzz: unknown key; valid here: policy, quorum, trace_every\n"},
 		{HEAD "zzz: 3\n",
 			"4:1: zzz: unknown key; valid here: project, model, data, train, verify\n"},
 		{HEAD "\"a\\eb\": 3\n",
@@ -84,17 +83,6 @@ static void numbers_outside_their_range_are_refused(void **state)
 		{HEAD "train: {clip: 1e999}\n",
 			"4:15: train.clip: 1e999 is out of range; it must be between 0 and "
 			"1000000\n"},
-		{HEAD "verify: {policy: adaptive, audit_floor: 0, settle_rounds: 9, on_fraud: "
-		      "ignore}\n",
-			"4:41: verify.audit_floor: 0 is out of range; it must be between 1e-06 and "
-			"1\n"
-			"4:59: verify.settle_rounds: 9 is out of range; it must be between 1 and "
-			"8\n"
-			"4:72: verify.on_fraud: \"ignore\" is not valid; write rollback or "
-			"continue\n"},
-		{HEAD "verify: {audit_floor: 0.1}\n",
-			"4:10: verify.audit_floor: has no meaning with verify.policy: full; remove "
-			"it (it belongs to adaptive)\n"},
 		{HEAD "verify: {quorum: 1}\n",
 			"4:18: verify.quorum: 1 is out of range; it must be between 2 and 8\n"},
 		{"project: {name: a, seed: 18446744073709551616}\nmodel: {type: mlp}\n"
@@ -236,6 +224,11 @@ static void what_is_missing_is_named(void **state)
 static void what_this_version_lacks_is_said_so(void **state)
 {
 	static const struct wrong list[] = {
+		{HEAD "verify: {policy: adaptive, on_fraud: continue}\n",
+			"4:18: verify.policy: \"adaptive\" is not supported by this version, which "
+			"has full\n"
+			"4:28: verify.on_fraud: not supported by this version, in which no result "
+			"is merged before its quorum agrees; remove the key\n"},
 		{HEAD "train: {compression: demo, delay: 1}\n",
 			"4:22: train.compression: \"demo\" is not supported by this version, which "
 			"has int8, fp16, bf16, sparseloco or none\n"
@@ -299,7 +292,7 @@ static void all_errors_of_a_file_come_in_its_order(void **state)
 		 "  epoch: 3\n"
 		 "project: {sed: 1}\n"
 		 "model: {type: mpl}\n"
-		 "verify: {policy: adaptiv}\n",
+		 "verify: {policy: adaptive}\n",
 			"1:1: data.path: missing; add it: the training data; relative to this "
 			"file's folder\n"
 			"2:18: train.learning_rate: \"4x\" is not a number; write one like 0.004 "
@@ -317,8 +310,8 @@ static void all_errors_of_a_file_come_in_its_order(void **state)
 			"6:15: model.type: \"mpl\" is not logistic, mlp, cnn, char-mlp, gpt or "
 			"layers; did you mean "
 			"\"mlp\"?\n"
-			"7:18: verify.policy: \"adaptiv\" is not full or adaptive; did you mean "
-			"\"adaptive\"?\n"},
+			"7:18: verify.policy: \"adaptive\" is not supported by this version, which "
+			"has full\n"},
 	};
 
 	CHECK(list);

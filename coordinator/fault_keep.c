@@ -1,0 +1,51 @@
+/* See fault_keep.h. Reads up to FAULT_BLOBS_BYTES_MAX of blobs where rows are written, which is rare: once for each
+ * result that is proven wrong. */
+#include "coordinator/fault_keep.h"
+
+#include <stdio.h>
+
+#include "tasks/base/file.h"
+#include "tasks/unit/fault_file.h"
+
+static int get_blob(void *context, const struct digest *digest, size_t max, struct bytes *out,
+	struct errmsg *msg)
+{
+	return blob_store_get(context, digest, max, out, msg);
+}
+
+static int fault_path(char *out, size_t size, const struct home *home, const struct digest *digest,
+	const char *ending, struct errmsg *msg)
+{
+	char folder[960], hex[DIGEST_HEX], name[DIGEST_HEX + 16];
+	int rc = path_join(folder, sizeof(folder), home->path, "faults");
+
+	digest_hex(hex, digest);
+	snprintf(name, sizeof(name), "%s.%s", hex, ending);
+	if (rc == TK_OK)
+		rc = path_join(out, size, folder, name);
+	if (rc != TK_OK)
+		return errmsg_set(msg, rc, "the path of %s is too long", home->path);
+	return folder_make(folder, false, msg);
+}
+
+int fault_keep(const struct home *home, const struct digest *digest, struct span statement,
+	struct errmsg *msg)
+{
+	struct blob_store blobs = home->blobs;
+	const struct blob_lookup lookup = {&blobs, get_blob};
+	struct bytes file = {0};
+	struct errmsg lacks = {""};
+	char path[1100];
+	int rc = fault_file_encode(statement, span_of(NULL, 0), &lookup, &file, &lacks);
+	bool whole = rc == TK_OK;
+
+	if (rc == TK_ENOMEM)
+		return errmsg_set(msg, rc, "not enough memory for a proof of fault");
+	rc = fault_path(path, sizeof(path), home, digest, whole ? "fault" : "statement", msg);
+	if (rc == TK_OK && !file_exists(path))
+		rc = file_replace(path, whole ? bytes_span(&file) : statement, 0644, msg);
+	if (rc == TK_OK && !whole)
+		(void)errmsg_set(msg, rc, "%.160s is no whole proof: %.80s", path, lacks.text);
+	bytes_close(&file);
+	return rc;
+}

@@ -466,36 +466,6 @@ void sim_expected(const struct sim *s, struct digest *out)
 	*out = theta;
 }
 
-void sim_require_selftest(struct sim *s)
-{
-	s->selftest = true;
-	core_require_selftest(s->core);
-}
-
-void sim_selftest_digests(struct digest *out, uint64_t seed)
-{
-	for (uint32_t i = 0; i < SELFTEST_OPERATIONS; i++) {
-		uint64_t pair[2] = {seed, i};
-
-		digest_bytes(&out[i], pair, sizeof(pair));
-	}
-}
-
-static void selftest_answered(struct sim *s, uint64_t seed)
-{
-	struct digest digests[SELFTEST_OPERATIONS];
-	struct core_event event = {.type = CORE_SELFTESTED,
-		.seed = seed,
-		.code = s->selftest_code,
-		.text = "as the test wants",
-		.selftest = digests};
-
-	s->selftests++;
-	s->selftest_code = 0;
-	sim_selftest_digests(digests, seed);
-	sim_event(s, &event);
-}
-
 static void happens(struct sim *s, struct sim_item *item)
 {
 	bool lost = item->generation != s->generation;
@@ -524,7 +494,7 @@ static void happens(struct sim *s, struct sim_item *item)
 		break;
 	case SIM_SELFTEST:
 		if (!lost)
-			selftest_answered(s, item->seed);
+			sim_selftest_answered(s, item->seed);
 		break;
 	}
 }

@@ -290,32 +290,6 @@ static void inbox_add(struct sim *s, struct sim_peer *p, const struct message *m
 	p->inbox[p->inbox_count++] = *m;
 }
 
-void sim_selftest(struct sim *s, uint32_t peer, uint64_t seed)
-{
-	struct sim_peer *p = &s->peers[peer];
-	struct digest digests[SELFTEST_OPERATIONS];
-	struct message m = {.type = MESSAGE_SELFTEST};
-	uint8_t le[8];
-	struct span fields[5];
-
-	sim_selftest_digests(digests, seed);
-	if (p->wrong > 0)
-		digests[p->wrong - 1].b[0] ^= 1;
-	m.selftest.seed = seed;
-	snprintf(m.selftest.engine, sizeof(m.selftest.engine), "%s",
-		p->engine != NULL ? p->engine : "baseline");
-	snprintf(m.selftest.build, sizeof(m.selftest.build), "1");
-	m.selftest.digests = span_of(digests, sizeof(digests));
-	store_le64(le, seed);
-	fields[0] = span_of(s->root.public.b, KEY_BYTES);
-	fields[1] = span_of(le, sizeof(le));
-	fields[2] = span_of(m.selftest.engine, strlen(m.selftest.engine));
-	fields[3] = span_of(m.selftest.build, 1);
-	fields[4] = m.selftest.digests;
-	key_sign(&m.selftest.signature, &p->key, "talkoot selftest", fields, 5);
-	sim_say(s, peer, &m);
-}
-
 void sim_peer_hears(struct sim *s, uint32_t peer, const struct message *m)
 {
 	struct sim_peer *p = &s->peers[peer];

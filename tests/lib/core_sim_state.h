@@ -47,7 +47,8 @@ void sim_load(struct sim *s);
 bool sim_has_blob(const struct sim *s, const struct digest *digest);
 void sim_blob_add(struct sim *s, const struct digest *digest);
 
-/* What every right self-test of this seed gives here. */
+/* core_sim_selftest.c: what every right self-test of this seed gives here; the shell's answer. */
+void sim_selftest_answered(struct sim *s, uint64_t seed);
 void sim_selftest_digests(struct digest *out, uint64_t seed);
 
 /* core_sim_jobs.c: the answer to CORE_MERGE. */

@@ -100,6 +100,15 @@ static bool blob_here(const struct walk *w, const struct digest *digest, struct 
 	       blob_store_get(w->data->blobs, digest, BLOB_BYTES_MAX, out, NULL) == TK_OK;
 }
 
+static bool same_bits(float a, float b)
+{
+	uint32_t x, y;
+
+	memcpy(&x, &a, sizeof(x));
+	memcpy(&y, &b, sizeof(y));
+	return x == y;
+}
+
 /* The name of the first field in which two claims differ. */
 static const char *difference(struct span a, struct span b)
 {
@@ -111,7 +120,7 @@ static const char *difference(struct span a, struct span b)
 		return "claim.outcome";
 	if (x.failing_step != y.failing_step)
 		return "claim.failing_step";
-	if (memcmp(&x.loss, &y.loss, sizeof(x.loss)) != 0)
+	if (!same_bits(x.loss, y.loss))
 		return "claim.loss";
 	if (!digest_equal(&x.payload, &y.payload))
 		return "claim.payload";
@@ -467,7 +476,7 @@ static int walk(struct walk *w, struct errmsg *msg)
 	bool here = !w->all;
 	int rc = TK_OK;
 
-	while (rc == TK_OK && here && w->next < w->result->chosen)
+	while (rc == TK_OK && here && w->chosen != NULL && w->next < w->result->chosen)
 		rc = alone(w, &here, msg);
 	if (rc != TK_OK || !walk_on(w))
 		return rc;

@@ -47,9 +47,9 @@ int audit_run(const struct audit *a, FILE *file, const struct digest *head, uint
 	const struct audit_watch *watch, struct audit_result *result,
 	struct errmsg *msg) TK_CHECKED;
 
-/* The 95 % bound on the share of wrong units, when wrong of `recomputed` drawn ones were wrong: the share
+/* The 95 % bound on the share of wrong units, when `wrong` of n drawn and recomputed ones were wrong: the share
  * at which so few would be seen once in twenty times (Clopper and Pearson's, one-sided). Drawn from
  * `settled`; when all were, what was seen is what there is. */
-double audit_bound(uint64_t settled, uint64_t recomputed, uint64_t wrong);
+double audit_bound(uint64_t settled, uint64_t n, uint64_t wrong);
 
 #endif

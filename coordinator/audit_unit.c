@@ -177,7 +177,7 @@ int audit_take_unit(struct audit *a, uint64_t at, const struct ledger_entry *e, 
 {
 	struct audit_unit *u;
 	struct tally t = {0};
-	struct claim claim;
+	struct claim claim = {0};
 	int rc;
 
 	if (e->unit.round >= a->round + a->open || e->unit.index >= a->units_per_round)

@@ -310,7 +310,7 @@ static int take_record(
 int ledger_file_check(FILE *file, struct ledger_summary *out, struct errmsg *msg)
 {
 	struct ledger_reader reader = {0};
-	struct ledger_record record;
+	struct ledger_record record = {0};
 	struct chain c = {0};
 	bool first = true;
 	bool end = false;

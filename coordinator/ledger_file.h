@@ -40,7 +40,7 @@ struct ledger_record {
 /* Appends the record's bytes with their length. Errors: TK_ENOMEM. */
 int ledger_record_encode(const struct ledger_record *r, struct bytes *out) TK_CHECKED;
 /* Reads one without its length; spans borrow from in. Errors: TK_EPROTO, TK_ELIMIT. */
-int ledger_record_decode(struct ledger_record *r, struct span in, struct errmsg *msg) TK_CHECKED;
+int ledger_record_decode(struct ledger_record *out, struct span in, struct errmsg *msg) TK_CHECKED;
 
 /* Reads records one after the other. Borrows file, which can seek. */
 struct ledger_reader {

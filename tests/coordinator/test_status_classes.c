@@ -65,7 +65,7 @@ static void made_up_classes_are_counted_up_to_a_limit(void **state)
 
 	(void)state;
 	for (int i = 0; i < 1000; i++) {
-		char name[8];
+		char name[16];
 
 		snprintf(name, sizeof(name), "e%d", i);
 		add(&all, name, "log");

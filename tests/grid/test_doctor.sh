@@ -149,6 +149,7 @@ neighbours() {
 	"$talkoot_peer" status --json --home "$work/peer-1" | grep -qE '"neighbours": [2-9]'
 }
 wait_for 60 neighbours || give_up "the peers find each other"
+wait_for 60 test -s "$work/peer-1/peers" || give_up "the first peer remembers the second"
 peer_stop 1
 coordinator_stop
 claim "with the coordinator away: it fails" fails doctor "$work/away.log" --home "$work/peer-1"

@@ -44,9 +44,14 @@ static void usage(FILE *out)
 	      "Trains a model on strangers' computers and gets, bit for bit, the model that this\n"
 	      "computer would have produced.\n\nCommands:\n",
 		out);
-	for (size_t i = 0; i < COMMAND_COUNT; i++)
-		fprintf(out, "  %-12s %-30s %s\n", commands[i].name, commands[i].arguments,
-			commands[i].summary);
+	for (size_t i = 0; i < COMMAND_COUNT; i++) {
+		const struct command *c = &commands[i];
+		bool fits = strlen(c->arguments) <= 30;
+
+		fprintf(out, "  %-12s %-30s%s%s\n", c->name, c->arguments,
+			fits ? " " : "\n                                              ",
+			c->summary);
+	}
 	fputs("\nOptions:\n"
 	      "  -C, --home HOME   the coordinator's home\n"
 	      "  -h, --help        this text; `talkoot COMMAND --help`: that of one command; "

@@ -2,7 +2,11 @@
  * result that is proven wrong. */
 #include "coordinator/fault_keep.h"
 
+#include <dirent.h>
+#include <fcntl.h>
 #include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
 
 #include "tasks/base/file.h"
 #include "tasks/unit/fault_file.h"
@@ -28,6 +32,28 @@ static int fault_path(char *out, size_t size, const struct home *home, const str
 	return folder_make(folder, false, msg);
 }
 
+/* Bytes of the files in the folder that path lies in; 0 when it can't be read. */
+static uint64_t folder_bytes(const char *path)
+{
+	char folder[1100];
+	uint64_t total = 0;
+	struct dirent *entry;
+	DIR *dir;
+
+	snprintf(folder, sizeof(folder), "%.*s", (int)(strrchr(path, '/') - path), path);
+	dir = opendir(folder);
+	while (dir != NULL && (entry = readdir(dir)) != NULL) {
+		struct stat s;
+
+		if (fstatat(dirfd(dir), entry->d_name, &s, AT_SYMLINK_NOFOLLOW) == 0 &&
+			S_ISREG(s.st_mode))
+			total += (uint64_t)s.st_size;
+	}
+	if (dir != NULL)
+		closedir(dir);
+	return total;
+}
+
 int fault_keep(const struct home *home, const struct digest *digest, struct span statement,
 	struct errmsg *msg)
 {
@@ -36,13 +62,20 @@ int fault_keep(const struct home *home, const struct digest *digest, struct span
 	struct bytes file = {0};
 	struct errmsg lacks = {""};
 	char path[1100];
-	int rc = fault_file_encode(statement, span_of(NULL, 0), &lookup, &file, &lacks);
-	bool whole = rc == TK_OK;
+	bool whole;
+	int rc = fault_path(path, sizeof(path), home, digest, "fault", msg);
 
+	if (rc != TK_OK || file_exists(path))
+		return rc;
+	rc = fault_file_encode(statement, span_of(NULL, 0), &lookup, &file, &lacks);
 	if (rc == TK_ENOMEM)
 		return errmsg_set(msg, rc, "not enough memory for a proof of fault");
-	rc = fault_path(path, sizeof(path), home, digest, whole ? "fault" : "statement", msg);
-	if (rc == TK_OK && !file_exists(path))
+	if (rc == TK_OK && folder_bytes(path) + file.len > FAULTS_BYTES_MAX)
+		rc = errmsg_set(&lacks, TK_ELIMIT, "its folder is full; move proofs elsewhere");
+	whole = rc == TK_OK;
+	if (!whole)
+		rc = fault_path(path, sizeof(path), home, digest, "statement", msg);
+	if (rc == TK_OK)
 		rc = file_replace(path, whole ? bytes_span(&file) : statement, 0644, msg);
 	if (rc == TK_OK && !whole)
 		(void)errmsg_set(msg, rc, "%.160s is no whole proof: %.80s", path, lacks.text);

@@ -4,8 +4,11 @@
 
 #include "coordinator/home.h"
 
-/* Writes the file, durably; one that is there already stays. A blob that is gone or corrupt is no error: then the
- * statement alone is kept, as <digest>.statement, and *msg says what it lacks. Errors: TK_ENOSPC, TK_EIO,
+#define FAULTS_BYTES_MAX                                                                           \
+	(1ull << 30) /* of files with blobs: identities are cheap, and each may have one made */
+
+/* Writes the file, durably; one that is there already stays. A blob that is gone or corrupt, or a folder
+ * that is full, is no error: then the statement alone is kept, as <digest>.statement, and *msg says why. Errors: TK_ENOSPC, TK_EIO,
  * TK_ENOMEM. */
 int fault_keep(const struct home *home, const struct digest *digest, struct span statement,
 	struct errmsg *msg) TK_CHECKED;

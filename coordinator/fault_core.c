@@ -48,6 +48,7 @@ static void proof_say(struct core *c, const struct core_replica *r, struct fault
 	bytes_close(&unit);
 	if (rc != TK_OK) {
 		REQUIRE(rc == TK_ENOMEM);
+		bytes_close(&encoded);
 		c->error = rc;
 		return;
 	}

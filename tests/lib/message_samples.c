@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-uint8_t message_filler[BLOB_PART_MAX + 1];
+uint8_t message_filler[BLOB_PART_MAX + DIGEST_BYTES];
 
 struct digest message_digest(uint8_t b)
 {

@@ -5,7 +5,7 @@
 #include "peer/wire/messages.h"
 
 /* What spans borrow. */
-extern uint8_t message_filler[BLOB_PART_MAX + 1];
+extern uint8_t message_filler[BLOB_PART_MAX + DIGEST_BYTES];
 
 struct digest message_digest(uint8_t b);   /* 32 times this byte */
 void message_text(char *out, size_t size); /* as long as fits */

@@ -122,7 +122,6 @@ static void commit_record(struct core *c, struct core_replica *r, const struct m
 	r->row.commit_signature = m->signature;
 	r->row.committed_ms = c->now_ms;
 	r->row.deadline_ms = 0;
-	duration_add(r->unit->project, &r->row);
 	replica_move(c, r, REPLICA_COMMITTED);
 	r->unit->project->row.replicas++;
 	project_changed(c, r->unit->project);

@@ -20,6 +20,7 @@
 #define UPLOAD_IDLE_MS	   15000u  /* between two parts of it */
 #define LEASES_PER_PEER	   4u
 #define REPLICAS_PER_UNIT  8u	   /* then the project pauses and says why */
+#define REPLICAS_DISPUTED  1024u   /* of a disputed unit, whose results all differ; then, too */
 #define LEASE_RENEW_MS	   10000u  /* after which an identity may take its ended lease up again */
 #define COMMIT_AWAY_MS	   20000u  /* so long a unit waits for a committed peer that is away */
 #define RESTART_AWAY_MS	   30000u  /* so much longer when it was the coordinator that was away */

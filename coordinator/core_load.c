@@ -90,7 +90,7 @@ int core_load_unit(struct core *c, const struct unit_row *row, struct errmsg *ms
 	if (rc != TK_OK || u == NULL)
 		return rc;
 	if (row->state < UNIT_UNSENT || row->state > UNIT_SETTLED || row->wanted == 0 ||
-		row->wanted > REPLICAS_PER_UNIT ||
+		row->wanted > REPLICAS_DISPUTED ||
 		((decided || refereed) && !claim_sound(row->claim, row->claim_bytes,
 						  refereed ? &row->referee : &row->result)))
 		return errmsg_set(msg, TK_ECORRUPT,
@@ -149,7 +149,7 @@ int core_load_replica(struct core *c, const struct replica_row *row, struct errm
 	if (row->state == REPLICA_UPLOADING)
 		r->row.state = REPLICA_REVEALED; /* what had arrived is lost */
 	u->revealed |= row->claim_bytes > 0;
-	if (row->committed_ms != 0)
+	if (row->state == REPLICA_VALID)
 		duration_add(u->project, row);
 	if (u->project->started_ms == 0 || row->leased_ms < u->project->started_ms)
 		u->project->started_ms = row->leased_ms;

@@ -3,8 +3,8 @@
  *
  * Nobody is convicted on the referee's word alone: only when at least one independent replica
  * equals its result are the others proven wrong, and their identities retired. If none equals it,
- * more replicas are asked for; when REPLICAS_PER_UNIT of them differ from it, our own machine is
- * the likelier culprit and the project pauses. So no peer whose result was right is ever
+ * more replicas are asked for; when REPLICAS_PER_UNIT of them differ from it and most of these agree
+ * with each other, our own machine is the likelier culprit and the project pauses. So no peer whose result was right is ever
  * retired. */
 #include <stdio.h>
 #include <string.h>
@@ -81,11 +81,45 @@ void dispute_convict(struct core *c, struct core_replica *r)
 	fault_prove(c, r, &what, why);
 }
 
+/* A result that nobody's word has refuted yet and that counts. */
+static bool stands_against(const struct core_replica *r)
+{
+	return replica_opened(r) && !r->peer->row.retired && !r->row.late;
+}
+
+/* How many of those against the referee have one and the same result, if these are more than half of them; else
+ * fewer than that. Boyer and Moore's majority: one pass finds the only candidate, another counts it. */
+static uint32_t agreeing_most(const struct core_unit *u)
+{
+	const struct core_replica *candidate = NULL;
+	uint32_t lead = 0;
+	uint32_t count = 0;
+
+	for (const struct core_replica *r = u->replicas; r != NULL; r = r->unit_next) {
+		if (!stands_against(r))
+			continue;
+		if (candidate == NULL || lead == 0)
+			candidate = r;
+		if (digest_equal(&candidate->row.result, &r->row.result))
+			lead++;
+		else
+			lead--;
+	}
+	if (candidate == NULL)
+		return 0;
+	for (const struct core_replica *r = u->replicas; r != NULL; r = r->unit_next)
+		count += stands_against(r) && digest_equal(&candidate->row.result, &r->row.result);
+	return count;
+}
+
+/* Results that differ from each other as well are garbage, and say nothing about our machine: they wait for one
+ * that matches, and are then proven wrong together. */
 static void nobody_matches(struct core *c, struct core_unit *u, uint32_t differing)
 {
 	char why[TEXT_MAX];
 
-	if (differing >= REPLICAS_PER_UNIT) {
+	if ((differing >= REPLICAS_PER_UNIT && 2 * agreeing_most(u) > differing) ||
+		differing >= REPLICAS_DISPUTED) {
 		snprintf(why, sizeof(why),
 			"unit %u of round %u: %u results, and none equals the one recomputed here; "
 			"check this machine's memory and build, then resume",
@@ -109,7 +143,7 @@ void dispute_decide(struct core *c, struct core_unit *u)
 		if (digest_equal(&r->row.result, &u->row.referee))
 			matching++;
 		else
-			differing += !r->row.late;
+			differing += stands_against(r);
 	}
 	if (matching == 0) {
 		nobody_matches(c, u, differing);

@@ -7,7 +7,8 @@
  *
  * Deadlines follow the project's own durations (median + 4·MAD, never below 3 medians), and a unit
  * whose replicas are all out for longer than 3 medians gets a backup when a peer has nothing else
- * to do. A deadline only says when others may try: late results are still judged, unless their peer
+ * to do. Durations are those of results that proved right: what is promised at once and is garbage
+ * shortens nobody's time. A deadline only says when others may try: late results are still judged, unless their peer
  * was connected and has been told to forget them. */
 #include <stdio.h>
 #include <stdlib.h>

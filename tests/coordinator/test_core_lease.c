@@ -188,6 +188,26 @@ static void what_comes_after_the_merge_was_asked_for_retires_nobody(void **state
 	assert_int_equal(sim_unit(&sim, 0, 0)->state, UNIT_SETTLED);
 }
 
+static void who_promises_results_at_once_shortens_nobodys_time(void **state)
+{
+	struct sim_task *t[2];
+
+	(void)state;
+	begin(1, 3, 2, 3);
+	lease_and_commit(0, 0, 9);
+	lease(2, 0);
+	assert_int_equal(sim_last(&sim, 2, MESSAGE_LEASE)->lease.deadline_ms, LEASE_FIRST_MS);
+	for (uint32_t i = 0; i < 2; i++)
+		t[i] = lease_and_commit(i, 1, 0);
+	for (uint32_t i = 0; i < 2; i++)
+		sim_reveal(&sim, i, t[i]);
+	sim_upload(&sim, state_of(t[0]) == REPLICA_UPLOADING ? 0 : 1,
+		t[state_of(t[0]) == REPLICA_UPLOADING ? 0 : 1]);
+	assert_int_equal(sim_unit(&sim, 0, 1)->state, UNIT_SETTLED);
+	lease(2, 2); /* what proved right counts */
+	assert_int_equal(sim_last(&sim, 2, MESSAGE_LEASE)->lease.deadline_ms, LEASE_MIN_MS);
+}
+
 static void a_straggler_gets_a_backup_when_a_peer_is_idle(void **state)
 {
 	struct sim_task *t[2];
@@ -415,6 +435,7 @@ int main(void)
 		RULE(a_late_result_that_is_right_is_judged_but_earns_nothing),
 		RULE(a_late_result_that_is_wrong_opens_a_dispute_and_retires_its_author),
 		RULE(what_comes_after_the_merge_was_asked_for_retires_nobody),
+		RULE(who_promises_results_at_once_shortens_nobodys_time),
 		RULE(a_straggler_gets_a_backup_when_a_peer_is_idle),
 		RULE(an_overtaken_backup_is_needed_again_when_a_reveal_is_withheld),
 		RULE(who_does_not_open_pauses_longer_each_time),

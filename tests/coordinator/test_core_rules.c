@@ -140,6 +140,31 @@ static void nobody_is_convicted_on_the_referees_word_alone(void **state)
 		assert_int_equal(sim_peer_row(&sim, i)->retired, i == 1);
 }
 
+static void many_who_all_say_something_else_are_no_sign_against_our_machine(void **state)
+{
+	struct sim_task *t[11];
+
+	(void)state;
+	begin(1, 1, 2, 11);
+	for (uint32_t i = 0; i < 10; i++) {
+		t[i] = lease_and_commit(i, 0, 9 + i);
+		if (i == 1)
+			sim_reveal(&sim, 0, t[0]);
+		if (i > 0)
+			sim_reveal(&sim, i, t[i]);
+		sim_wait(&sim, 4000);
+	}
+	assert_int_equal(sim.project.state, PROJECT_RUNNING);
+	assert_int_equal(sim.referees, 1); /* however many there are */
+	t[10] = lease_and_commit(10, 0, 0);
+	sim_reveal(&sim, 10, t[10]);
+	sim_wait(&sim, 4000);
+	assert_int_equal(sim_unit(&sim, 0, 0)->state, UNIT_SETTLED);
+	for (uint32_t i = 0; i <= 10; i++)
+		assert_int_equal(sim_peer_row(&sim, i)->retired, i < 10);
+	assert_int_equal(sim.faults, 10);
+}
+
 static void a_retired_peers_other_units_are_audited(void **state)
 {
 	struct sim_task *t[2];
@@ -428,6 +453,7 @@ int main(void)
 		RULE(a_majority_never_decides),
 		RULE(liars_who_agree_that_nothing_is_finite_settle_nothing),
 		RULE(nobody_is_convicted_on_the_referees_word_alone),
+		RULE(many_who_all_say_something_else_are_no_sign_against_our_machine),
 		RULE(a_retired_peers_other_units_are_audited),
 		RULE(a_reveal_that_was_not_asked_for_ends_the_session_and_changes_nothing),
 		RULE(a_reveal_that_does_not_open_the_commitment_counts_as_wrong),

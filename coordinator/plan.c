@@ -399,8 +399,6 @@ void project_merged(struct core *c, const struct core_event *event)
 		.started_ms = p->started_ms,
 		.closed_ms = c->now_ms,
 		.parameters = event->parameters,
-		.parameters_in = p->row.parameters,
-		.outer_in = p->row.outer_state,
 		.states = p->row.states,
 		.model = event->model,
 	};

@@ -44,14 +44,7 @@ struct project_row {
 		units_rejected; /* canonical results; results proven wrong or unopened */
 	uint64_t replicas;	/* leases that were computed and committed */
 	uint64_t disputes;	/* units on which results differed */
-	/* Of the units accepted: those with two equal results of different, trusted origin (trust.c).
-	 * The others are single: one peer's word. */
-	uint64_t units_verified;
-	uint64_t audits_drawn, audits_passed, audits_failed; /* units */
-	uint32_t rollbacks;	   /* also the number of the attempt at the rounds that follow */
-	uint64_t rounds_discarded; /* merged, and computed again after a rollback */
-	uint64_t units_void; /* wrong results that were merged and stand (on_fraud: continue) */
-	uint32_t void_round; /* 1 + the first round with one; 0: none */
+	uint32_t rollbacks;	/* the number of the attempt at the rounds that follow (draw.h) */
 	uint64_t created_s, finished_s;
 };
 
@@ -64,11 +57,9 @@ struct round_row {
 	uint32_t merged, skipped;
 	uint64_t started_ms, closed_ms; /* wall clock */
 	struct digest parameters;	/* θ_{round+1} */
-	struct digest parameters_in;	/* θ_round, and the outer state before the merge */
-	struct digest outer_in;
-	struct digest audit;  /* what its manifest commits to: H(seed) */
-	struct digest seed;   /* of its secret draw; zero until all its audits have ended */
-	struct digest states; /* what the slots carried into this round; swept */
+	struct digest audit;		/* what its manifest commits to: H(seed) */
+	struct digest seed;		/* of its secret draw */
+	struct digest states;		/* what the slots carried into this round; swept */
 	struct digest model;
 };
 
@@ -79,18 +70,13 @@ enum unit_state {
 	UNIT_DISPUTED = 3,  /* results differ: the referee recomputes, more replicas go out */
 	UNIT_UPLOADING = 4, /* the canonical result is known, its payload is not here yet */
 	UNIT_SETTLED = 5,   /* canonical result and payload are durable */
-	UNIT_AUDITED = 6,   /* settled, and others compute it again, perhaps after its merge */
 };
 
 struct unit_row {
 	uint64_t project;
 	uint32_t round, index;
 	enum unit_state state;
-	uint32_t wanted; /* replicas wanted now, without trials */
-	uint32_t quorum; /* equal results that make it stand; after its draw, all that it wants */
-	bool drawn;	 /* its audit was decided: drawn or not */
-	bool verified;	 /* counted in units_verified */
-	struct digest merged;  /* the result that is in θ; zero: its round is not merged */
+	uint32_t wanted;       /* replicas wanted now */
 	struct digest result;  /* canonical result digest, from UPLOADING on */
 	struct digest referee; /* result digest of the referee's recomputation; zero: none */
 	uint8_t claim[CLAIM_BYTES_MAX];
@@ -119,9 +105,7 @@ struct replica_row {
 	enum replica_state state;
 	uint64_t leased_ms, deadline_ms; /* wall clock; deadline of the state it is in */
 	uint64_t committed_ms;
-	bool trial;   /* a newcomer's: compared, and counts for nothing but its own trust */
-	bool trusted; /* has earned its peer trust */
-	bool late;    /* not committed when its unit's first reveal was recorded (commit.c) */
+	bool late; /* not committed when its unit's first reveal was recorded (commit.c) */
 	struct digest commitment;
 	struct signature commit_signature;
 	struct digest salt;
@@ -135,9 +119,6 @@ struct peer_row {
 	char engine[16];
 	uint64_t first_seen_s, last_seen_s;
 	uint64_t valid, invalid, expired, abandoned;
-	uint64_t replicated; /* valid results that an established peer of another origin, or the
-	                      * referee, had too: trust (trust.c) */
-	uint64_t prefix;     /* where it connected from last; 0: unknown */
 	uint64_t credit_flops;
 	uint64_t faults; /* results proven wrong, over all its lives */
 	uint64_t
@@ -145,7 +126,6 @@ struct peer_row {
 	char build[24];
 	char misfit[32]; /* the operation that the last self-test had wrong; empty: none */
 	bool retired;
-	bool readmitted;  /* once; after that a fault is no accident */
 	bool convicted;	  /* of what hardware does not explain: retired for good */
 	char reason[256]; /* why retired */
 };

@@ -43,7 +43,7 @@ struct trimming {
 	float *out; /* of the tile's first number */
 };
 
-/* Shell's sort, as sort_lengths; there is no NaN, and −0 equals +0. */
+/* By insertion with gaps (Shell), as it is called for each number of θ; there is no NaN, and −0 equals +0. */
 static void sort_column(float *x, uint32_t n)
 {
 	static const uint32_t gaps[] = {1750, 701, 301, 132, 57, 23, 10, 4, 1};

@@ -4,6 +4,7 @@
 #include "tasks/unit/merge_rules.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "tasks/base/mem.h"
@@ -123,23 +124,18 @@ double squared_distance(
 	return sum;
 }
 
-/* By insertion with gaps (Shell): n is some thousands at most. */
+static int compare_lengths(const void *a, const void *b)
+{
+	double x = *(const double *)a;
+	double y = *(const double *)b;
+
+	return (x > y) - (x < y);
+}
+
+/* Equal lengths are the same number, so their order does not matter; there is no NaN. */
 void sort_lengths(double *x, size_t n)
 {
-	static const size_t gaps[] = {1750, 701, 301, 132, 57, 23, 10, 4, 1};
-
-	for (size_t k = 0; k < sizeof(gaps) / sizeof(gaps[0]); k++) {
-		size_t gap = gaps[k];
-
-		for (size_t i = gap; i < n; i++) {
-			double v = x[i];
-			size_t j = i;
-
-			for (; j >= gap && x[j - gap] > v; j -= gap)
-				x[j] = x[j - gap];
-			x[j] = v;
-		}
-	}
+	qsort(x, n, sizeof(*x), compare_lengths);
 }
 
 /* The lower one of the two in the middle, where n is even. */

@@ -1,7 +1,8 @@
 /* The secret draw: which units are computed again. Pure functions of a seed, so that anybody who is
  * given the opened seed can check what was drawn; VERIFICATION.md has the formulas.
  *
- * A round's manifest commits to its seed, and the seed is opened when the round has no audit left. */
+ * A round's manifest commits to its seed, and the seed is opened in the ledger after the round's merge. Under the
+ * policy full every unit is computed by a quorum, so nothing depends on the numbers yet but the audit's check. */
 #ifndef COORDINATOR_DRAW_H
 #define COORDINATOR_DRAW_H
 

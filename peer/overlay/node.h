@@ -155,7 +155,7 @@ bool node_record(const struct node *n, const struct public_key *key, struct span
 	struct record *record);
 
 /* Records of peers that we know to be good, neighbours first, encoded; for a cache that outlives us.
- * The coordinator is none of them: the link leads there. Returns how many, at most max; the spans are borrowed until the
+ * The coordinator is none of them: the link leads there; nor is who says no place to call it at. Returns how many, at most max; the spans are borrowed until the
  * next step. */
 size_t node_good_peers(const struct node *n, struct span *records, size_t max);
 /* How many neighbours gossip has. */

@@ -372,8 +372,12 @@ size_t node_good_peers(const struct node *n, struct span *records, size_t max)
 	count = gossip_active(o->core, peers);
 	count += gossip_passive(o->core, peers + count);
 	for (size_t i = 0; i < count && found < max; i++) {
+		const struct record *r = directory_record(o->directory, peers[i]);
+
 		if (o->root[peers[i]])
 			continue; /* the link leads there */
+		if (r == NULL || r->endpoint_count + r->relay_count == 0)
+			continue; /* nobody could call it: newcomers' first records say no place yet */
 		records[found] = directory_record_bytes(o->directory, peers[i]);
 		found += records[found].len != 0;
 	}

@@ -130,6 +130,33 @@ static void good_peers_are_all_but_the_coordinator(void **state)
 					 RECORD_ANY_AGE, NULL),
 			TK_OK);
 		assert_false(key_equal(&r.key, &net->nodes[ROOT].id.key.public));
+		assert_true(r.endpoint_count + r.relay_count > 0);
+	}
+}
+
+/* Newcomers' first records name no place yet; a cache of these would lead nowhere after a restart. */
+static void who_names_no_place_is_a_neighbour_and_not_kept_for_later(void **state)
+{
+	struct net *net = *state;
+	struct span records[16];
+	size_t count, newcomer;
+	size_t neighbours = node_neighbour_count(net->nodes[2].node);
+
+	newcomer = net_add(net, ROLE_PEER, &net->nodes[ROOT].id.key.public);
+	net_gossip(net, newcomer);
+	net_dial(net, newcomer, 2, &net->nodes[2].id.key.public);
+	net_pass(net, 20000);
+	assert_true(node_neighbour_count(net->nodes[newcomer].node) > 0);
+	assert_true(node_neighbour_count(net->nodes[2].node) > neighbours);
+	count = node_good_peers(net->nodes[2].node, records, 16);
+	assert_true(count >= 2);
+	for (size_t i = 0; i < count; i++) {
+		struct record r;
+
+		assert_int_equal(record_decode(&r, records[i], &net->nodes[ROOT].id.key.public,
+					 RECORD_ANY_AGE, NULL),
+			TK_OK);
+		assert_false(key_equal(&r.key, &net->nodes[newcomer].id.key.public));
 	}
 }
 
@@ -143,6 +170,7 @@ int main(void)
 		TEST(who_only_was_dialled_looks_around_too),
 		TEST(coordinator_that_meets_nobody_asks_for_nothing),
 		TEST(good_peers_are_all_but_the_coordinator),
+		TEST(who_names_no_place_is_a_neighbour_and_not_kept_for_later),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -17,6 +17,8 @@ struct connection {
 	uint32_t farewell;	 /* the reason of the other side's GOODBYE; 0: none came */
 	bool sought;		 /* gossip dialled it, for itself */
 	bool used;		 /* the application has sent or got something through it */
+	uint32_t chatter;	 /* small talk heard beyond what time allows … */
+	uint64_t chatter_ms;	 /* … as of then */
 	uint32_t records_s;	 /* the second in which it told us of … */
 	uint32_t records;	 /* … so many peers that were new to us */
 	uint32_t peer;		 /* peer_ref, once up, when it takes part in gossip; 0: not */

@@ -16,6 +16,8 @@
 #define NODE_CONNECTIONS_MAX 4096u
 #define NODE_OUTPUT_MAX	     (8u << 20)	  /* bytes waiting for a slow reader; beyond: closed */
 #define NODE_OUTPUT_ALL_MAX  (512u << 20) /* for all readers together: node_limit_output */
+#define NODE_CHATTER_PER_S   200u	  /* small talk of one session … */
+#define NODE_CHATTER_MAX     2000u	  /* … and so much at once */
 #define NODE_UNREAD_MS	     600000u /* it takes nothing of what waits: closed, whatever it says */
 #define NODE_OUTPUT_LOW	     (256u << 10) /* below: NODE_WRITABLE, a good time to send more */
 #define NODE_TICK_MS	     1000u

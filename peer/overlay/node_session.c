@@ -151,6 +151,49 @@ static int connection_open(
 	return connection_greet(n, c, msg);
 }
 
+/* What an honest peer says a few times a second at most, whatever it is doing. The rest has bounds of its own where it is
+ * answered, or costs its sender as much as us. */
+static bool is_chatter(const struct message *m)
+{
+	switch (m->type) {
+	case MESSAGE_PING:
+	case MESSAGE_PONG:
+	case MESSAGE_BLOB_HAVE:
+	case MESSAGE_WORK_REQUEST:
+	case MESSAGE_COMMIT:
+	case MESSAGE_REVEAL:
+	case MESSAGE_ABANDON:
+	case MESSAGE_SELFTEST:
+	case MESSAGE_DIAL_BACK:
+	case MESSAGE_DIALLED_BACK:
+		return true;
+	case MESSAGE_UPLOAD:
+		return m->upload.bytes.len < BLOB_PART_MAX; /* only a payload's last part is */
+	default:
+		return false;
+	}
+}
+
+/* A leaky bucket: what was heard drains by NODE_CHATTER_PER_S and may not rise above NODE_CHATTER_MAX, so that one
+ * session can't keep us from the others. Errors: TK_ELIMIT. */
+static int chatter_count(struct connection *c, uint64_t now_ms, struct errmsg *msg)
+{
+	uint64_t gone_ms = now_ms > c->chatter_ms ? now_ms - c->chatter_ms : 0;
+	uint64_t drained = gone_ms * NODE_CHATTER_PER_S / 1000;
+
+	if (drained != 0) {
+		c->chatter -= drained < c->chatter ? (uint32_t)drained : c->chatter;
+		c->chatter_ms = now_ms;
+	}
+	if (c->chatter == NODE_CHATTER_MAX)
+		return errmsg_set(msg, TK_ELIMIT,
+			"it says more than %u small things a second, and asks for too much "
+			"attention",
+			NODE_CHATTER_PER_S);
+	c->chatter++;
+	return TK_OK;
+}
+
 int connection_receive(struct node *n, struct connection *c, const struct node_event *event,
 	struct node_effects *out, struct errmsg *msg)
 {
@@ -164,6 +207,8 @@ int connection_receive(struct node *n, struct connection *c, const struct node_e
 		rc = session_next(c->session, &m, msg);
 		if (rc == TK_ENOENT)
 			break;
+		if (rc == TK_OK && is_chatter(&m))
+			rc = chatter_count(c, event->now_ms, msg);
 		if (rc == TK_OK)
 			rc = message_handle(n, c, &m, out, msg);
 		c->guilty = rc != TK_OK && rc != TK_ENOMEM && rc != TK_ECANCELED;

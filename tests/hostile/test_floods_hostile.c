@@ -171,6 +171,63 @@ static void flood_of_questions_does_not_fill_the_memory(void **state)
 	assert_memory_bounded(s);
 }
 
+/* Writes `count` times, and reads what comes back; true while the session lasts. */
+static bool chatter(struct served *s, const struct message *m, size_t count, bool lasts)
+{
+	struct intruder in;
+	struct bytes encoded = {0};
+	struct bytes frames = {0};
+	bool held;
+
+	intruder_init(&in, &s->network);
+	assert_true(intruder_connect(&in, s->port));
+	assert_true(intruder_handshake(&in, LIE_NONE));
+	assert_int_equal(message_encode(m, &encoded), TK_OK);
+	for (size_t i = 0; i < count; i++)
+		assert_true(intruder_frame(&in, 0, encoded.data, encoded.len, &frames));
+	(void)intruder_raw(&in, frames.data, frames.len);
+	held = lasts ? intruder_alive(&in) : intruder_is_closed(&in);
+	intruder_close(&in);
+	bytes_close(&frames);
+	bytes_close(&encoded);
+	return held;
+}
+
+/* Whatever is small and may be said at any time: one session can't have the node's whole attention. */
+static void who_never_stops_talking_is_dropped_with_a_line_in_the_log(void **state)
+{
+	static const struct message talk[] = {
+		{.type = MESSAGE_PING},
+		{.type = MESSAGE_PONG},
+		{.type = MESSAGE_ABANDON},
+		{.type = MESSAGE_WORK_REQUEST, .work_request.slots = 1},
+		{.type = MESSAGE_DIALLED_BACK, .dialled_back.nonce = 3},
+		{.type = MESSAGE_DIAL_BACK,
+			.dial_back = {.nonce = 5,
+				.at = {.family = 4, .ip = {127, 0, 0, 1}, .port = 4000}}},
+		{.type = MESSAGE_BLOB_HAVE,
+			.blob_have = {.total = 1, .pieces = {(const uint8_t *)"\1", 1}}},
+		{.type = MESSAGE_UPLOAD, .upload.bytes = {(const uint8_t *)"x", 1}},
+	};
+	struct served *s = *state;
+	struct intruder honest;
+
+	intruder_init(&honest, &s->network);
+	assert_true(intruder_connect(&honest, s->port));
+	assert_true(intruder_handshake(&honest, LIE_NONE));
+	assert_true(chatter(s, &talk[0], NODE_CHATTER_MAX / 2, true));
+	for (size_t i = 0; i < sizeof(talk) / sizeof(talk[0]); i++) {
+		size_t before = served_log_count(s, "small things a second");
+
+		assert_true(chatter(s, &talk[i], 50 * NODE_CHATTER_MAX, false));
+		assert_true(served_log_gains(s, "small things a second", before));
+		assert_true(intruder_alive(&honest));
+	}
+	intruder_close(&honest);
+	assert_serves(s);
+	assert_memory_bounded(s);
+}
+
 /* Many identities that only ask: each leaves a row at most. */
 static void crowd_of_identities_is_borne(void **state)
 {
@@ -226,6 +283,7 @@ int main(void)
 		FLOOD(silent_crowd_does_not_keep_others_out),
 		FLOOD(connecting_and_hanging_up_costs_nothing_that_stays),
 		FLOOD(flood_of_questions_does_not_fill_the_memory),
+		FLOOD(who_never_stops_talking_is_dropped_with_a_line_in_the_log),
 		FLOOD(crowd_of_identities_is_borne),
 		cmocka_unit_test_setup_teardown(sessions_do_not_take_the_files_that_the_store_needs,
 			open_with_few_files, close_served),

@@ -86,6 +86,11 @@ sources | xargs grep -nHE '\<(TODO|FIXME|XXX|HACK)\>' | claim_nothing "nothing i
 grep -nE '(MODE|ASAN).*=.*-fsanitize=[a-z,-]*undefined' Makefile | grep -v -e -fno-sanitize-recover=all |
 	claim_nothing "undefined behaviour ends a checked program"
 
+# `make fuzz` runs what has a share of its inputs, and nothing else.
+grep -oE '^	\{"[a-z_]+", [a-z]' tests/lib/fuzz_targets.c | grep -oE '[a-z_]+"' | tr -d '"' | while read -r target; do
+	grep -qE "^		$target fuzz(_clear)? [0-9.]+\$" scripts/fuzz || echo "$target"
+done | claim_nothing "every reader of foreign bytes has its share in scripts/fuzz"
+
 if [ -d .git ] && command -v git >/dev/null; then
 	git ls-files | sed 's,/.*,/,' | sort -u |
 		grep -vxE '(coordinator|peer|tasks|web|scripts|tests|\.ci)/|Makefile|README\.md|CHANGELOG\.md|LICENSE|\.(gitignore|clang-format|clang-tidy)' |

@@ -5,7 +5,8 @@
 
 void mp_begin(struct mp_reader *r, struct span in)
 {
-	*r = (struct mp_reader){.at = in.data, .end = in.data + in.len};
+	/* nothing may lie nowhere: a null pointer has no end to be computed */
+	*r = (struct mp_reader){.at = in.data, .end = in.len != 0 ? in.data + in.len : in.data};
 }
 
 static void fail(struct mp_reader *r, int code, const char *field)

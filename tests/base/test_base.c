@@ -149,6 +149,16 @@ static void claimed_lengths_never_outrun_the_bytes(void **state)
 	assert_int_equal(mp_end(&r, NULL), TK_ELIMIT);
 }
 
+static void nothing_at_all_is_read_as_an_error(void **state)
+{
+	struct mp_reader r;
+
+	(void)state;
+	mp_begin(&r, span_of(NULL, 0));
+	assert_int_equal(mp_u32(&r, "x", 0, 9), 0);
+	assert_int_equal(mp_end(&r, NULL), TK_EPROTO);
+}
+
 static void text_with_a_nul_is_refused(void **state)
 {
 	struct mp_reader r;
@@ -292,6 +302,7 @@ int main(void)
 		cmocka_unit_test(numbers_read_back_as_they_were_packed),
 		cmocka_unit_test(longer_forms_of_a_number_are_refused),
 		cmocka_unit_test(claimed_lengths_never_outrun_the_bytes),
+		cmocka_unit_test(nothing_at_all_is_read_as_an_error),
 		cmocka_unit_test(text_with_a_nul_is_refused),
 		cmocka_unit_test(first_error_stays_and_names_its_field),
 		cmocka_unit_test(signatures_for_one_purpose_fail_for_another),

@@ -131,7 +131,9 @@ if cc -shared -fPIC -o "$work/clock.so" "$work/clock.c" 2>/dev/null && with_cloc
 	claim "one that is a month off does" fails doctor_fast 2700000 "$work/month.log" "$link" --home "$work/none"
 	claim "it is told to set it" says "$work/month.log" "→ set this computer's date"
 	touch "$work/run.log"
-	with_clock 90000 "$talkoot_peer" run --home "$work/joined" "${peer_alone[@]}" >"$work/run.log" 2>&1 </dev/null &
+	# not with_clock, whose shells would be ended and the agent left behind
+	LD_PRELOAD=$work/clock.so CLOCK_FAST_S=90000 "$talkoot_peer" run --home "$work/joined" "${peer_alone[@]}" \
+		>"$work/run.log" 2>&1 </dev/null &
 	peer_pids[1]=$!
 	claim "an agent's log says it too" wait_for 30 says "$work/run.log" 'lost .*your clock is [0-9]+ s fast'
 	claim "and says by itself that its clock is wrong" says "$work/run.log" "this computer's clock is [0-9]+ s fast"

@@ -43,6 +43,7 @@ void swarm_blob_free(struct swarm *s, struct swarm_blob *b)
 	swarm_blob_set_busy(s, b, false);
 	room_free(s, b);
 	swarm_release(s, b->have, b->words, sizeof(*b->have));
+	swarm_release(s, b->news, b->words, sizeof(*b->news));
 	swarm_release(s, b->available, b->pieces, sizeof(*b->available));
 	swarm_release(s, b->given, b->pieces, sizeof(*b->given));
 	if (b->mercy_of != NULL)
@@ -64,6 +65,7 @@ void swarm_blob_set_total(struct swarm *s, struct swarm_blob *b, uint64_t total)
 	b->pieces = (uint32_t)((total - 1) / BLOB_PIECE + 1);
 	b->words = (b->pieces + 63) / 64;
 	b->have = swarm_alloc(s, b->words, sizeof(*b->have));
+	b->news = swarm_alloc(s, b->words, sizeof(*b->news));
 	b->available = swarm_alloc(s, b->pieces, sizeof(*b->available));
 	b->opens = swarm_alloc(s, OPEN_MAX, sizeof(*b->opens));
 }
@@ -128,6 +130,7 @@ struct swarm_open *swarm_blob_open(struct swarm_blob *b, uint32_t piece, bool ma
 void swarm_blob_piece_whole(struct swarm_blob *b, struct swarm_open *o)
 {
 	bit_set(b->have, o->piece);
+	bit_set(b->news, o->piece);
 	b->have_count++;
 	*o = b->opens[--b->open_count];
 }
@@ -165,6 +168,7 @@ void swarm_blob_become_whole(struct swarm *s, struct swarm_blob *b)
 	for (uint32_t i = 0; i < b->pieces; i++)
 		bit_set(b->have, i);
 	b->whole = true;
+	b->full_ms = 0;
 	b->have_count = b->pieces;
 	b->who_ms = NEVER;
 	b->candidate_count = b->dial_count = 0;

@@ -109,9 +109,12 @@ struct swarm_link *swarm_link_take(
 	if (b->total == 0)
 		return NULL;
 	if (b->link_count >= s->config.links_max && m->peer != s->config.tracker) {
-		l = link_useless(s, b);
-		if (l == NULL)
+		l = s->now_ms < b->full_ms ? NULL : link_useless(s, b);
+		if (l == NULL) {
+			if (s->now_ms >= b->full_ms)
+				b->full_ms = s->now_ms + FULL_MS;
 			return NULL;
+		}
 		swarm_link_close(s, l, out);
 	}
 	l = link_make(s, b, m);
@@ -192,6 +195,23 @@ void swarm_link_tell(struct swarm *s, struct swarm_link *l, struct swarm_effects
 	l->told_count = swarm_is_seed(s) ? l->shown_count : l->blob->have_count;
 }
 
+/* Who has the new pieces itself need not hear of each; but of enough of them, because whom we serve first follows
+ * from how much everybody has. */
+static bool is_news(const struct swarm *s, const struct swarm_link *l)
+{
+	const struct swarm_blob *b = l->blob;
+
+	if (l->told && l->told_count == b->have_count)
+		return false;
+	if (!l->told || b->whole || swarm_link_is_tracker(s, l) ||
+		b->have_count - l->told_count >= UNTOLD_MAX)
+		return true;
+	for (uint32_t w = 0; w < b->words; w++)
+		if ((b->news[w] & ~l->theirs[w]) != 0)
+			return true;
+	return false;
+}
+
 void swarm_link_flush(struct swarm *s, struct swarm_blob *b, struct swarm_effects *out)
 {
 	struct swarm_mate *tracker = swarm_mate_find(s, s->config.tracker);
@@ -203,13 +223,15 @@ void swarm_link_flush(struct swarm *s, struct swarm_blob *b, struct swarm_effect
 		(void)swarm_link_take(s, b, tracker, out);
 	for (struct swarm_link *l = b->links, *next; l != NULL; l = next) {
 		next = l->next;
-		if (l->told && l->told_count == b->have_count)
+		if (!is_news(s, l))
 			continue;
 		if (swarm_link_is_tracker(s, l) || l->theirs_count < b->pieces)
 			swarm_link_tell(s, l, out);
 		else if (b->whole)
 			swarm_link_close(s, l, out); /* neither needs the other */
 	}
+	if (b->words != 0)
+		memset(b->news, 0, b->words * sizeof(*b->news));
 }
 
 void swarm_link_farewell(struct swarm *s, struct swarm_blob *b, struct swarm_effects *out)

@@ -36,6 +36,8 @@
 #define RETRY_MAX_MS	  15000u
 #define BUSY_MAX_MS	  60000u /* the longest that we believe */
 #define WHO_MAX_MS	  60000u
+#define FULL_MS		  1000u /* a full blob's links are not looked through again for so long */
+#define UNTOLD_MAX	  16u	/* pieces that a mate need not hear of, as it has them itself */
 #define NEVER		  UINT64_MAX
 
 struct swarm_mate {
@@ -111,8 +113,8 @@ struct swarm_blob {
 	uint64_t total, max;
 	uint32_t pieces, words; /* words: of a bitmap. 0 until total is known, and then no links */
 	uint32_t have_count;
-	uint64_t *have;
-	uint16_t *available; /* mates that have each piece; stays at its most */
+	uint64_t *have, *news; /* news: of these, what mates have not heard of; see flush_ms */
+	uint16_t *available;   /* mates that have each piece; stays at its most */
 	struct swarm_open *opens;
 	uint32_t open_count;
 	struct swarm_request *requests;
@@ -121,6 +123,7 @@ struct swarm_blob {
 	uint32_t live;		  /* requests that are waited for */
 	struct swarm_link *links; /* newest first */
 	uint32_t link_count, dialled_count;
+	uint64_t full_ms; /* until then all links are taken and needed */
 
 	/* finding sources (swarm_find.c) */
 	peer_ref candidates[CANDIDATES_MAX];

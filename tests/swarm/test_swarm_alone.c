@@ -298,6 +298,61 @@ static void nobody_has_it_is_said_once(void **state)
 	lone_end(&l);
 }
 
+static bool was_told(const struct lone *l, peer_ref peer)
+{
+	for (size_t i = 0; i < l->out.count; i++)
+		if (l->out.items[i].type == SWARM_SEND && l->out.items[i].peer == peer &&
+			l->out.items[i].message.type == MESSAGE_BLOB_HAVE)
+			return true;
+	return false;
+}
+
+/* Of a blob of three pieces OTHER has the first and RICH the first two: neither is told of the first, and of the
+ * second only OTHER is. */
+static void who_has_a_piece_itself_need_not_hear_that_we_have_it(void **state)
+{
+	enum { RICH = 9 };
+	static const uint64_t one[SWARM_PIECE_WORDS] = {1}, two[SWARM_PIECE_WORDS] = {3};
+	struct swarm_message have = {
+		.type = MESSAGE_BLOB_HAVE, .blob = BLOB, .total = 3ull * BLOB_PIECE, .pieces = one};
+	struct swarm_message part = {.type = MESSAGE_BLOB_PART,
+		.blob = BLOB,
+		.total = have.total,
+		.length = BLOB_PIECE,
+		.good = true};
+	struct swarm_config config;
+	struct lone l;
+
+	(void)state;
+	lone_begin(&l, SIM_TRACKER);
+	swarm_free(l.core);
+	swarm_config_default(&config, SIM_TRACKER, BLOB_PIECE);
+	l.core = swarm_new(&config);
+	assert_non_null(l.core);
+	for (peer_ref peer = OTHER; peer <= RICH; peer++)
+		lone_step(&l, (struct swarm_event){
+				      .type = SWARM_UP, .peer = peer, .reach = SWARM_PUBLIC});
+	lone_step(&l,
+		(struct swarm_event){
+			.type = SWARM_WANT, .blob = BLOB, .total = have.total, .max = have.total});
+	lone_hear(&l, OTHER, have);
+	have.pieces = two;
+	lone_hear(&l, RICH, have);
+	for (uint32_t piece = 0; piece < 2; piece++) {
+		uint64_t offset = (uint64_t)piece * BLOB_PIECE;
+		peer_ref from = swarm_expects(l.core, RICH, BLOB, offset) ? RICH : OTHER;
+
+		assert_true(swarm_expects(l.core, from, BLOB, offset));
+		part.offset = offset;
+		lone_hear(&l, from, part);
+		l.now_ms += config.have_ms;
+		lone_step(&l, (struct swarm_event){.type = SWARM_WAKE});
+		assert_false(was_told(&l, RICH));
+		assert_int_equal(was_told(&l, OTHER), piece == 1);
+	}
+	lone_end(&l);
+}
+
 /* Every allocation of a small exchange fails once: an error or nothing, never a broken rule. */
 static void short_memory_is_said(void **state)
 {
@@ -353,6 +408,7 @@ int main(void)
 		cmocka_unit_test(whoever_asks_on_and_takes_nothing_loses_its_slot_all_the_same),
 		cmocka_unit_test(a_tracker_without_the_length_of_a_blob_names_nobody),
 		cmocka_unit_test(nobody_has_it_is_said_once),
+		cmocka_unit_test(who_has_a_piece_itself_need_not_hear_that_we_have_it),
 		cmocka_unit_test(short_memory_is_said),
 	};
 

@@ -79,7 +79,7 @@ static int write_serving(
 static void serving_init(
 	struct identity *id, const uint8_t *seeds, const struct identity *root, uint64_t now_s)
 {
-	struct serving_certificate certificate;
+	struct certificate certificate;
 
 	identity_init(id, seeds, seeds + SEED_BYTES, ROLE_COORDINATOR, &root->network);
 	serving_sign(&certificate, &root->key, &id->key.public, now_s);
@@ -103,7 +103,7 @@ static int make_serving(
 	return rc;
 }
 
-static bool is_fresh(const struct serving_certificate *c, uint64_t now_s)
+static bool is_fresh(const struct certificate *c, uint64_t now_s)
 {
 	return c->expiry_s > now_s + SERVING_LIFETIME_S / 2;
 }
@@ -112,7 +112,7 @@ int home_serving_identity(const struct home *h, const struct identity *root, uin
 	struct identity *id, struct errmsg *msg)
 {
 	uint8_t file[SERVING_FILE_BYTES];
-	struct serving_certificate certificate;
+	struct certificate certificate;
 	char path[1024];
 	int rc = inside(path, sizeof(path), h->path, "serving", msg);
 

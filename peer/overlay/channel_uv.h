@@ -38,6 +38,7 @@ struct channel {
 	conn_id renews; /* the owner's: it stands for that one; 0: for none */
 	bool expects;
 	struct public_key expect; /* the owner's: whose identity a dial wants */
+	bool hosts;		  /* the owner's: it wants the root's, and takes a host's */
 	struct endpoint remote;	  /* once open: the other end; family 0: not known */
 	bool from_port;		  /* dialled from the host's port */
 	uint64_t token;		  /* the owner's: of NODE_TRY; 0: none */

@@ -238,6 +238,8 @@ static int step_begin(struct node *n, const struct node_event *event, struct nod
 		c->remote = *event->remote;
 	c->session = session_new(
 		n->id, dialled && !event->respond, event->random, event->now_s, event->expect);
+	if (c->session != NULL && event->hosts)
+		session_take_hosts(c->session);
 	if (c->session == NULL || connection_flush(n, c, out, NULL) != TK_OK) {
 		connections_remove(&n->table, c);
 		return TK_ENOMEM;

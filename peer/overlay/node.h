@@ -60,7 +60,8 @@ struct node_event {
 	size_t count;
 	uint8_t random[32];
 	const struct public_key *expect; /* CONNECTED: whose identity we demand; NULL: any */
-	const struct endpoint *remote;	 /* ACCEPTED, CONNECTED: the other end; NULL: not known */
+	bool hosts; /* CONNECTED: expect is the root's key, and a host of the link will do */
+	const struct endpoint *remote; /* ACCEPTED, CONNECTED: the other end; NULL: not known */
 	conn_id carrier; /* ACCEPTED, CONNECTED: the session through whose circuit it goes; 0: none */
 	bool sought;	 /* CONNECTED: this dial was a NODE_DIAL */
 	conn_id renews; /* CONNECTED: this dial was a NODE_RENEW of that one; 0: no */

@@ -37,6 +37,16 @@ int node_uv_dial(struct node_uv *n, const char *address, const struct public_key
 	return TK_OK;
 }
 
+int node_uv_dial_link(struct node_uv *n, const char *address, const struct public_key *network,
+	conn_id *conn, struct errmsg *msg)
+{
+	int rc = node_uv_dial(n, address, network, conn, msg);
+
+	if (rc == TK_OK)
+		channel_find(n, *conn)->hosts = true;
+	return rc;
+}
+
 int node_uv_connect(
 	struct node_uv *n, const struct record *record, conn_id *conn, struct errmsg *msg)
 {

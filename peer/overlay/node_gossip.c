@@ -145,12 +145,14 @@ void gossip_session_up(struct node *n, struct connection *c)
 	o->root[up.peer] = session_peer_role(c->session) == ROLE_COORDINATOR;
 	if (o->sessions[up.peer]++ == 0 || c->renews != 0)
 		o->conns[up.peer] = c->id; /* what it renews is to end */
-	/* The coordinator is a way in, and so is, for who has no neighbour, whomever its application dials. */
+	/* The coordinator is a way in, as is a host of the link, and, for who has no neighbour, whomever its application
+	 * dials. */
 	if (c->dialled && !c->sought && c->renews == 0 &&
-		(o->root[up.peer] || node_neighbour_count(n) == 0))
+		(o->root[up.peer] || session_met_host(c->session) || node_neighbour_count(n) == 0))
 		(void)!overlay_step(n, &start); /* the next session, or the core's own timer */
 	if (c->dialled && o->root[up.peer])
-		(void)!overlay_step(n, &ask); /* the clock asks again */
+		(void)!overlay_step(n, &ask);	   /* the clock asks again */
+	c->sought |= session_met_host(c->session); /* nobody else wants it for long */
 }
 
 static conn_id another_session(const struct node *n, const struct connection *gone)

@@ -56,7 +56,7 @@ static void renew(struct node_uv *n, const struct channel *c)
 		return;
 	channel_keep(n, fresh);
 	fresh->renews = c->conn;
-	fresh->expects = c->expects;
+	fresh->expects = c->expects; /* a host is no coordinator's successor */
 	fresh->expect = c->expect;
 }
 
@@ -66,6 +66,14 @@ static void announce(struct node_uv *n, struct span encoded)
 
 	if (n->handler->announced != NULL && announcement_decode(&a, encoded, NULL) == TK_OK)
 		n->handler->announced(n->handler->context, &a);
+}
+
+/* A host was met where the coordinator was looked for: a renewal wants the same one. */
+static void note_up(struct channel *c, const struct node_effect *e)
+{
+	c->up = true;
+	if (c->hosts && e->role == ROLE_PEER)
+		c->expect = e->key;
 }
 
 static void apply(struct node_uv *n, struct node_effect *e)
@@ -84,7 +92,7 @@ static void apply(struct node_uv *n, struct node_effect *e)
 		break;
 	case NODE_UP:
 		if (c != NULL)
-			c->up = true;
+			note_up(c, e);
 		if (e->renews != 0 && h->renewed != NULL)
 			h->renewed(h->context, e->renews, e->conn);
 		h->up(h->context, e->conn, &e->key, e->role);
@@ -222,6 +230,7 @@ void channel_begin(struct node_uv *n, struct channel *c, enum node_event_type ty
 	struct node_event event = {.type = type,
 		.conn = c->conn,
 		.expect = c->expects ? &c->expect : NULL,
+		.hosts = c->hosts,
 		.token = c->token,
 		.from_port = c->from_port,
 		.renews = c->renews,

@@ -64,6 +64,11 @@ int node_uv_listen(
 int node_uv_dial(struct node_uv *n, const char *address, const struct public_key *expect,
 	conn_id *conn, struct errmsg *msg) TK_CHECKED;
 
+/* The same to a host of the link: the network's coordinator, or a peer with the root's word that it is a host (role
+ * ROLE_PEER), which gossip takes for a way in; such a session is gossip's to end. */
+int node_uv_dial_link(struct node_uv *n, const char *address, const struct public_key *network,
+	conn_id *conn, struct errmsg *msg) TK_CHECKED;
+
 /* Opens a session with the peer that the record describes, by whatever way leads there. Answered as a
  * dial is. Errors with a sentence: TK_ENOENT (the record names no address), and node_uv_dial's. */
 int node_uv_connect(struct node_uv *n, const struct record *record, conn_id *conn,

@@ -1,6 +1,6 @@
 /* See identity.h and session.h. An identity is an Ed25519 key; the claim that travels in the
  * handshake, [minor, features, role, key, expiry, signature], binds it to the X25519 key that the
- * handshake proves; a serving key adds the root's certificate. No clock: the time is an argument. */
+ * handshake proves; a serving key or a host adds the root's certificate. No clock: the time is an argument. */
 #include "peer/wire/identity.h"
 
 #include <inttypes.h>
@@ -10,11 +10,12 @@
 #include "tasks/base/mpread.h"
 #include "tasks/base/pack.h"
 
-#define CLAIM_FIELDS   6u
-#define SERVING_FIELDS 8u /* with the certificate's expiry and signature */
+#define CLAIM_FIELDS  6u
+#define SIGNED_FIELDS 8u /* with the certificate's expiry and signature */
 
 static const char identity_label[] = "talkoot identity";
 static const char serving_label[] = "talkoot serving key";
+static const char host_label[] = "talkoot host";
 
 void identity_init(struct identity *id, const uint8_t ed25519_seed[32],
 	const uint8_t x25519_secret[32], enum role role, const struct public_key *network)
@@ -36,7 +37,7 @@ void identity_wipe(struct identity *id)
 	secret_wipe(id, sizeof(*id));
 }
 
-void identity_set_certificate(struct identity *id, const struct serving_certificate *certificate)
+void identity_set_certificate(struct identity *id, const struct certificate *certificate)
 {
 	id->certificate = *certificate;
 	id->has_certificate = true;
@@ -79,9 +80,17 @@ static void binding_init(struct binding *b, const struct public_key *network,
 	b->fields[3] = span_of(b->expiry, sizeof(b->expiry));
 }
 
+/* A peer without one is still a peer; a serving key is nobody. */
+static bool shows_certificate(const struct identity *id, uint64_t now_s)
+{
+	return id->has_certificate &&
+	       (id->role != ROLE_PEER || id->certificate.expiry_s > now_s + HOST_SPARE_S);
+}
+
 int identity_encode(const struct identity *id, uint64_t now_s, struct bytes *out)
 {
 	uint64_t expiry_s = now_s + IDENTITY_LIFETIME_S;
+	bool shows = shows_certificate(id, now_s);
 	struct signature signature;
 	struct binding b;
 	struct packer p;
@@ -89,14 +98,14 @@ int identity_encode(const struct identity *id, uint64_t now_s, struct bytes *out
 	binding_init(&b, &id->network, id->x25519_public, id->role, expiry_s);
 	key_sign(&signature, &id->key, identity_label, b.fields, 4);
 	pack_begin(&p, out);
-	pack_array(&p, id->has_certificate ? SERVING_FIELDS : CLAIM_FIELDS);
+	pack_array(&p, shows ? SIGNED_FIELDS : CLAIM_FIELDS);
 	pack_u64(&p, WIRE_MINOR);
 	pack_u64(&p, id->features);
 	pack_u64(&p, id->role);
 	pack_bin(&p, id->key.public.b, KEY_BYTES);
 	pack_u64(&p, expiry_s);
 	pack_bin(&p, signature.b, SIGNATURE_BYTES);
-	if (id->has_certificate) {
+	if (shows) {
 		pack_u64(&p, id->certificate.expiry_s);
 		pack_bin(&p, id->certificate.signature.b, SIGNATURE_BYTES);
 	}
@@ -119,47 +128,73 @@ static int check_times(const char *what, uint64_t expiry_s, uint64_t now_s, uint
 	return TK_OK;
 }
 
-/* Serving keys */
+/* Certificates */
 
-/* What the root's signature covers: network, key, expiry (le64). */
-struct serving_fields {
+/* What the root's signature covers: network, key, expiry (le64). Whether the key serves or is a host is in the
+ * label. */
+struct certified {
 	uint8_t expiry[8];
 	struct span fields[3];
 };
 
-static void serving_fields_init(struct serving_fields *f, const struct public_key *network,
-	const struct public_key *serving, uint64_t expiry_s)
+static void certified_init(struct certified *f, const struct public_key *network,
+	const struct public_key *key, uint64_t expiry_s)
 {
 	store_le64(f->expiry, expiry_s);
 	f->fields[0] = span_of(network->b, KEY_BYTES);
-	f->fields[1] = span_of(serving->b, KEY_BYTES);
+	f->fields[1] = span_of(key->b, KEY_BYTES);
 	f->fields[2] = span_of(f->expiry, sizeof(f->expiry));
 }
 
-void serving_sign(struct serving_certificate *out, const struct key_pair *root,
-	const struct public_key *serving, uint64_t now_s)
+static void certificate_sign(struct certificate *out, const char *label,
+	const struct key_pair *root, const struct public_key *key, uint64_t expiry_s)
 {
-	struct serving_fields f;
+	struct certified f;
 
-	out->expiry_s = now_s + SERVING_LIFETIME_S;
-	serving_fields_init(&f, &root->public, serving, out->expiry_s);
-	key_sign(&out->signature, root, serving_label, f.fields, 3);
+	out->expiry_s = expiry_s;
+	certified_init(&f, &root->public, key, expiry_s);
+	key_sign(&out->signature, root, label, f.fields, 3);
 }
 
-int serving_check(const struct serving_certificate *c, const struct public_key *network,
-	const struct public_key *serving, uint64_t now_s, struct errmsg *msg)
+static int certificate_check(const struct certificate *c, const char *label,
+	const struct public_key *network, const struct public_key *key, struct errmsg *msg)
 {
-	struct serving_fields f;
-	int rc = check_times("certificate", c->expiry_s, now_s, SERVING_AHEAD_MAX_S, msg);
+	struct certified f;
 
-	if (rc != TK_OK)
-		return rc;
-	serving_fields_init(&f, network, serving, c->expiry_s);
-	if (!key_verify(network, &c->signature, serving_label, f.fields, 3))
+	certified_init(&f, network, key, c->expiry_s);
+	if (!key_verify(network, &c->signature, label, f.fields, 3))
 		return errmsg_set(msg, TK_EAUTH,
 			"the other side's certificate is not signed by the network's root key for "
 			"its key");
 	return TK_OK;
+}
+
+void serving_sign(struct certificate *out, const struct key_pair *root,
+	const struct public_key *serving, uint64_t now_s)
+{
+	certificate_sign(out, serving_label, root, serving, now_s + SERVING_LIFETIME_S);
+}
+
+int serving_check(const struct certificate *c, const struct public_key *network,
+	const struct public_key *serving, uint64_t now_s, struct errmsg *msg)
+{
+	int rc = check_times("certificate", c->expiry_s, now_s, SERVING_AHEAD_MAX_S, msg);
+
+	return rc == TK_OK ? certificate_check(c, serving_label, network, serving, msg) : rc;
+}
+
+void host_sign(struct certificate *out, const struct key_pair *root, const struct public_key *peer,
+	uint64_t now_s)
+{
+	certificate_sign(out, host_label, root, peer, now_s + HOST_LIFETIME_S);
+}
+
+int host_check(const struct certificate *c, const struct public_key *network,
+	const struct public_key *peer, uint64_t now_s, struct errmsg *msg)
+{
+	int rc = check_times("certificate", c->expiry_s, now_s, HOST_AHEAD_MAX_S, msg);
+
+	return rc == TK_OK ? certificate_check(c, host_label, network, peer, msg) : rc;
 }
 
 /* The other side's claim */
@@ -168,7 +203,7 @@ struct shown {
 	struct identity_claim says;
 	struct signature signature;
 	bool has_certificate;
-	struct serving_certificate certificate;
+	struct certificate certificate;
 };
 
 static int claim_read(struct shown *c, struct span in, struct errmsg *msg)
@@ -178,7 +213,7 @@ static int claim_read(struct shown *c, struct span in, struct errmsg *msg)
 	int rc;
 
 	mp_begin(&r, in);
-	fields = mp_array(&r, "identity", CLAIM_FIELDS, SERVING_FIELDS);
+	fields = mp_array(&r, "identity", CLAIM_FIELDS, SIGNED_FIELDS);
 	c->says.minor = mp_u32(&r, "minor version", 0, UINT32_MAX);
 	c->says.features = mp_u64(&r, "features", 0, UINT64_MAX);
 	c->says.role = (enum role)mp_u32(&r, "role", ROLE_PEER, ROLE_COORDINATOR);
@@ -191,26 +226,30 @@ static int claim_read(struct shown *c, struct span in, struct errmsg *msg)
 		mp_signature(&r, "certificate's signature", &c->certificate.signature);
 	}
 	rc = mp_end(&r, msg);
-	if (rc == TK_OK && fields != CLAIM_FIELDS && fields != SERVING_FIELDS)
+	if (rc == TK_OK && fields != CLAIM_FIELDS && fields != SIGNED_FIELDS)
 		rc = errmsg_set(msg, TK_EPROTO, "%u fields", fields);
 	return rc == TK_OK ? rc : errmsg_prefix(msg, rc, "the other side's identity");
 }
 
-/* A certificate belongs to a coordinator's key that is not the root's, and to nobody else. */
+/* A certificate belongs to a coordinator's key that is not the root's, or to a peer that is a host. */
 static int check_role(
 	const struct shown *c, const struct public_key *network, uint64_t now_s, struct errmsg *msg)
 {
-	bool serves = c->says.role == ROLE_COORDINATOR && !key_equal(&c->says.key, network);
+	bool is_root = key_equal(&c->says.key, network);
 
-	if (serves && c->has_certificate)
+	if (c->says.role == ROLE_PEER)
+		return c->has_certificate
+			       ? host_check(&c->certificate, network, &c->says.key, now_s, msg)
+			       : TK_OK;
+	if (!is_root && c->has_certificate)
 		return serving_check(&c->certificate, network, &c->says.key, now_s, msg);
-	if (serves)
+	if (!is_root)
 		return errmsg_set(msg, TK_EAUTH,
 			"the other side calls itself coordinator without the network's root key or "
 			"a certificate from it");
 	if (c->has_certificate)
 		return errmsg_set(msg, TK_EPROTO,
-			"the other side shows a certificate that its role has no use for");
+			"the other side shows a certificate that the root key has no use for");
 	return TK_OK;
 }
 
@@ -233,5 +272,6 @@ int identity_check(struct identity_claim *out, struct span in, const uint8_t x25
 			"the other side's identity is not signed by its key for this session's "
 			"static key, role, expiry and network");
 	*out = c.says;
+	out->host = c.says.role == ROLE_PEER && c.has_certificate;
 	return TK_OK;
 }

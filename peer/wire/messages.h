@@ -35,6 +35,7 @@
 	X(MESSAGE_PONG, pong, 2)                                                                   \
 	X(MESSAGE_GOODBYE, goodbye, 3)                                                             \
 	X(MESSAGE_OBSERVED, observed, 4)                                                           \
+	X(MESSAGE_HOST_CERTIFICATE, host_certificate, 5)                                           \
 	X(MESSAGE_BLOB_GET, blob_get, 16)                                                          \
 	X(MESSAGE_BLOB_PART, blob_part, 17)                                                        \
 	X(MESSAGE_BLOB_MISSING, blob_missing, 18)                                                  \
@@ -120,6 +121,12 @@ struct message_goodbye {
 /* Acceptor → initiator, once, when the session opens: the address that it came from, as we see it. */
 struct message_observed {
 	struct endpoint from;
+};
+
+/* Coordinator → peer: the root's word that you are a host of the network's links; show it from now on. */
+struct message_host_certificate {
+	uint64_t expiry_s;
+	struct signature signature; /* identity.h: host_check */
 };
 
 /* Asks for bytes [offset, offset+length) of a blob. Any node may answer. */

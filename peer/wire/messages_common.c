@@ -146,3 +146,17 @@ void decode_observed(struct mp_reader *r, uint32_t have, struct message_observed
 	message_want_fields(r, have, 1);
 	endpoint_get(r, "from", &m->from);
 }
+
+void encode_host_certificate(struct packer *p, const struct message_host_certificate *m)
+{
+	message_begin(p, MESSAGE_HOST_CERTIFICATE, 2);
+	pack_u64(p, m->expiry_s);
+	message_put_signature(p, &m->signature);
+}
+
+void decode_host_certificate(struct mp_reader *r, uint32_t have, struct message_host_certificate *m)
+{
+	message_want_fields(r, have, 2);
+	m->expiry_s = mp_u64(r, "expiry", 0, UINT64_MAX);
+	mp_signature(r, "signature", &m->signature);
+}

@@ -32,6 +32,7 @@ struct session {
 	bool initiator;
 	enum session_state state;
 	uint64_t now_s;
+	bool takes_hosts; /* in place of the root's key */
 	bool expects;
 	struct public_key expect;
 	struct preamble preamble; /* ours; the other side's must be equal */
@@ -122,11 +123,13 @@ static int handshake_write_identity(struct session *s)
 	return rc;
 }
 
-/* Who demands the root key also takes whoever the root key has signed for. */
+/* Who demands the root key also takes whoever the root key has signed for: to serve, and where hosts will do, to be
+ * one. */
 static bool is_expected(const struct session *s)
 {
 	return !s->expects || key_equal(&s->peer.key, &s->expect) ||
-	       (s->peer.role == ROLE_COORDINATOR && key_equal(&s->expect, &s->id->network));
+	       (key_equal(&s->expect, &s->id->network) &&
+		       (s->peer.role == ROLE_COORDINATOR || (s->takes_hosts && s->peer.host)));
 }
 
 static int handshake_check_identity(struct session *s, struct span payload)
@@ -542,6 +545,16 @@ enum session_state session_state(const struct session *s)
 const struct public_key *session_peer(const struct session *s)
 {
 	return s->has_peer ? &s->peer.key : NULL;
+}
+
+void session_take_hosts(struct session *s)
+{
+	s->takes_hosts = true;
+}
+
+bool session_met_host(const struct session *s)
+{
+	return s->has_peer && s->takes_hosts && s->peer.host;
 }
 
 enum role session_peer_role(const struct session *s)

@@ -26,9 +26,10 @@
 
 enum role { ROLE_PEER = 1, ROLE_COORDINATOR = 2 };
 
-/* The root key's word that a host may speak as the network's coordinator, so that the root key need not be
- * wherever a link's hosts are: signed over fields("talkoot serving key", network, key, expiry). */
-struct serving_certificate {
+/* The root key's word about another key. A coordinator's: it may speak as the network's coordinator, so that the root
+ * key need not be wherever that serves, fields("talkoot serving key", network, key, expiry). A peer's: it is a
+ * host of the network's links, fields("talkoot host", network, key, expiry), and nothing more. */
+struct certificate {
 	uint64_t expiry_s;
 	struct signature signature;
 };
@@ -41,16 +42,16 @@ struct identity {
 	enum role role;
 	uint64_t features;	   /* what we announce: WIRE_FEATURES unless said */
 	struct public_key network; /* the coordinator's root key */
-	bool has_certificate;	   /* key is not the root's, but serves for it */
-	struct serving_certificate certificate;
+	bool has_certificate;	   /* key serves for the root's; a peer's: is a host */
+	struct certificate certificate;
 	bool has_secret; /* the network is private */
 	uint8_t secret[NETWORK_SECRET];
 };
 
 void identity_init(struct identity *id, const uint8_t ed25519_seed[32],
 	const uint8_t x25519_secret[32], enum role role, const struct public_key *network);
-/* The key is a serving key, and this is the root's word for it; role is ROLE_COORDINATOR. */
-void identity_set_certificate(struct identity *id, const struct serving_certificate *certificate);
+/* The root's word for the key: a coordinator's is a serving key, a peer's a host. Holds for sessions from here on. */
+void identity_set_certificate(struct identity *id, const struct certificate *certificate);
 /* The network is private: only who knows its secret gets in. Copies it. */
 void identity_set_secret(struct identity *id, const uint8_t secret[NETWORK_SECRET]);
 void identity_wipe(struct identity *id);
@@ -71,6 +72,8 @@ struct session; /* hides the keys */
 struct session *session_new(const struct identity *id, bool initiator,
 	const uint8_t ephemeral_secret[32], uint64_t now_s, const struct public_key *expect);
 void session_free(struct session *s); /* wipes */
+/* Whoever demands the root's key takes a host, too; before the first bytes arrive. */
+void session_take_hosts(struct session *s);
 
 /* Takes all of the bytes that arrived. Any error closes the session: a flipped bit anywhere ends it.
  * Messages that are complete wait for session_next; ask it until TK_ENOENT before the next call, then
@@ -98,6 +101,8 @@ enum session_state session_state(const struct session *s);
 /* The other side's identity, proven; NULL and 0 for a session that never opened. */
 const struct public_key *session_peer(const struct session *s);
 enum role session_peer_role(const struct session *s);
+/* It was to be the coordinator or a host, and is a host: a peer, whatever it says. */
+bool session_met_host(const struct session *s);
 /* How far the other side's clock is ahead of ours, in seconds, as its identity tells, which is written as now +
  * IDENTITY_LIFETIME_S; from when the session began, so within the time of a handshake. 0 for one that never
  * opened. */

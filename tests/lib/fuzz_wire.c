@@ -305,24 +305,27 @@ void fuzz_identity(struct span in)
 	if (identity_check(&claim, in, id.x25519_public, &network, NOW_S, &msg) != TK_OK)
 		REQUIRE(msg.text[0] != '\0');
 	else
-		REQUIRE(claim.role == ROLE_PEER || claim.role == ROLE_COORDINATOR);
+		REQUIRE(claim.role == ROLE_PEER || (claim.role == ROLE_COORDINATOR && !claim.host));
 }
 
 bool fuzz_identity_seed(unsigned which, struct bytes *out)
 {
 	uint8_t serving[32] = {1};
-	struct serving_certificate certificate;
+	struct certificate certificate;
 	struct key_pair root;
 	struct identity id;
 
-	if (which > 2)
+	if (which > 3)
 		return false;
-	identity_of(&id, which == 0 ? ROLE_PEER : ROLE_COORDINATOR, false);
+	identity_of(&id, which == 0 || which == 3 ? ROLE_PEER : ROLE_COORDINATOR, false);
+	key_from_seed(&root, seeds);
 	if (which == 2) {
-		key_from_seed(&root, seeds);
 		identity_init(&id, serving, seeds + 32, ROLE_COORDINATOR, &root.public);
 		serving_sign(&certificate, &root, &id.key.public, NOW_S);
-		identity_set_certificate(&id, &certificate);
+	} else {
+		host_sign(&certificate, &root, &id.key.public, NOW_S);
 	}
+	if (which >= 2)
+		identity_set_certificate(&id, &certificate);
 	return identity_encode(&id, NOW_S, out) == TK_OK;
 }

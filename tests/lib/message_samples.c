@@ -107,6 +107,9 @@ static void fill_reach(struct message *m, bool largest)
 	case MESSAGE_OBSERVED:
 		m->observed.from = endpoint_of(largest);
 		break;
+	case MESSAGE_HOST_CERTIFICATE:
+		m->host_certificate = (struct message_host_certificate){u64, signature_of(11)};
+		break;
 	case MESSAGE_DIAL_BACK:
 		m->dial_back = (struct message_dial_back){u64, endpoint_of(largest)};
 		break;

@@ -32,7 +32,7 @@ static void set_secret(struct side *s, uint8_t byte)
 /* The root side gets another key, with the root's word for it. */
 static void set_serving(struct pair *p, uint64_t signed_s)
 {
-	struct serving_certificate c;
+	struct certificate c;
 	struct key_pair root;
 
 	root_key(&root);
@@ -260,7 +260,7 @@ enum certificate_lie {
 static void tell(struct pair *p, enum certificate_lie lie)
 {
 	struct key_pair root, key = p->root.id.key;
-	struct serving_certificate c = p->root.id.certificate;
+	struct certificate c = p->root.id.certificate;
 	uint8_t seed[32] = {3};
 
 	root_key(&root);
@@ -306,8 +306,8 @@ static void only_the_roots_word_for_this_key_counts(void **state)
 		{CERT_ITS_OWN, PAIR_NOW_S, TK_EAUTH, "not signed by the network's root key"},
 		{CERT_FLIPPED, PAIR_NOW_S, TK_EAUTH, "not signed by the network's root key"},
 		{CERT_EXPIRY_CHANGED, PAIR_NOW_S, TK_EAUTH, "not signed by the network's root"},
-		{CERT_OF_A_PEER, PAIR_NOW_S, TK_EPROTO, "that its role has no use for"},
-		{CERT_OF_THE_ROOT, PAIR_NOW_S, TK_EPROTO, "that its role has no use for"},
+		{CERT_OF_A_PEER, PAIR_NOW_S, TK_EAUTH, "not signed by the network's root key"},
+		{CERT_OF_THE_ROOT, PAIR_NOW_S, TK_EPROTO, "that the root key has no use for"},
 	};
 
 	(void)state;

@@ -76,6 +76,9 @@ static void take_message(
 	case MESSAGE_LEASE:
 		job_lease(a, event, out);
 		break;
+	case MESSAGE_HOST_CERTIFICATE:
+		link_host(a, event, out);
+		break;
 	case MESSAGE_SELFTEST_REQUEST:
 		selftest_asked(a, event);
 		break;
@@ -149,6 +152,9 @@ int agent_step(struct agent *a, const struct agent_event *event, struct agent_ef
 		break;
 	case AGENT_ANNOUNCED:
 		ahead_news(a, event->announcement, out);
+		break;
+	case AGENT_ISOLATED:
+		link_isolated(a, event);
 		break;
 	case AGENT_STOPPING:
 		checkpoint_ask(a, event->now_ms, out);

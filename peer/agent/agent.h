@@ -20,6 +20,8 @@
 #define AGENT_BACKOFF_MIN_MS 500u /* decorrelated jitter between these two */
 #define AGENT_BACKOFF_MAX_MS 30000u
 #define AGENT_CONNECT_MS     20000u /* from DIAL to UP */
+#define AGENT_HOST_AGAIN_MS                                                                        \
+	3600000u /* a link's address where a host answered, not the coordinator */
 #define AGENT_REPLACED_MS    60000u /* when another process uses our identity */
 #define AGENT_ASK_AGAIN_MS   30000u /* a WORK_REQUEST without an answer is repeated */
 #define AGENT_PAUSE_MS	     10000u /* after giving a lease back */
@@ -54,6 +56,7 @@ enum agent_event_type {
 	AGENT_WORKER_CHECKPOINT = 21, /* job, bytes: how far its unit has come */
 	AGENT_STOPPING = 22,	      /* this run ends soon */
 	AGENT_ANNOUNCED = 23,	      /* announcement: news of the network's root */
+	AGENT_ISOLATED = 24, /* no news, each host of the link is worth a try; total: neighbours */
 	AGENT_SELFTESTED =
 		30, /* answers SELFTEST: job (its seed), bytes (a digest an operation), or code */
 };
@@ -61,6 +64,7 @@ enum agent_event_type {
 struct agent_event {
 	enum agent_event_type type;
 	uint64_t now_ms;    /* monotonic */
+	uint64_t now_s;	    /* wall clock: MESSAGE */
 	uint8_t random[32]; /* fresh in every event that uses it: DOWN, DIAL_FAILED, MESSAGE,
 			     * WORKER_DONE, TICK */
 	enum role role;
@@ -97,7 +101,9 @@ enum agent_effect_type {
 	AGENT_SAVE_CHECKPOINT = 17, /* digest (the unit's), bytes; it takes the last one's place */
 	AGENT_REMOVE_CHECKPOINT = 18, /* digest (the unit's) */
 	AGENT_HISTORY = 19,	      /* text: what became of a result; durably */
-	AGENT_SELFTEST = 30,	      /* job: the seed; nothing is being computed */
+	AGENT_RELEASE = 20,   /* a host of the link answered: the session is the overlay's */
+	AGENT_SAVE_HOST = 21, /* certificate: durably; and shown in each handshake from now on */
+	AGENT_SELFTEST = 30,  /* job: the seed; nothing is being computed */
 };
 
 enum agent_blob { BLOB_RECIPE = 1, BLOB_PARAMETERS = 2, BLOB_SHARD = 3, BLOB_STATE = 4 };
@@ -115,6 +121,7 @@ struct agent_effect {
 	uint64_t job;
 	uint64_t total, max, offset;
 	uint32_t length;
+	struct certificate certificate;
 	struct message message;
 	struct bytes bytes;  /* owned by the list */
 	struct bytes shards; /* owned: digests, 32 bytes each */
@@ -186,6 +193,7 @@ struct agent_status {
 	enum agent_state state;
 	bool connected;
 	char coordinator[LINK_ADDRESS_SIZE];
+	char host[LINK_ADDRESS_SIZE];	/* through which we are in the network, not connected; "" */
 	char project[PROJECT_NAME_MAX]; /* of the unit being computed; else empty */
 	uint32_t round, unit;		/* counted from 1, as people do; 0: none */
 	uint32_t percent;
@@ -196,8 +204,9 @@ struct agent_status {
 	uint64_t blobs_from_peers, blobs_from_coordinator, blobs_served;
 	uint64_t cache_bytes, cache_bytes_max; /* on disk, and how many may stay there */
 	uint32_t neighbours;
-	uint16_t port;		     /* where we listen for peers */
-	char reached[TEXT_MAX];	     /* how strangers reach us, in words */
+	uint64_t beacon_s;	/* when the newest beacon heard was issued; 0: none in this run */
+	uint16_t port;		/* where we listen for peers */
+	char reached[TEXT_MAX]; /* how strangers reach us, in words */
 	char reason[TEXT_MAX + 384]; /* the sentence for the volunteer */
 };
 void agent_status(const struct agent *a, uint64_t now_ms, struct agent_status *out);

@@ -8,9 +8,11 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "peer/wire/identity.h"
 #include "tasks/base/file.h"
 
 #define LINK_TEXT_MAX 4096u
+#define HOST_BYTES    (8u + SIGNATURE_BYTES)
 
 static int inside(char *out, size_t size, const char *home, const char *name, struct errmsg *msg)
 {
@@ -120,6 +122,32 @@ int agent_home_join(const char *path, const struct link *link, struct errmsg *ms
 	return rc;
 }
 
+int agent_home_save_host(const char *path, const struct certificate *host, struct errmsg *msg)
+{
+	uint8_t file[HOST_BYTES];
+	char name[AGENT_PATH_MAX];
+	int rc = inside(name, sizeof(name), path, "host", msg);
+
+	store_le64(file, host->expiry_s);
+	memcpy(file + 8, host->signature.b, SIGNATURE_BYTES);
+	return rc == TK_OK ? file_replace(name, span_of(file, sizeof(file)), 0600, msg) : rc;
+}
+
+/* What cannot be read is left out: the coordinator says it again. */
+static void load_host(struct agent_home *h)
+{
+	struct bytes file = {0};
+	char name[AGENT_PATH_MAX];
+
+	h->has_host = inside(name, sizeof(name), h->path, "host", NULL) == TK_OK &&
+		      file_read(&file, name, HOST_BYTES, NULL) == TK_OK && file.len == HOST_BYTES;
+	if (h->has_host) {
+		h->host.expiry_s = load_le64(file.data);
+		memcpy(h->host.signature.b, file.data + 8, SIGNATURE_BYTES);
+	}
+	bytes_close(&file);
+}
+
 int agent_home_load(struct agent_home *h, const char *path, struct errmsg *msg)
 {
 	struct bytes key = {0};
@@ -138,6 +166,7 @@ int agent_home_load(struct agent_home *h, const char *path, struct errmsg *msg)
 		h->link = link;
 		memcpy(h->key, key.data, sizeof(h->key));
 		snprintf(h->path, sizeof(h->path), "%s", path);
+		load_host(h);
 	}
 	secret_wipe(&link, sizeof(link));
 	if (key.data != NULL)
@@ -156,6 +185,10 @@ void agent_home_identity(const struct agent_home *h, struct identity *id)
 	identity_init(id, h->key, h->key + 32, ROLE_PEER, &h->link.network);
 	if (h->link.has_secret)
 		identity_set_secret(id, h->link.secret);
+	/* A wrong one would shut us out everywhere. When it ends is for later: an identity stops showing it. */
+	if (h->has_host && host_check(&h->host, &id->network, &id->key.public, h->host.expiry_s,
+				   NULL) == TK_OK)
+		identity_set_certificate(id, &h->host);
 }
 
 /* A record lock: it goes with the process however that ends, and can be asked about without being

@@ -1,4 +1,4 @@
-/* A volunteer's home: HOME/key (0600), network (the link), blobs/, parameters/, results/, leases,
+/* A volunteer's home: HOME/key (0600), network (the link), host (the root's word that this peer is one), blobs/, parameters/, results/, leases,
  * status.json, lock. One home is one identity in one network. */
 #ifndef PEER_AGENT_AGENT_HOME_H
 #define PEER_AGENT_AGENT_HOME_H
@@ -12,6 +12,8 @@ struct agent_home {
 	char path[AGENT_PATH_MAX];
 	struct link link;
 	uint8_t key[64]; /* Ed25519 seed, X25519 secret */
+	bool has_host;
+	struct certificate host; /* not checked yet */
 };
 
 /* $XDG_DATA_HOME/talkoot or ~/.local/share/talkoot. Errors: TK_ENOENT (neither variable is set). */
@@ -26,7 +28,11 @@ int agent_home_join(const char *path, const struct link *link, struct errmsg *ms
 int agent_home_load(struct agent_home *h, const char *path, struct errmsg *msg) TK_CHECKED;
 void agent_home_wipe(struct agent_home *h);
 
-/* Who we are in this network; identity_wipe it afterwards. */
+/* Keeps the root's word that this peer is a host, durably, 0600. Errors: TK_EIO, TK_ENOSPC. */
+int agent_home_save_host(
+	const char *path, const struct certificate *host, struct errmsg *msg) TK_CHECKED;
+
+/* Who we are in this network, a host if the home has the root's word for it; identity_wipe it afterwards. */
 void agent_home_identity(const struct agent_home *h, struct identity *id);
 
 /* Takes the home for one process, until *fd is closed or the process ends. Errors: TK_EBUSY, TK_EIO. */

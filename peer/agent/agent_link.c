@@ -1,12 +1,16 @@
-/* The agent's one connection: dialling, backoff, goodbyes, and asking for work.
+/* The agent's one connection, to the coordinator: dialling, backoff, goodbyes, and asking for work.
  *
  * The delays between tries are "decorrelated jitter" (M. Brooker, "Exponential Backoff and Jitter",
  * 2015): each is drawn between the minimum and three times the last one, so that peers which lost
- * the same coordinator together do not come back together. Hosts of the link are tried in turn. */
+ * the same coordinator together do not come back together. Addresses of the link are tried in turn. Where a host
+ * answers, a peer by the root's word, the overlay gets the session as its way in, and the coordinator is looked for at
+ * the others; that address is left alone until nobody brings news, or for an hour. */
 #include "peer/agent/agent_state.h"
 
 #include <stdio.h>
 #include <string.h>
+
+#include "peer/wire/identity.h"
 
 static const char *host_name(const struct agent *a)
 {
@@ -124,6 +128,26 @@ static void link_renewed(struct agent *a, struct agent_effects *out)
 	result_reconnected(a, out);
 }
 
+/* It proved to be a host, or the dial would have failed. It is no part of us: whether it lasts is the overlay's. */
+static void enter(struct agent *a, const struct agent_event *event, struct agent_effects *out)
+{
+	effect_push(out, AGENT_RELEASE);
+	a->host_ms[a->host] = event->now_ms + AGENT_HOST_AGAIN_MS;
+	a->entered = true;
+	a->entry = a->host;
+	wait_then_dial(a, event, a->trouble);
+	effect_log(out,
+		"in the network by %s, a host of the link; the coordinator is away, and work comes "
+		"when it is back",
+		host_name(a));
+}
+
+void link_isolated(struct agent *a, const struct agent_event *event)
+{
+	a->entered = a->entered && event->total != 0;
+	memset(a->host_ms, 0, sizeof(a->host_ms));
+}
+
 void link_up(struct agent *a, const struct agent_event *event, struct agent_effects *out)
 {
 	if (a->link_state == LINK_UP && event->role == ROLE_COORDINATOR)
@@ -131,11 +155,11 @@ void link_up(struct agent *a, const struct agent_event *event, struct agent_effe
 	if (a->link_state != LINK_DIALLING)
 		return;
 	if (event->role != ROLE_COORDINATOR) {
-		link_drop(a, event, GOODBYE_PROTOCOL, "this host is not the network's coordinator",
-			out);
+		enter(a, event, out);
 		return;
 	}
 	a->link_state = LINK_UP;
+	a->entered = false;
 	a->replaced = false;
 	a->trouble[0] = '\0';
 	effect_log(out, "connected to %s", host_name(a));
@@ -224,10 +248,39 @@ void link_ask(struct agent *a, uint64_t now_ms, struct agent_effects *out)
 	a->ask_ms = now_ms + AGENT_ASK_AGAIN_MS;
 }
 
+/* Where only hosts have answered, the first that may be asked again is waited for. */
 static void dial_next(struct agent *a, uint64_t now_ms, struct agent_effects *out)
 {
-	a->host = (a->host + 1) % a->link->host_count;
-	dial(a, now_ms, out);
+	uint64_t soonest_ms = UINT64_MAX;
+
+	for (uint32_t i = 1; i <= a->link->host_count; i++) {
+		uint32_t host = (a->host + i) % a->link->host_count;
+
+		if (now_ms >= a->host_ms[host]) {
+			a->host = host;
+			dial(a, now_ms, out);
+			return;
+		}
+		if (a->host_ms[host] < soonest_ms)
+			soonest_ms = a->host_ms[host];
+	}
+	a->at_ms = soonest_ms;
+}
+
+void link_host(struct agent *a, const struct agent_event *event, struct agent_effects *out)
+{
+	const struct message_host_certificate *m = &event->message->host_certificate;
+	struct certificate c = {m->expiry_s, m->signature};
+	struct agent_effect *e;
+	struct errmsg msg;
+
+	if (host_check(&c, &a->id->network, &a->id->key.public, event->now_s, &msg) != TK_OK) {
+		effect_log(out, "this computer is not made a host of the link: %s", msg.text);
+		return;
+	}
+	e = effect_push(out, AGENT_SAVE_HOST);
+	if (e != NULL)
+		e->certificate = c;
 }
 
 void link_tick(struct agent *a, const struct agent_event *event, struct agent_effects *out)

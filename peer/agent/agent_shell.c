@@ -89,7 +89,8 @@ static void dial(struct shell *s, const struct agent_effect *e)
 	struct errmsg msg = {{0}};
 	const struct link *link = &s->home->link;
 
-	if (node_uv_dial(s->node, link->hosts[e->host], &link->network, &s->conn, &msg) == TK_OK)
+	if (node_uv_dial_link(s->node, link->hosts[e->host], &link->network, &s->conn, &msg) ==
+		TK_OK)
 		return;
 	s->conn = 0;
 	failed.text = msg.text;
@@ -117,6 +118,32 @@ static void drop(struct shell *s, const struct agent_effect *e)
 	s->watching = false;
 	if (conn != 0)
 		node_uv_drop(s->node, conn, e->reason, e->text);
+}
+
+/* An old word is better than none, and the coordinator says it again. */
+static void save_host(struct shell *s, const struct agent_effect *e)
+{
+	bool renews = s->id.has_certificate;
+	time_t until = (time_t)e->certificate.expiry_s;
+	struct errmsg msg = {{0}};
+	char line[160];
+	struct tm day;
+
+	if (renews && memcmp(&s->id.certificate.signature, &e->certificate.signature,
+			      sizeof(struct signature)) == 0)
+		return;
+	if (agent_home_save_host(s->home->path, &e->certificate, &msg) != TK_OK) {
+		shell_log(s, msg.text);
+		return;
+	}
+	identity_set_certificate(&s->id, &e->certificate);
+	if (localtime_r(&until, &day) == NULL)
+		return;
+	snprintf(line, sizeof(line),
+		"this computer is a host of the network's link until %04d-%02d-%02d: newcomers may "
+		"come in through it",
+		day.tm_year + 1900, day.tm_mon + 1, day.tm_mday);
+	shell_log(s, line);
 }
 
 static void watch_sent(struct shell *s)
@@ -251,6 +278,12 @@ static void carry_out(struct shell *s, struct agent_effect *e)
 	case AGENT_DROP:
 		drop(s, e);
 		break;
+	case AGENT_RELEASE:
+		s->conn = 0;
+		break;
+	case AGENT_SAVE_HOST:
+		save_host(s, e);
+		break;
 	case AGENT_WATCH_SENT:
 		watch_sent(s);
 		break;
@@ -325,6 +358,7 @@ static void write_status(struct shell *s)
 	now.cache_bytes = blobs_bytes(s);
 	now.cache_bytes_max = s->cache_bytes;
 	now.neighbours = (uint32_t)node_uv_neighbours(s->node);
+	now.beacon_s = s->beacon_s;
 	now.port = s->port;
 	reach_words(node_uv_reach(s->node), now.reached);
 	turned = now.state != s->told.state || now.connected != s->told.connected;
@@ -349,6 +383,7 @@ static void step(struct shell *s, struct agent_event *event)
 	int rc;
 
 	event->now_ms = shell_now_ms(s);
+	event->now_s = (uint64_t)time(NULL);
 	random_bytes(event->random, sizeof(event->random));
 	rc = agent_step(s->core, event, &s->effects);
 	secret_wipe(event->random, sizeof(event->random));
@@ -362,7 +397,7 @@ static void step(struct shell *s, struct agent_event *event)
 
 /* Records and identities last for hours and days, so little depends on seconds; but a volunteer whose clock is off
  * should hear of it before that matters. */
-void shell_clock(struct shell *s)
+void shell_clock(struct shell *s, enum role role)
 {
 	long long ahead_s = node_uv_skew_s(s->node, s->conn);
 	char line[TEXT_MAX];
@@ -370,9 +405,10 @@ void shell_clock(struct shell *s)
 	if (llabs(ahead_s) < CLOCK_OFF_S)
 		return;
 	snprintf(line, sizeof(line),
-		"this computer's clock is %lld s %s by the coordinator's: set its date and time, "
+		"this computer's clock is %lld s %s by the %s's: set its date and time, "
 		"or other peers may take no part with it",
-		llabs(ahead_s), ahead_s < 0 ? "fast" : "slow");
+		llabs(ahead_s), ahead_s < 0 ? "fast" : "slow",
+		role == ROLE_COORDINATOR ? "coordinator" : "host");
 	shell_log(s, line);
 }
 
@@ -380,6 +416,8 @@ void shell_announced(struct shell *s, const struct announcement *a)
 {
 	struct agent_event event = {.type = AGENT_ANNOUNCED, .announcement = a};
 
+	if (a->kind == ANNOUNCE_BEACON)
+		s->beacon_s = a->issued_s;
 	shell_event(s, &event);
 }
 

@@ -27,9 +27,10 @@ struct shell {
 	struct answer *first_answer, *last_answer;
 	struct agent_files files;
 	struct node_uv *node;
-	uint16_t port; /* where other peers find us */
-	conn_id conn;  /* the one to the coordinator; 0: none */
-	bool watching; /* the core waits for AGENT_SENT */
+	uint16_t port;	   /* where other peers find us */
+	conn_id conn;	   /* the one to the coordinator; 0: none */
+	bool watching;	   /* the core waits for AGENT_SENT */
+	uint64_t beacon_s; /* the newest one's; 0: none was heard */
 	struct worker_uv *worker;
 	enum misbehave misbehave;
 	struct bytes scratch; /* for misbehave */
@@ -60,8 +61,8 @@ struct shell {
 void shell_event(struct shell *s, struct agent_event *event);
 /* News of the network's root. */
 void shell_announced(struct shell *s, const struct announcement *a);
-/* The session with the coordinator is open: a line in the log when its clock and ours are far apart. */
-void shell_clock(struct shell *s);
+/* The session with the coordinator, or a host, is open: a line in the log when its clock and ours are far apart. */
+void shell_clock(struct shell *s, enum role role);
 /* An event for after the step in progress, or for shell_settle. Takes *bytes (may be NULL); copies text. */
 void shell_answer(struct shell *s, const struct agent_event *event, struct bytes *bytes);
 void shell_settle(struct shell *s);

@@ -92,6 +92,10 @@ struct agent {
 	/* the connection (agent_link.c) */
 	enum { LINK_DOWN = 1, LINK_DIALLING = 2, LINK_UP = 3, LINK_RETIRED = 4 } link_state;
 	uint32_t host;
+	uint64_t host_ms
+		[LINK_HOSTS_MAX]; /* a host, not the coordinator, answers there: alone until then */
+	bool entered;		  /* through a host, and there was no coordinator since: */
+	uint32_t entry;
 	uint64_t backoff_ms;	/* the last delay */
 	uint64_t at_ms;		/* DOWN: when to dial; DIALLING: when to give up */
 	bool replaced;		/* the last session ended because our identity connected again */
@@ -153,6 +157,10 @@ void link_drop(struct agent *a, const struct agent_event *event, enum goodbye_re
 void link_goodbye(struct agent *a, const struct agent_event *event, struct agent_effects *out);
 void link_no_work(struct agent *a, const struct agent_event *event, struct agent_effects *out);
 void link_tick(struct agent *a, const struct agent_event *event, struct agent_effects *out);
+/* Nobody brings news: hosts of the link are dialled again, in their turn. */
+void link_isolated(struct agent *a, const struct agent_event *event);
+/* The root says that we are a host. */
+void link_host(struct agent *a, const struct agent_event *event, struct agent_effects *out);
 void link_ask(struct agent *a, uint64_t now_ms, struct agent_effects *out);
 /* The coordinator has done something sensible: the next trouble starts from a short delay. */
 void link_proved(struct agent *a);

@@ -90,13 +90,29 @@ static void waiting_reason(const struct agent *a, uint64_t now_ms, struct agent_
 {
 	unsigned long long seconds = seconds_until(a->at_ms, now_ms);
 
-	if (strstr(a->trouble, s->coordinator) != NULL) /* it says itself where */
+	if (s->host[0] != '\0')
+		snprintf(s->reason, sizeof(s->reason),
+			"in the network by %s; the coordinator is away, looking for it again in "
+			"%llu s",
+			s->host, seconds);
+	else if (strstr(a->trouble, s->coordinator) != NULL) /* it says itself where */
 		snprintf(s->reason, sizeof(s->reason), "%s; trying again in %llu s", a->trouble,
 			seconds);
 	else
 		snprintf(s->reason, sizeof(s->reason),
 			"cannot reach %s: %s; trying again in %llu s", s->coordinator,
 			a->trouble[0] != '\0' ? a->trouble : "not tried yet", seconds);
+}
+
+static void connecting_reason(const struct agent *a, struct agent_status *s)
+{
+	if (s->host[0] != '\0')
+		snprintf(s->reason, sizeof(s->reason),
+			"in the network by %s; the coordinator is away, looking for it at %s",
+			s->host, s->coordinator);
+	else
+		snprintf(s->reason, sizeof(s->reason), "connecting to %s%s%s", s->coordinator,
+			a->trouble[0] != '\0' ? "; before: " : "", a->trouble);
 }
 
 /* What the oldest lease that is not computed waits for. */
@@ -125,8 +141,7 @@ static void reason(const struct agent *a, uint64_t now_ms, struct agent_status *
 		waiting_reason(a, now_ms, s);
 		break;
 	case AGENT_CONNECTING:
-		snprintf(s->reason, sizeof(s->reason), "connecting to %s%s%s", s->coordinator,
-			a->trouble[0] != '\0' ? "; before: " : "", a->trouble);
+		connecting_reason(a, s);
 		break;
 	case AGENT_IDLE:
 		idle_reason(a, now_ms, s->reason, sizeof(s->reason));
@@ -162,6 +177,8 @@ void agent_status(const struct agent *a, uint64_t now_ms, struct agent_status *o
 		.totals = a->totals};
 	REQUIRE(a->host < a->link->host_count);
 	snprintf(out->coordinator, sizeof(out->coordinator), "%s", a->link->hosts[a->host]);
+	if (a->entered)
+		snprintf(out->host, sizeof(out->host), "%s", a->link->hosts[a->entry]);
 	if (j == NULL)
 		j = job_in(a, JOB_RECIPE, JOB_READY);
 	if (j != NULL) {

@@ -51,7 +51,7 @@ static void on_up(void *context, conn_id conn, const struct public_key *key, enu
 	blobs_up(s, conn, key, role);
 	if (conn != s->conn)
 		return;
-	shell_clock(s); /* the node has demanded the network's key */
+	shell_clock(s, role); /* the node has demanded the network's key, or a host's */
 	shell_event(s, &event);
 }
 
@@ -127,10 +127,11 @@ static void on_writable(void *context, conn_id conn)
 
 /* The overlay */
 
-/* Nobody brings news, or nobody is there at all. The core goes on trying the hosts of the link; who was a neighbour
- * before may know more: some of them now, the next ones next time. */
+/* Nobody brings news, or nobody is there at all. The core tries the hosts of the link, also those that it knows to be no
+ * coordinator; who was a neighbour before may know more: some of them now, the next ones next time. */
 static void on_isolated(void *context)
 {
+	struct agent_event isolated = {.type = AGENT_ISOLATED};
 	struct record cached[PEER_CACHE_MAX];
 	struct shell *s = context;
 	struct runner *r = context;
@@ -141,6 +142,8 @@ static void on_isolated(void *context)
 		shell_log(s, "no neighbour; trying peers that were there before");
 	for (size_t i = 0; i < count && i < BOOTSTRAP_DIALS; i++)
 		(void)!node_uv_connect(s->node, &cached[r->bootstrap++ % count], &conn, NULL);
+	isolated.total = (uint32_t)node_uv_neighbours(s->node);
+	shell_event(s, &isolated);
 }
 
 static void on_announced(void *context, const struct announcement *a)

@@ -4,6 +4,7 @@
 #include <getopt.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "peer/agent/status_file.h"
 
@@ -17,6 +18,7 @@ static void not_running(struct status_file *s, const char *path, const char *hom
 	s->connected = false;
 	s->project[0] = '\0';
 	s->round = s->unit = s->percent = s->leases = s->neighbours = 0;
+	s->beacon_s = 0;
 	s->port = 0;
 	s->reached[0] = '\0';
 	if (retired) {
@@ -30,6 +32,16 @@ static void not_running(struct status_file *s, const char *path, const char *hom
 	else
 		snprintf(s->reason, sizeof(s->reason),
 			"not running: start it with `talkoot-peer run`");
+}
+
+/* The coordinator sends one each 30 s, so an old one says since when it has been away. */
+static void print_beacon(const struct status_file *s)
+{
+	uint64_t now_s = (uint64_t)time(NULL);
+
+	if (s->beacon_s != 0)
+		printf("news: the network's last beacon is %llu s old\n",
+			(unsigned long long)(now_s > s->beacon_s ? now_s - s->beacon_s : 0));
 }
 
 static void print_human(const struct status_file *s)
@@ -48,6 +60,7 @@ static void print_human(const struct status_file *s)
 	if (s->port != 0)
 		printf("network: %u neighbours, port %u; others reach this computer %s\n",
 			(unsigned)s->neighbours, s->port, s->reached);
+	print_beacon(s);
 	if (s->remark[0] != '\0')
 		printf("%s\n", s->remark);
 }

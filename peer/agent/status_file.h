@@ -20,6 +20,7 @@ struct status_file {
 	uint64_t blobs_from_peers, blobs_from_coordinator, blobs_served; /* bytes, in this run */
 	uint64_t cache_bytes, cache_bytes_max;
 	uint32_t neighbours;
+	uint64_t beacon_s;	/* when the newest beacon was issued; 0: none was heard */
 	uint16_t port;		/* 0: does not listen */
 	char reached[TEXT_MAX]; /* how strangers reach it, in words */
 	struct public_key peer;

@@ -30,6 +30,7 @@ void status_file_fill(struct status_file *s, const struct agent_status *status)
 	s->cache_bytes = status->cache_bytes;
 	s->cache_bytes_max = status->cache_bytes_max;
 	s->neighbours = status->neighbours;
+	s->beacon_s = status->beacon_s;
 	s->port = status->port;
 	snprintf(s->reached, sizeof(s->reached), "%s", status->reached);
 }
@@ -70,7 +71,8 @@ static bool overlay_add(json_t *root, const struct status_file *s)
 	       number_add(root, "blob_bytes_served", s->blobs_served) &&
 	       number_add(root, "cache_bytes", s->cache_bytes) &&
 	       number_add(root, "cache_bytes_max", s->cache_bytes_max) &&
-	       number_add(root, "neighbours", s->neighbours) && number_add(root, "port", s->port) &&
+	       number_add(root, "neighbours", s->neighbours) &&
+	       number_add(root, "beacon", s->beacon_s) && number_add(root, "port", s->port) &&
 	       json_object_set_new(root, "reached", text_value(s->reached)) == 0;
 }
 
@@ -150,6 +152,7 @@ static void read_object(struct status_file *s, const json_t *root)
 	s->cache_bytes = read_number(root, "cache_bytes");
 	s->cache_bytes_max = read_number(root, "cache_bytes_max");
 	s->neighbours = (uint32_t)read_number(root, "neighbours");
+	s->beacon_s = read_number(root, "beacon");
 	s->port = (uint16_t)read_number(root, "port");
 	read_text(root, "reached", s->reached, sizeof(s->reached));
 	if (peer == NULL || hex_decode(s->peer.b, KEY_BYTES, peer) != TK_OK)

@@ -268,6 +268,13 @@ size_t core_identities(const struct core *c)
 	return c->peers.count;
 }
 
+bool core_peer_established(const struct core *c, const struct public_key *key)
+{
+	const struct core_peer *peer = peer_find(c, key);
+
+	return peer != NULL && peer->row.valid != 0 && !peer->row.retired;
+}
+
 size_t core_peer_leases(const struct core *c, const struct public_key *key, bool *connected)
 {
 	const struct core_peer *peer = peer_find(c, key);

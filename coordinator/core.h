@@ -174,5 +174,7 @@ struct blob_place {
 };
 void core_blob_place(const struct core *c, const struct digest *blob, struct blob_place *out);
 size_t core_peer_leases(const struct core *c, const struct public_key *key, bool *connected);
+/* True for an identity with accepted results that is not retired. */
+bool core_peer_established(const struct core *c, const struct public_key *key);
 
 #endif

@@ -3,6 +3,7 @@
 #ifndef COORDINATOR_ROWS_H
 #define COORDINATOR_ROWS_H
 
+#include "peer/wire/endpoint.h"
 #include "tasks/project/project.h"
 #include "tasks/unit/unit.h"
 
@@ -128,6 +129,22 @@ struct peer_row {
 	bool retired;
 	bool convicted;	  /* of what hardware does not explain: retired for good */
 	char reason[256]; /* why retired */
+};
+
+/* Where strangers reach a peer that has credit; the server notes it. Nothing of the network hears of it but what the
+ * owner puts into links. */
+struct place_row {
+	struct public_key key;
+	char address[ENDPOINT_TEXT_MAX];
+	uint64_t seen_s; /* the last time that it was connected and public there */
+};
+
+/* A host of the network's links, as the owner chose it. */
+struct host_row {
+	struct public_key key;
+	char address[ENDPOINT_TEXT_MAX]; /* in the last link that names it */
+	uint64_t expiry_s;		 /* the root's word for it: host_sign */
+	struct signature signature;
 };
 
 #endif

@@ -15,7 +15,7 @@
 #include "coordinator/serve_load.h"
 #include "coordinator/serve_page.h"
 #include "coordinator/serve_persist.h"
-#include "coordinator/serve_state.h"
+#include "coordinator/serve_uv_state.h"
 #include "tasks/base/mem.h"
 
 #define POLL_MS		250u /* looking for what the command line wrote */
@@ -24,35 +24,6 @@
 #define HEARTBEAT_EVERY 40u  /* the page, anyway */
 #define RETRY_MS	3000u
 #define EFFECTS_MAX	1024u /* of one turn, then they are carried out: floods fill no memory */
-
-struct serve {
-	const struct serve_options *options;
-	struct home home;
-	char web[1024];		  /* the status page's folder */
-	struct identity identity; /* the root's: signs */
-	struct identity serving;  /* whom peers meet */
-	uv_loop_t loop;
-	uv_timer_t timer;
-	uv_timer_t retry;
-	uv_prepare_t before_sleep;
-	uv_signal_t signals[2];
-	struct node_handler handler;
-	struct node_uv *node; /* NULL while stalled */
-	struct core *core;    /* NULL while stalled */
-	struct core_effects effects;
-	struct serve_blobs blobs;
-	uint64_t generation; /* of the core */
-	uint64_t newest_project;
-	uint64_t store_version;
-	uint64_t live_saved; /* peers connected, as other processes know it */
-	uint64_t ticks;
-	char address[320]; /* where we listen; empty until we did */
-	uint16_t port;
-	int jobs;
-	bool changed; /* since the page was written */
-	bool ending;
-	bool closing; /* the node is on its way out */
-};
 
 struct uv_loop_s *serve_loop(struct serve *s)
 {
@@ -123,8 +94,10 @@ static void on_up(void *context, conn_id conn, const struct public_key *key, enu
 		node_uv_drop(s->node, conn, GOODBYE_PROTOCOL, "only peers connect here");
 	else
 		serve_step(s, &event);
-	if (role == ROLE_PEER)
+	if (role == ROLE_PEER) {
 		serve_blobs_up(s, conn, key);
+		serve_hosts_up(s, conn, key);
+	}
 	s->changed = true;
 }
 
@@ -134,6 +107,7 @@ static void on_down(void *context, conn_id conn, const char *why)
 	struct core_event event = {.type = CORE_PEER_DOWN, .conn = conn, .text = why};
 
 	serve_blobs_down(s, conn);
+	serve_hosts_down(s, conn);
 	serve_step(s, &event);
 	s->changed = true;
 }
@@ -286,6 +260,7 @@ static void node_closed(void *context)
 	struct serve *s = context;
 
 	serve_blobs_close(s);
+	serve_hosts_close(s);
 	node_uv_free(s->node);
 	s->node = NULL;
 	s->closing = false;
@@ -447,6 +422,7 @@ static void on_timer(uv_timer_t *timer)
 		return;
 	serve_blobs_tick(s);
 	notice_changes(s);
+	serve_hosts_tick(s);
 	if (s->ticks % TICK_EVERY == 0)
 		serve_step(s, &tick);
 	if ((s->changed && s->ticks % STATUS_EVERY == 0) || s->ticks % HEARTBEAT_EVERY == 0) {

@@ -1,6 +1,6 @@
 /* The coordinator's memory on disk: SQLite in WAL with synchronous=FULL, one row per struct of rows.h.
- * The server is the only writer of rows that the core owns; the command line inserts projects and asks
- * for stops, in transactions of its own. */
+ * The server is the only writer of rows that the core owns, and of places; the command line inserts projects, asks
+ * for stops and names hosts, whose certificates the server renews, in transactions of its own. */
 #ifndef COORDINATOR_STORE_H
 #define COORDINATOR_STORE_H
 
@@ -27,6 +27,11 @@ int store_save_unit(struct store *s, const struct unit_row *row, struct errmsg *
 int store_save_replica(
 	struct store *s, const struct replica_row *row, struct errmsg *msg) TK_CHECKED;
 int store_save_peer(struct store *s, const struct peer_row *row, struct errmsg *msg) TK_CHECKED;
+int store_save_place(struct store *s, const struct place_row *row, struct errmsg *msg) TK_CHECKED;
+int store_save_host(struct store *s, const struct host_row *row, struct errmsg *msg) TK_CHECKED;
+/* A host's new certificate. One that is not there stays away, and is no error; below, too. */
+int store_renew_host(struct store *s, const struct host_row *row, struct errmsg *msg) TK_CHECKED;
+int store_remove_host(struct store *s, const struct public_key *key, struct errmsg *msg) TK_CHECKED;
 
 /* The next entry of the ledger, inside a transaction. Errors: TK_EEXIST (that number is taken). */
 int store_add_ledger(struct store *s, const struct ledger_row *row, struct span content,
@@ -46,6 +51,10 @@ int store_add_project(struct store *s, struct project_row *row, struct errmsg *m
 typedef int (*store_each)(void *context, const void *row);
 int store_projects(struct store *s, store_each each, void *context, struct errmsg *msg) TK_CHECKED;
 int store_peers(struct store *s, store_each each, void *context, struct errmsg *msg) TK_CHECKED;
+int store_places(struct store *s, store_each each, void *context,
+	struct errmsg *msg) TK_CHECKED; /* by key */
+int store_hosts(struct store *s, store_each each, void *context,
+	struct errmsg *msg) TK_CHECKED; /* by key */
 int store_rounds(struct store *s, uint64_t project, store_each each, void *context,
 	struct errmsg *msg) TK_CHECKED; /* by round */
 int store_units(struct store *s, uint64_t project, uint32_t round, store_each each, void *context,

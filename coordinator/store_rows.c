@@ -121,6 +121,19 @@ static const struct column peer_columns[] = {
 	TEXT(peer_row, reason),
 };
 
+static const struct column place_columns[] = {
+	BIN(place_row, key),
+	TEXT(place_row, address),
+	U64(place_row, seen_s),
+};
+
+static const struct column host_columns[] = {
+	BIN(host_row, key),
+	TEXT(host_row, address),
+	U64(host_row, expiry_s),
+	BIN(host_row, signature),
+};
+
 const struct row_type project_type = {"project", "\"id\"", ", UNIQUE (\"name\")",
 	sizeof(struct project_row), COUNT(project_columns), project_columns};
 const struct row_type round_type = {"round", "\"project\", \"round\"", "", sizeof(struct round_row),
@@ -132,5 +145,10 @@ const struct row_type replica_type = {"replica", "\"nonce\"", "", sizeof(struct 
 const struct row_type peer_type = {
 	"peer", "\"key\"", "", sizeof(struct peer_row), COUNT(peer_columns), peer_columns};
 
-const struct row_type *const row_types[] = {
-	&project_type, &round_type, &unit_type, &replica_type, &peer_type, NULL};
+const struct row_type place_type = {
+	"place", "\"key\"", "", sizeof(struct place_row), COUNT(place_columns), place_columns};
+const struct row_type host_type = {
+	"host", "\"key\"", "", sizeof(struct host_row), COUNT(host_columns), host_columns};
+
+const struct row_type *const row_types[] = {&project_type, &round_type, &unit_type, &replica_type,
+	&peer_type, &place_type, &host_type, NULL};

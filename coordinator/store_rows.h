@@ -34,7 +34,8 @@ struct row_type {
 	const struct column *columns;
 };
 
-extern const struct row_type project_type, round_type, unit_type, replica_type, peer_type;
+extern const struct row_type project_type, round_type, unit_type, replica_type, peer_type,
+	place_type, host_type;
 
 /* All of them, NULL-terminated. */
 extern const struct row_type *const row_types[];

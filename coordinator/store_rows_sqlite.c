@@ -229,6 +229,8 @@ union any_row {
 	struct unit_row unit;
 	struct replica_row replica;
 	struct peer_row peer;
+	struct place_row place;
+	struct host_row host;
 };
 
 /* SELECT all columns FROM type's table, then `tail` with up to three numbers bound. */

@@ -12,7 +12,7 @@
 #include "tasks/base/file.h"
 #include "tasks/base/mem.h"
 
-#define SCHEMA_VERSION 3 /* 3: trust: ledger, draws, faults */
+#define SCHEMA_VERSION 4 /* 3: trust: ledger, draws, faults; 4: hosts */
 #define BUSY_MS	       10000
 #define REJECTED                                                                                   \
 	"6, 9" /* REPLICA_INVALID, REPLICA_UNOPENED; few, and so with an index of their own */
@@ -144,6 +144,38 @@ int store_save_peer(struct store *s, const struct peer_row *row, struct errmsg *
 	return row_save(s, &peer_type, row, msg);
 }
 
+int store_save_place(struct store *s, const struct place_row *row, struct errmsg *msg)
+{
+	return row_save(s, &place_type, row, msg);
+}
+
+int store_save_host(struct store *s, const struct host_row *row, struct errmsg *msg)
+{
+	return row_save(s, &host_type, row, msg);
+}
+
+int store_renew_host(struct store *s, const struct host_row *row, struct errmsg *msg)
+{
+	char key[2 * KEY_BYTES + 1], signature[2 * SIGNATURE_BYTES + 1];
+	struct sql q = {.used = 0};
+
+	hex_encode(key, row->key.b, KEY_BYTES);
+	hex_encode(signature, row->signature.b, SIGNATURE_BYTES);
+	sql_add(&q, "UPDATE host SET expiry_s = %" PRIu64 ", signature = x'%s' WHERE key = x'%s'",
+		row->expiry_s, signature, key);
+	return store_run(s, q.text, "renew a host", msg);
+}
+
+int store_remove_host(struct store *s, const struct public_key *key, struct errmsg *msg)
+{
+	char hex[2 * KEY_BYTES + 1];
+	struct sql q = {.used = 0};
+
+	hex_encode(hex, key->b, KEY_BYTES);
+	sql_add(&q, "DELETE FROM host WHERE key = x'%s'", hex);
+	return store_run(s, q.text, "remove a host", msg);
+}
+
 /* The single number that a query gives. */
 static int number(struct store *s, const char *sql, uint64_t *out, struct errmsg *msg)
 {
@@ -194,6 +226,16 @@ int store_peers(struct store *s, store_each each, void *context, struct errmsg *
 {
 	return row_each(
 		s, &peer_type, "ORDER BY \"first_seen_s\", \"key\"", NULL, 0, each, context, msg);
+}
+
+int store_places(struct store *s, store_each each, void *context, struct errmsg *msg)
+{
+	return row_each(s, &place_type, "ORDER BY \"key\"", NULL, 0, each, context, msg);
+}
+
+int store_hosts(struct store *s, store_each each, void *context, struct errmsg *msg)
+{
+	return row_each(s, &host_type, "ORDER BY \"key\"", NULL, 0, each, context, msg);
 }
 
 int store_rounds(

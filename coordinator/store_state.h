@@ -8,7 +8,7 @@
 #include "coordinator/store_rows.h"
 
 #define SQL_MAX	  4096
-#define ROW_TYPES 5
+#define ROW_TYPES 7
 
 struct sqlite3;
 struct sqlite3_stmt;

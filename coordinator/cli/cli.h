@@ -25,6 +25,7 @@ struct command {
 int command_init(const struct cli *cli);
 int command_serve(const struct cli *cli);
 int command_invite(const struct cli *cli);
+int command_hosts(const struct cli *cli);
 int command_check(const struct cli *cli);
 int command_submit(const struct cli *cli);
 int command_list(const struct cli *cli);

@@ -33,8 +33,9 @@ struct exam {
 	uint64_t host_ns;
 	conn_id dialling;    /* 0: none */
 	conn_id coordinator; /* the newest session with it; 0: none */
-	bool met;	     /* it was met at all */
-	bool unheard;	     /* our clock is so far off that gossip does without us */
+	bool met;	     /* it, or a host, was met at all */
+	bool met_coordinator;
+	bool unheard; /* our clock is so far off that gossip does without us */
 	conn_id known[KNOWN_DIALS];
 	uint32_t known_count, known_over, known_up;
 

@@ -133,6 +133,11 @@ uint64_t node_uv_prefix(const struct node_uv *n, conn_id conn)
 	return ways_prefix(n->ways, conn);
 }
 
+bool node_uv_remote(const struct node_uv *n, conn_id conn, struct endpoint *out)
+{
+	return ways_remote(n->ways, conn, out);
+}
+
 int64_t node_uv_skew_s(const struct node_uv *n, conn_id conn)
 {
 	return ways_skew_s(n->ways, conn);

@@ -99,6 +99,9 @@ void node_uv_free(struct node_uv *n);
 
 size_t node_uv_sessions(const struct node_uv *n);
 
+/* Where the session's transport comes from or leads. False: a relay carries it, it is over, or nobody knows. */
+bool node_uv_remote(const struct node_uv *n, conn_id conn, struct endpoint *out);
+
 /* How far the other side's clock is ahead of ours, in seconds: session_skew_s(). */
 int64_t node_uv_skew_s(const struct node_uv *n, conn_id conn);
 /* node_waiting(), node_rtt_ms(), node_prefix(). */

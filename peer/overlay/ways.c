@@ -167,6 +167,18 @@ size_t ways_waiting(const struct ways *w, conn_id conn)
 	return node_waiting(w->node, way->now) + node_waiting(w->node, way->next) + way->held.len;
 }
 
+bool ways_remote(const struct ways *w, conn_id conn, struct endpoint *out)
+{
+	const struct way *way = way_by_id(w, conn);
+	struct node_transport t;
+
+	if (ways_is_relayed(w, conn) ||
+		!node_transport(w->node, way != NULL ? way->now : conn, &t) || t.remote.family == 0)
+		return false;
+	*out = t.remote;
+	return true;
+}
+
 uint64_t ways_prefix(const struct ways *w, conn_id conn)
 {
 	const struct way *way = way_by_id(w, conn);

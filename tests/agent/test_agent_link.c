@@ -131,16 +131,6 @@ static void a_message_that_coordinators_do_not_send_ends_the_session(void **stat
 	assert_string_equal(s->dropped, "COMMIT is not for a coordinator to say");
 }
 
-static void a_host_that_is_no_coordinator_is_left(void **state)
-{
-	struct script *s = *state;
-
-	script_event(s, (struct agent_event){.type = AGENT_START});
-	script_clear(s);
-	script_event(s, (struct agent_event){.type = AGENT_UP, .role = ROLE_PEER});
-	script_expect(s, "DROP 2\n");
-}
-
 /* Time until the next dial. */
 static uint64_t wait_for_dial(struct script *s)
 {
@@ -460,7 +450,6 @@ int main(void)
 		TEST(a_unit_with_a_wrong_path_is_refused),
 		TEST(a_lease_for_newer_arithmetic_is_given_back),
 		TEST(a_message_that_coordinators_do_not_send_ends_the_session),
-		TEST(a_host_that_is_no_coordinator_is_left),
 		TEST(backoff_grows_with_the_draw_and_stays_within_its_bounds),
 		TEST(different_draws_give_different_delays),
 		TEST(hosts_are_tried_in_turn),

@@ -199,6 +199,10 @@ static void see(struct script *s, const struct agent_effect *e, struct queue *q)
 		note(s, "STOP\n");
 		snprintf(s->stop, sizeof(s->stop), "%s", e->text);
 		break;
+	case AGENT_RELEASE:
+	case AGENT_SAVE_HOST:
+		note(s, e->type == AGENT_RELEASE ? "RELEASE\n" : "SAVE_HOST\n");
+		break;
 	case AGENT_LOG:
 	case AGENT_HISTORY:
 		break;
@@ -213,6 +217,7 @@ static void step(struct script *s, struct agent_event *event, struct queue *q)
 	struct agent_effects effects = {0};
 
 	event->now_ms = s->now_ms;
+	event->now_s = SCRIPT_NOW_S;
 	memset(event->random, s->random, sizeof(event->random));
 	REQUIRE(agent_step(s->agent, event, &effects) == TK_OK);
 	for (size_t i = 0; i < effects.count; i++)

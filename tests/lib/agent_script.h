@@ -12,6 +12,7 @@
 #define SCRIPT_TRACE_MAX 16384u
 #define SCRIPT_BLOBS_MAX 64u
 #define SCRIPT_ROUNDS	 6u
+#define SCRIPT_NOW_S	 1700000000u
 
 struct script {
 	struct tiny tiny;

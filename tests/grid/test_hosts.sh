@@ -1,0 +1,83 @@
+#!/usr/bin/env bash
+# A link that names a host beside the coordinator: while that is away, killed with -9, a newcomer with this link comes in
+# through the host, and works when the coordinator is back.
+# shellcheck source=tests/grid/lib.sh
+. "$(dirname "$0")/lib.sh"
+
+text_project first 2
+text_project second 120 6 100
+coordinator_start
+alone=$("$talkoot" invite "$home" --hosts 1 2>"$work/none.log")
+claim "who has nobody to name says so" says "$work/none.log" '0 of 1 hosts: 0 peers have accepted results'
+claim "and the link is the coordinator's alone" same "$link" "$alone"
+peer_start 1
+peer_start 2
+submit first "$work/first.yaml"
+claim "volunteers earn credit" finished first 120
+
+named() {
+	with_host=$("$talkoot" invite "$home" --hosts 1 2>"$work/named.log")
+	[ "$with_host" != "$link" ]
+}
+claim "then a link names one of them" wait_for 60 named
+claim "with nothing left to say" test ! -s "$work/named.log"
+host_address=${with_host##*,}
+claim "behind the coordinator's address" same "$with_host" "$link,$host_address"
+claim "another link names the same one" same "$with_host" "$("$talkoot" invite "$home" --hosts 1)"
+
+told() {
+	host=
+	for i in 1 2; do
+		if says "$work/peer-$i.log" 'this computer is a host of the network'; then host=$i; fi
+	done
+	[ -n "$host" ]
+}
+claim "that peer is told" wait_for 30 told
+claim "and keeps it to itself" same 600 "$(stat -c %a "$work/peer-$host/host")"
+key=$("$talkoot_peer" status --json --home "$work/peer-$host" | sed -n 's/.*"peer": *"\([0-9a-f]*\)".*/\1/p')
+"$talkoot" -C "$home" hosts >"$work/hosts.log"
+claim "the owner sees who it is, and where" says "$work/hosts.log" "^$key  $host_address "
+
+submit second "$work/second.yaml"
+begun() {
+	[ "$(field second units_accepted)" -ge 1 ]
+}
+claim "another project begins" wait_for 60 begun
+coordinator_kill
+claim "which does not end before the coordinator does" bash -c "[ '$(field second state)' != done ]"
+peer_kill "$host"
+peer_start "$host" --listen "$host_address"
+link=$with_host
+peer_start 3
+claim "joining says that the network is there" says "$work/peer-3.log" 'The network answers'
+status() {
+	"$talkoot_peer" status --home "$work/peer-3"
+}
+entered() {
+	status | grep -q "in the network by $host_address; the coordinator is away"
+}
+claim "a newcomer comes in through the host, restarted without a coordinator" wait_for 60 entered
+has_news() {
+	grep -qE '"neighbours": ?[1-9]' "$work/peer-3/status.json" &&
+		grep -qE '"beacon": ?[1-9]' "$work/peer-3/status.json"
+}
+claim "it has a neighbour, and the network's last beacon" wait_for 60 has_news
+claim "and does not take the host for the coordinator" grep -qE '"connected": ?false' "$work/peer-3/status.json"
+"$talkoot_peer" doctor "$with_host" --listen 127.0.0.1:0 --no-port-mapping >"$work/doctor.log" 2>&1
+claim "the doctor tells a host from the coordinator" says "$work/doctor.log" 'ok +identity +it is a host of the link'
+claim "and joining works" says "$work/doctor.log" '^Joining works'
+
+link=${with_host%%,*}
+coordinator_start
+works() {
+	grep -qE '"units_valid": ?[1-9]' "$work/peer-3/status.json"
+}
+claim "when the coordinator is back, the newcomer works without a restart" wait_for 120 works
+claim "and the project is trained to its end" finished second 240
+claim "to the model that one computer trains" same "$(local_model "$work/second.yaml")" "$(field second model_digest)"
+
+"$talkoot" -C "$home" hosts --remove "${key:0:12}" >"$work/removed.log" 2>&1
+claim "a host is removed by the first digits of its key" says "$work/removed.log" '^Removed: .*is not renewed'
+"$talkoot" -C "$home" hosts >"$work/hosts.log"
+claim "and is none any more" says "$work/hosts.log" 'name no hosts'
+finish

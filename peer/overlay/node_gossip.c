@@ -11,6 +11,7 @@
 #define ALONE_AGAIN  5000u   /* … and again, */
 #define ALONE_TRIES  24u     /* so often, */
 #define ALONE_LATER  60000u  /* then more rarely; ± a fifth */
+#define ENTRY_MS     60000u  /* a session with a host that is no neighbour by then ends */
 
 static uint64_t random_next(struct overlay *o)
 {
@@ -332,12 +333,41 @@ static void old_beacon_tick(struct node *n, struct node_effects *out)
 		(void)!node_effects_push(out, NODE_ISOLATED, 0);
 }
 
+static bool is_neighbour(const struct overlay *o, peer_ref peer)
+{
+	peer_ref peers[GOSSIP_ACTIVE_MAX];
+	size_t count = gossip_active(o->core, peers);
+
+	while (count-- > 0) {
+		if (peers[count] == peer)
+			return true;
+	}
+	return false;
+}
+
+/* Hosts of the link are there for those who need a way in: who has one goes, and makes room. */
+static void leave_hosts(struct node *n, struct node_effects *out)
+{
+	struct connection *next;
+
+	for (struct connection *c = n->table.first; c != NULL; c = next) {
+		next = c->next;
+		if (!c->up || c->used || !session_met_host(c->session) ||
+			n->now_ms < c->since_ms + ENTRY_MS || node_neighbour_count(n) == 0 ||
+			is_neighbour(n->overlay, c->peer) ||
+			node_effects_reserve(out, EFFECTS_TO_END) != TK_OK)
+			continue;
+		connection_goodbye(n, c, out, GOODBYE_SHUTDOWN, "others are neighbours now");
+	}
+}
+
 void gossip_tick(struct node *n, struct node_effects *out)
 {
 	if (n->overlay == NULL)
 		return;
 	alone_tick(n, out);
 	old_beacon_tick(n, out);
+	leave_hosts(n, out);
 }
 
 /* What others ask */

@@ -170,6 +170,13 @@ conn_id net_dial_from(struct net *net, size_t from, size_t to, const struct publ
 	return dial(net, from, to, (struct node_event){.expect = expect}, remote);
 }
 
+conn_id net_dial_link(struct net *net, size_t from, size_t to)
+{
+	struct node_event connected = {.expect = &net->nodes[from].id.network, .hosts = true};
+
+	return dial(net, from, to, connected, NULL);
+}
+
 conn_id net_redial(struct net *net, conn_id old)
 {
 	size_t from = end_of(net, old)->node, to = end_of(net, other_end(old))->node;

@@ -52,7 +52,10 @@ size_t net_add(struct net *net, enum role role, const struct public_key *network
 /* Either end may be NET_NOBODY. Gives the dialling end's number; the accepting end's is one more. */
 conn_id net_dial(struct net *net, size_t from, size_t to, const struct public_key *expect);
 
-/* The same, and the accepting node is told that it comes from there. */
+/* The same to an address of the link: from demands the network's root key, and takes a host, too. */
+conn_id net_dial_link(struct net *net, size_t from, size_t to);
+
+/* The same as net_dial, and the accepting node is told that it comes from there. */
 conn_id net_dial_from(struct net *net, size_t from, size_t to, const struct public_key *expect,
 	const struct endpoint *remote);
 

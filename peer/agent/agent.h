@@ -19,13 +19,12 @@
 #define AGENT_TICK_MS	     200u
 #define AGENT_BACKOFF_MIN_MS 500u /* decorrelated jitter between these two */
 #define AGENT_BACKOFF_MAX_MS 30000u
-#define AGENT_CONNECT_MS     20000u /* from DIAL to UP */
-#define AGENT_HOST_AGAIN_MS                                                                        \
-	3600000u /* a link's address where a host answered, not the coordinator */
-#define AGENT_REPLACED_MS    60000u /* when another process uses our identity */
-#define AGENT_ASK_AGAIN_MS   30000u /* a WORK_REQUEST without an answer is repeated */
-#define AGENT_PAUSE_MS	     10000u /* after giving a lease back */
-#define AGENT_CRASHES_MAX    3u	    /* of the worker in a row; then it rests, longer each time */
+#define AGENT_CONNECT_MS     20000u  /* from DIAL to UP */
+#define AGENT_HOST_AGAIN_MS  600000u /* an address of the link where only a host answered */
+#define AGENT_REPLACED_MS    60000u  /* when another process uses our identity */
+#define AGENT_ASK_AGAIN_MS   30000u  /* a WORK_REQUEST without an answer is repeated */
+#define AGENT_PAUSE_MS	     10000u  /* after giving a lease back */
+#define AGENT_CRASHES_MAX    3u	     /* of the worker in a row; then it rests, longer each time */
 #define AGENT_REST_MIN_MS    5000u
 #define AGENT_REST_MAX_MS    300000u
 #define AGENT_CHECKPOINT_MS  30000u   /* between two checkpoints of a unit, unless told otherwise */

@@ -4,7 +4,7 @@
  * 2015): each is drawn between the minimum and three times the last one, so that peers which lost
  * the same coordinator together do not come back together. Addresses of the link are tried in turn. Where a host
  * answers, a peer by the root's word, the overlay gets the session as its way in, and the coordinator is looked for at
- * the others; that address is left alone until nobody brings news, or for an hour. */
+ * the others; that address is left alone until nobody brings news, or for ten minutes. */
 #include "peer/agent/agent_state.h"
 
 #include <stdio.h>

@@ -369,6 +369,7 @@ static void write_status(struct shell *s)
 	s->told = now;
 	s->told_ms = now_ms;
 	status_file_fill(&s->status, &now);
+	s->status.host_until_s = s->id.has_certificate ? s->id.certificate.expiry_s : 0;
 	s->status.updated_s = (uint64_t)time(NULL);
 	if (status_file_write(&s->status, s->home->path, &msg) == TK_OK) {
 		s->status_failing = false;

@@ -44,6 +44,18 @@ static void print_beacon(const struct status_file *s)
 			(unsigned long long)(now_s > s->beacon_s ? now_s - s->beacon_s : 0));
 }
 
+static void print_host(const struct status_file *s)
+{
+	time_t until = (time_t)s->host_until_s;
+	struct tm tm;
+	char day[16];
+
+	if (s->host_until_s <= (uint64_t)time(NULL) || localtime_r(&until, &tm) == NULL)
+		return;
+	strftime(day, sizeof(day), "%Y-%m-%d", &tm);
+	printf("host: newcomers may join through this computer until %s\n", day);
+}
+
 static void print_human(const struct status_file *s)
 {
 	printf("%s\n", s->reason);
@@ -61,6 +73,7 @@ static void print_human(const struct status_file *s)
 		printf("network: %u neighbours, port %u; others reach this computer %s\n",
 			(unsigned)s->neighbours, s->port, s->reached);
 	print_beacon(s);
+	print_host(s);
 	if (s->remark[0] != '\0')
 		printf("%s\n", s->remark);
 }
@@ -96,6 +109,7 @@ static int status(const char *home, bool json)
 		return peer_failed(&msg);
 	agent_home_identity(&loaded, &id);
 	file.peer = id.key.public;
+	file.host_until_s = id.has_certificate ? id.certificate.expiry_s : 0;
 	identity_wipe(&id);
 	if (file.coordinator[0] == '\0')
 		snprintf(file.coordinator, sizeof(file.coordinator), "%s", loaded.link.hosts[0]);

@@ -24,6 +24,7 @@ struct status_file {
 	uint16_t port;		/* 0: does not listen */
 	char reached[TEXT_MAX]; /* how strangers reach it, in words */
 	struct public_key peer;
+	uint64_t host_until_s; /* it is a host of the network's link until then; 0: it is none */
 	char engine[16];
 	char remark[TEXT_MAX]; /* on this computer (engine_remark); empty: none */
 	uint64_t updated_s;    /* wall clock */

@@ -72,6 +72,7 @@ static bool overlay_add(json_t *root, const struct status_file *s)
 	       number_add(root, "cache_bytes", s->cache_bytes) &&
 	       number_add(root, "cache_bytes_max", s->cache_bytes_max) &&
 	       number_add(root, "neighbours", s->neighbours) &&
+	       number_add(root, "host_until", s->host_until_s) &&
 	       number_add(root, "beacon", s->beacon_s) && number_add(root, "port", s->port) &&
 	       json_object_set_new(root, "reached", text_value(s->reached)) == 0;
 }
@@ -152,6 +153,7 @@ static void read_object(struct status_file *s, const json_t *root)
 	s->cache_bytes = read_number(root, "cache_bytes");
 	s->cache_bytes_max = read_number(root, "cache_bytes_max");
 	s->neighbours = (uint32_t)read_number(root, "neighbours");
+	s->host_until_s = read_number(root, "host_until");
 	s->beacon_s = read_number(root, "beacon");
 	s->port = (uint16_t)read_number(root, "port");
 	read_text(root, "reached", s->reached, sizeof(s->reached));

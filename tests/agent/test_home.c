@@ -15,6 +15,7 @@
 
 #include "peer/agent/agent_files.h"
 #include "peer/agent/status_file.h"
+#include "peer/wire/identity.h"
 #include "tasks/base/file.h"
 #include "tests/lib/agent_script.h"
 
@@ -105,6 +106,43 @@ static void another_network_in_the_same_home_is_refused_with_a_remedy(void **sta
 	assert_non_null(strstr(msg.text, "--home"));
 	assert_int_equal(agent_home_load(&home, b->home, NULL), TK_OK);
 	assert_true(key_equal(&home.link.network, &b->script.link.network));
+}
+
+static void the_roots_word_that_it_is_a_host_is_kept_and_checked(void **state)
+{
+	struct bench *b = *state;
+	struct agent_home home;
+	struct certificate word;
+	struct identity id;
+	char path[256];
+	struct stat st;
+	FILE *f;
+
+	assert_int_equal(agent_home_load(&home, b->home, NULL), TK_OK);
+	agent_home_identity(&home, &id);
+	assert_false(id.has_certificate);
+	host_sign(&word, &b->script.root, &id.key.public, SCRIPT_NOW_S);
+	assert_int_equal(agent_home_save_host(b->home, &word, NULL), TK_OK);
+	in_home(b, "host", path);
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_mode & 0777, 0600);
+	assert_int_equal(agent_home_load(&home, b->home, NULL), TK_OK);
+	agent_home_identity(&home, &id);
+	assert_true(id.has_certificate);
+	assert_int_equal(id.certificate.expiry_s, word.expiry_s);
+	assert_memory_equal(id.certificate.signature.b, word.signature.b, SIGNATURE_BYTES);
+	/* one that is not the root's word would shut this peer out everywhere */
+	word.signature.b[5] ^= 1;
+	assert_int_equal(agent_home_save_host(b->home, &word, NULL), TK_OK);
+	assert_int_equal(agent_home_load(&home, b->home, NULL), TK_OK);
+	agent_home_identity(&home, &id);
+	assert_false(id.has_certificate);
+	f = fopen(path, "w");
+	assert_non_null(f);
+	assert_true(fputs("short", f) >= 0);
+	fclose(f);
+	assert_int_equal(agent_home_load(&home, b->home, NULL), TK_OK);
+	assert_false(home.has_host);
 }
 
 static void joining_a_private_network_keeps_its_secret(void **state)
@@ -381,6 +419,8 @@ static void status_json_is_read_as_it_was_written(void **state)
 		.cache_bytes = 12345678901,
 		.cache_bytes_max = 17179869184,
 		.neighbours = 6,
+		.beacon_s = 1234567880,
+		.host_until_s = 1239999999,
 		.port = 7332,
 		.reached = "at 192.0.2.1:7332",
 		.state = "computing",
@@ -407,6 +447,8 @@ static void status_json_is_read_as_it_was_written(void **state)
 	assert_int_equal(out.cache_bytes, in.cache_bytes);
 	assert_int_equal(out.cache_bytes_max, in.cache_bytes_max);
 	assert_int_equal(out.neighbours, 6);
+	assert_int_equal(out.beacon_s, in.beacon_s);
+	assert_int_equal(out.host_until_s, in.host_until_s);
 	assert_int_equal(out.port, 7332);
 	assert_string_equal(out.reached, in.reached);
 }
@@ -432,6 +474,7 @@ int main(void)
 		TEST(the_home_and_its_key_are_the_volunteers_alone),
 		TEST(joining_again_keeps_the_key_and_takes_the_new_hosts),
 		TEST(another_network_in_the_same_home_is_refused_with_a_remedy),
+		TEST(the_roots_word_that_it_is_a_host_is_kept_and_checked),
 		TEST(joining_a_private_network_keeps_its_secret),
 		TEST(a_home_without_a_network_says_how_to_join),
 		TEST(a_key_of_the_wrong_length_is_an_error),

@@ -254,11 +254,11 @@ def pack_bin(data):
     return b"\xc4" + bytes([len(data)]) + data
 
 
-def certificate(root_seed, key, now_s):
-    """A serving key's two more fields: the root's word for it."""
+def certificate(root_seed, key, now_s, label=b"talkoot serving key"):
+    """A serving key's, or a host's, two more fields: the root's word for it."""
     expiry = now_s + 90 * 24 * 3600
     fields = [ed_public(root_seed), key, struct.pack("<Q", expiry)]
-    signature = ed_sign(root_seed, digest_fields(b"talkoot serving key", fields))
+    signature = ed_sign(root_seed, digest_fields(label, fields))
     return pack_number(expiry) + pack_bin(signature)
 
 
@@ -365,6 +365,13 @@ def private_session_vectors():
         emit(f"private_frame_0_{side}", ping_frame(cipher, 0))
 
 
+def host_vectors():
+    """What a host of the link says of itself: a peer with the root's word."""
+    seed, secret, root, now_s = bytes([7] * 32), bytes([4] * 32), bytes([2] * 32), 1700000000
+    word = certificate(root, ed_public(seed), now_s, b"talkoot host")
+    emit("host_identity", identity(seed, secret, 1, ed_public(root), now_s, word))
+
+
 def main():
     check_primitives()
     print("/* Written by noise_reference.py, which see. */")
@@ -376,6 +383,8 @@ def main():
     session_vectors()
     print()
     private_session_vectors()
+    print()
+    host_vectors()
     print("\n#endif")
     return 0
 

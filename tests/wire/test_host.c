@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "peer/wire/identity.h"
+#include "tests/wire/noise_golden.h"
 #include "tests/wire/pair.h"
 
 static void root_key(struct key_pair *root)
@@ -223,6 +224,23 @@ static void certificate_has_bounds_like_a_serving_keys(void **state)
 	side_close(&p.root);
 }
 
+static void a_hosts_identity_equals_the_second_implementation(void **state)
+{
+	char hex[2 * IDENTITY_BYTES_MAX + 1];
+	struct bytes claim = {0};
+	struct pair p;
+
+	(void)state;
+	set_host(&p, PAIR_NOW_S);
+	assert_int_equal(identity_encode(&p.root.id, PAIR_NOW_S, &claim), TK_OK);
+	assert_true(claim.len <= IDENTITY_BYTES_MAX);
+	hex_encode(hex, claim.data, claim.len);
+	assert_string_equal(hex, golden_host_identity);
+	bytes_close(&claim);
+	side_close(&p.peer);
+	side_close(&p.root);
+}
+
 static void every_flipped_byte_of_a_hosts_claim_is_refused(void **state)
 {
 	struct identity_claim out;
@@ -269,6 +287,7 @@ int main(void)
 		cmocka_unit_test(host_stands_for_nobody_but_the_root),
 		cmocka_unit_test(only_the_roots_word_that_this_key_is_a_host_counts),
 		cmocka_unit_test(certificate_has_bounds_like_a_serving_keys),
+		cmocka_unit_test(a_hosts_identity_equals_the_second_implementation),
 		cmocka_unit_test(every_flipped_byte_of_a_hosts_claim_is_refused),
 	};
 

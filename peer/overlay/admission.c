@@ -190,6 +190,7 @@ bool admission_sum(struct admission *a, uint64_t now_ms, char out[TEXT_MAX])
 		[ADMISSION_FAILED] = "more handshakes failed",
 		[ADMISSION_HEAVY] =
 			"connections were closed: their network had most, and others waited",
+		[ADMISSION_IDLE] = "idle sessions made place for others",
 	};
 	size_t n = 0;
 

@@ -36,8 +36,9 @@ enum admission_fate {
 	ADMISSION_CROWD = 2, /* half open and closed to make room for others */
 	ADMISSION_FAILED = 3,
 	ADMISSION_HEAVY =
-		4, /* sessions of the heaviest prefix, closed when all places were taken */
-	ADMISSION_FATES = 5,
+		4,	    /* sessions of the heaviest prefix, closed when all places were taken */
+	ADMISSION_IDLE = 5, /* idle sessions, closed when all places were taken */
+	ADMISSION_FATES = 6,
 };
 
 struct admission {

@@ -71,13 +71,19 @@ static int table_resize(struct connections *t, size_t buckets)
 int connections_init(struct connections *t)
 {
 	*t = (struct connections){0};
-	return table_resize(t, BUCKETS_FIRST);
+	if (crowds_init(&t->crowds) != TK_OK)
+		return TK_ENOMEM;
+	if (table_resize(t, BUCKETS_FIRST) == TK_OK)
+		return TK_OK;
+	crowds_close(&t->crowds);
+	return TK_ENOMEM;
 }
 
 void connections_close(struct connections *t)
 {
 	while (t->first != NULL)
 		connections_remove(t, t->first);
+	crowds_close(&t->crowds);
 	mem_free(t->by_id);
 	mem_free(t->by_key);
 	*t = (struct connections){0};
@@ -107,6 +113,7 @@ struct connection *connections_add(struct connections *t, conn_id id)
 void connections_remove(struct connections *t, struct connection *c)
 {
 	chain_out(t, c);
+	crowds_leave(&t->crowds, c);
 	*(c->previous != NULL ? &c->previous->next : &t->first) = c->next;
 	*(c->next != NULL ? &c->next->previous : &t->last) = c->previous;
 	t->count--;
@@ -163,49 +170,4 @@ struct connection *connections_crowding(const struct connections *t, uint64_t pr
 	if (of_prefix >= NODE_PREFIX_MAX)
 		return first_of_prefix;
 	return all >= NODE_HALF_OPEN_MAX ? first : NULL;
-}
-
-#define TALLY (4 * NODE_CONNECTIONS_MAX) /* so full at most a quarter: short walks */
-
-/* How many connections each prefix has, in an open-addressed table. */
-struct tally {
-	uint64_t prefix;
-	uint32_t count;
-	struct connection *newest;
-};
-
-static struct tally *tally_of(struct tally *tallies, uint64_t prefix)
-{
-	size_t at = (prefix * 0x9e3779b97f4a7c15u) >> 32;
-
-	while (tallies[at % TALLY].count != 0 && tallies[at % TALLY].prefix != prefix)
-		at++;
-	return &tallies[at % TALLY];
-}
-
-struct connection *connections_heaviest(const struct connections *t, uint64_t prefix)
-{
-	struct tally *tallies = mem_calloc(TALLY, sizeof(*tallies));
-	struct tally most = {0};
-	uint32_t own;
-
-	if (tallies == NULL)
-		return NULL;
-	for (struct connection *c = t->first; c != NULL; c = c->next) {
-		struct tally *tally;
-
-		if (c->prefix == 0 || c->dialled)
-			continue;
-		tally = tally_of(tallies, c->prefix);
-		tally->prefix = c->prefix;
-		tally->count++;
-		tally->newest = c;
-		if (tally->count > most.count)
-			most = *tally;
-	}
-	own = prefix != 0 ? tally_of(tallies, prefix)->count : 0;
-	if (most.count > 0)
-		most.newest = tally_of(tallies, most.prefix)->newest;
-	mem_free(tallies);
-	return most.count >= own + 2 ? most.newest : NULL;
 }

@@ -3,6 +3,7 @@
 #ifndef PEER_OVERLAY_CONNECTIONS_H
 #define PEER_OVERLAY_CONNECTIONS_H
 
+#include "peer/overlay/crowds.h"
 #include "peer/overlay/node.h"
 #include "peer/overlay/pulse.h"
 
@@ -37,6 +38,15 @@ struct connection {
 	conn_id renews;		/* the one that it replaces */
 	size_t waiting;		/* bytes that the transport has not taken yet */
 	uint64_t taken_ms;	/* while some wait: when it last took any */
+	bool placed;		/* node_places.c: it may have to give its place up … */
+	bool released;		/* … and has */
+	enum node_worth wanted; /* by the application */
+	enum node_worth worth;	/* by all: whose list it is in */
+	uint64_t relied_ms;	/* when a circuit last needed it; 0: never */
+	uint64_t place_ms;	/* how long it has been silent, of what counts */
+	struct connection *place_before, *place_after;
+	struct crowd *crowd; /* NULL: not counted */
+	struct connection *crowd_older, *crowd_newer;
 
 	struct connection *previous, *next; /* in order of arrival */
 	struct connection *next_by_id, *next_by_key;
@@ -47,6 +57,7 @@ struct connections {
 	size_t buckets;
 	size_t count;
 	struct connection *first, *last;
+	struct crowds crowds;
 };
 
 /* Errors: TK_ENOMEM. */
@@ -70,10 +81,5 @@ struct connection *connections_find_key(const struct connections *t, const struc
  * are NODE_PREFIX_MAX (0: of no prefix), of all when they are NODE_HALF_OPEN_MAX, the one that has had the
  * most time. NULL: there is room. */
 struct connection *connections_crowding(const struct connections *t, uint64_t prefix);
-
-/* The accepted connection that goes when there is no place for one more of this prefix: the newest of the
- * prefix that has most, if that has at least two more than this one. NULL: there is none, or memory is
- * short. Those of no prefix (0) are not counted. */
-struct connection *connections_heaviest(const struct connections *t, uint64_t prefix);
 
 #endif

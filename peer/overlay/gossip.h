@@ -152,6 +152,7 @@ uint64_t gossip_wake_ms(const struct gossip *g);
 /* For status, the cache of good peers, simulators and tests. */
 size_t gossip_active(const struct gossip *g, peer_ref out[GOSSIP_ACTIVE_MAX]);
 size_t gossip_passive(const struct gossip *g, peer_ref out[GOSSIP_PASSIVE_MAX]);
+bool gossip_is_active(const struct gossip *g, peer_ref neighbour);
 bool gossip_is_eager(const struct gossip *g, peer_ref neighbour);
 /* The newest body of a topic; 0: none. */
 body_ref gossip_retained(const struct gossip *g, topic_ref topic);

@@ -458,6 +458,13 @@ void broadcast_wake(struct gossip *g)
 		graft_due(g);
 }
 
+bool gossip_is_active(const struct gossip *g, peer_ref neighbour)
+{
+	unsigned slot = slot_of(g, neighbour);
+
+	return slot != SLOT_NONE && (g->active & bit(slot)) != 0;
+}
+
 bool gossip_is_eager(const struct gossip *g, peer_ref neighbour)
 {
 	unsigned slot = slot_of(g, neighbour);

@@ -153,12 +153,14 @@ static void connection_forget(
 	struct node_effect *down;
 
 	gossip_session_down(n, c);
+	places_leave(n, c);
 	if (c->up) {
 		down = node_effects_take_text(out, NODE_DOWN, c->id, "%s", why);
 		down->key = c->key;
 		down->role = session_peer_role(c->session);
 		down->reason = c->farewell;
 		down->own = c->own;
+		down->released = c->released;
 		n->up--;
 	} else if (!c->dialled) {
 		n->half_open--;
@@ -233,6 +235,8 @@ static int step_begin(struct node *n, const struct node_event *event, struct nod
 	c->from_port = event->from_port;
 	c->own = event->own;
 	c->prefix = places_prefix(event);
+	if (!dialled && c->prefix != 0)
+		crowds_enter(&n->table.crowds, c);
 	c->carrier = event->carrier;
 	if (event->remote != NULL)
 		c->remote = *event->remote;
@@ -292,7 +296,9 @@ static int step_send(struct node *n, struct connection *c, const struct node_eve
 		return rc;
 	if (rc == TK_OK)
 		rc = connection_flush(n, c, out, &msg);
-	if (rc != TK_OK)
+	if (rc == TK_OK)
+		places_heard(n, c, event->message->type);
+	else
 		connection_fail(n, c, out, msg.text);
 	return rc == TK_ENOMEM ? rc : TK_OK;
 }
@@ -320,6 +326,7 @@ static int tick_connection(struct node *n, struct connection *c, const struct no
 	if (rc == TK_OK && c->up)
 		rc = connection_flush(n, c, out, &msg);
 	if (rc == TK_OK && c->up) {
+		places_tick(n, c);
 		renewal_tick(n, c, out);
 		return TK_OK;
 	}

@@ -14,6 +14,8 @@
 #define NODE_HALF_OPEN_MAX   256u   /* accepted; one more closes the oldest of them */
 #define NODE_PREFIX_MAX	     (NODE_HALF_OPEN_MAX / 4) /* of them from one prefix; local ones apart */
 #define NODE_CONNECTIONS_MAX 4096u
+#define NODE_PLACE_MS	     10000u /* when all places are taken: nobody's idle session ends before */
+#define NODE_PLACES_NEW	     8u	    /* a part of all, for who is new, before others make place */
 #define NODE_OUTPUT_MAX	     (8u << 20)	  /* bytes waiting for a slow reader; beyond: closed */
 #define NODE_OUTPUT_ALL_MAX  (512u << 20) /* for all readers together: node_limit_output */
 #define NODE_CHATTER_PER_S   200u	  /* small talk of one session … */
@@ -76,6 +78,14 @@ struct node_event {
 	const struct signature *signature; /* PUBLISH */
 };
 
+/* What a session is worth to this node: who goes first when all places are taken. */
+enum node_worth {
+	NODE_WORTH_NONE = 0,  /* nobody would miss it */
+	NODE_WORTH_LATER = 1, /* it has something to do here, and can come back for that */
+	NODE_WORTH_NOW = 2,   /* it is in the middle of something */
+	NODE_WORTHS = 3,
+};
+
 enum node_effect_type {
 	NODE_WRITE = 1, /* write bytes to conn (owned by the effect list) */
 	NODE_CLOSE =
@@ -111,6 +121,7 @@ struct node_effect {
 	struct public_key key; /* UP, DOWN */
 	enum role role;
 	uint32_t reason;	/* DOWN: enum goodbye_reason of the other side; 0: it said none */
+	bool released;		/* DOWN: we gave its place to another */
 	conn_id renews;		/* UP: the session that this one stands for from here on; 0: none */
 	struct message message; /* MESSAGE */
 	struct endpoint at;	/* OBSERVED, TRY, PROBE */
@@ -138,6 +149,11 @@ void node_free(struct node *n);
 void node_limit_output(struct node *n, size_t bytes);
 /* How many connections there may be; NODE_CONNECTIONS_MAX unless said, and at most. */
 void node_limit_connections(struct node *n, size_t count);
+
+/* What the application thinks of a session; NONE unless said. Saying it of one that is not open does nothing. */
+void node_value(struct node *n, conn_id conn, enum node_worth worth);
+/* A circuit needs this session now; to be said each second as long as it does. */
+void node_rely(struct node *n, conn_id conn);
 
 /* One step; appends to out. What the other side does wrong is no error here: it ends the connection,
  * with a LOG. Errors:

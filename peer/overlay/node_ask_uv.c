@@ -118,6 +118,18 @@ void node_uv_drop(struct node_uv *n, conn_id conn, uint32_t reason, const char *
 	drain_later(n);
 }
 
+void node_uv_value(struct node_uv *n, conn_id conn, enum node_worth worth)
+{
+	ways_value(n->ways, conn, worth);
+}
+
+void node_uv_limit(struct node_uv *n, size_t count)
+{
+	size_t most = n->alive_max - n->alive_max / 8;
+
+	node_limit_connections(ways_node(n->ways), count < most ? count : most);
+}
+
 size_t node_uv_sessions(const struct node_uv *n)
 {
 	return node_session_count(ways_node(n->ways));

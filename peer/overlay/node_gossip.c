@@ -200,6 +200,12 @@ static void pay_what_is_owed(struct node *n)
 	}
 }
 
+bool gossip_is_neighbour(const struct node *n, const struct connection *c)
+{
+	return n->overlay != NULL && c->peer != 0 && n->overlay->conns[c->peer] == c->id &&
+	       gossip_is_active(n->overlay->core, c->peer);
+}
+
 /* Messages */
 
 bool gossip_wants(const struct node *n, const struct connection *c, enum message_type type)

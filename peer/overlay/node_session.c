@@ -90,6 +90,7 @@ static int message_handle(struct node *n, struct connection *c, const struct mes
 		if (gossip_wants(n, c, m->type))
 			return gossip_hear(n, c, m, msg);
 		c->used = true;
+		places_heard(n, c, m->type);
 		return message_deliver(c, m, out, msg);
 	}
 }
@@ -139,6 +140,7 @@ static int connection_open(
 	}
 	c->up = true;
 	n->up++;
+	places_enter(n, c);
 	gossip_session_up(n, c); /* before the older one goes: its neighbour has never been away */
 	if (older != NULL)
 		connection_goodbye(

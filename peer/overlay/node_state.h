@@ -8,6 +8,12 @@
 
 struct overlay; /* node_gossip.c */
 
+/* Accepted sessions by what they are worth, who has been silent longest first; node_places.c. */
+struct places {
+	struct connection *first[NODE_WORTHS], *last[NODE_WORTHS];
+	size_t count[NODE_WORTHS];
+};
+
 struct node {
 	const struct identity *id;
 	struct connections table;
@@ -20,6 +26,7 @@ struct node {
 	uint64_t now_ms; /* of this step, and below */
 	uint64_t now_s;
 	struct admission admission;
+	struct places places;
 	struct overlay *overlay; /* NULL: before NODE_START, takes no part in gossip */
 };
 
@@ -51,6 +58,13 @@ uint64_t places_prefix(const struct node_event *event);
 /* A connection that comes up: NULL when there is a place for it, perhaps in another's stead; otherwise why it
  * is closed. Two times EFFECTS_TO_END are in reserve. */
 const char *places_refuse(struct node *n, const struct node_event *event, struct node_effects *out);
+/* A session that we accepted is up, or over. */
+void places_enter(struct node *n, struct connection *c);
+void places_leave(struct node *n, struct connection *c);
+/* A message for the application came or went: is it of the kind that keeps a session of worth? */
+void places_heard(struct node *n, struct connection *c, enum message_type type);
+/* Each second: what it is worth by now. */
+void places_tick(struct node *n, struct connection *c);
 
 /* node_renew.c */
 
@@ -70,6 +84,8 @@ int gossip_start(struct node *n, const struct node_event *event) TK_CHECKED;
 bool gossip_revoked(const struct node *n, const struct public_key *key);
 void gossip_session_up(struct node *n, struct connection *c);
 void gossip_session_down(struct node *n, struct connection *c);
+/* True for a neighbour's session. */
+bool gossip_is_neighbour(const struct node *n, const struct connection *c);
 /* True for messages that are gossip's. */
 bool gossip_wants(const struct node *n, const struct connection *c, enum message_type type);
 /* Errors end the connection: TK_EPROTO, TK_ELIMIT, TK_EAUTH, TK_ENOMEM. */

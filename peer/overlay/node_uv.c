@@ -100,6 +100,8 @@ static void apply(struct node_uv *n, struct node_effect *e)
 	case NODE_DOWN:
 		if (e->reason != 0 && h->farewell != NULL)
 			h->farewell(h->context, e->conn, e->reason, e->text);
+		if (e->released && h->released != NULL)
+			h->released(h->context, e->conn);
 		h->down(h->context, e->conn, e->text);
 		break;
 	case NODE_MESSAGE:
@@ -375,7 +377,7 @@ struct node_uv *node_uv_new(
 	signal(SIGPIPE, SIG_IGN);
 	n->alive_max = channels_allowed();
 	/* an eighth is for those that linger, so that the core can put one in another's place */
-	node_limit_connections(ways_node(n->ways), n->alive_max - n->alive_max / 8);
+	node_uv_limit(n, NODE_CONNECTIONS_MAX);
 	n->loop = loop;
 	n->id = id;
 	n->handler = handler;

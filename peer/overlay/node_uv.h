@@ -22,6 +22,8 @@ struct node_handler {
 	void (*writable)(void *context, conn_id conn); /* NODE_WRITABLE; may be NULL */
 	/* Just before down, when the other side said GOODBYE: enum goodbye_reason; may be NULL. */
 	void (*farewell)(void *context, conn_id conn, uint32_t reason, const char *text);
+	/* Just before down, when we gave its place to another; may be NULL. */
+	void (*released)(void *context, conn_id conn);
 	/* NODE_OBSERVED: whom we dialled sees us come from there; may be NULL. */
 	void (*observed)(void *context, conn_id conn, const struct endpoint *at);
 	/* Just before up of a session that the node dialled by itself because `old` was a day old: conn stands
@@ -96,6 +98,11 @@ void node_uv_renew(struct node_uv *n, conn_id conn);
 void node_uv_close(struct node_uv *n, uint32_t reason, const char *text,
 	void (*closed)(void *context), void *context);
 void node_uv_free(struct node_uv *n);
+
+/* node_value(). */
+void node_uv_value(struct node_uv *n, conn_id conn, enum node_worth worth);
+/* node_limit_connections(), within what the system allows. Before node_uv_listen. */
+void node_uv_limit(struct node_uv *n, size_t count);
 
 size_t node_uv_sessions(const struct node_uv *n);
 

@@ -382,6 +382,14 @@ void relay_tick(struct relay *r, uint64_t now_ms)
 	}
 }
 
+void relay_each(const struct relay *r, void (*each)(void *context, conn_id conn), void *context)
+{
+	for (const struct asker *a = r->askers; a != NULL; a = a->next) {
+		if (a->reserved_ms != 0 || a->circuits != 0)
+			each(context, a->conn);
+	}
+}
+
 void relay_stats(const struct relay *r, struct relay_stats *out)
 {
 	*out = r->stats;

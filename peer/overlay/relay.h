@@ -62,6 +62,9 @@ void relay_writable(struct relay *r, conn_id conn);
 /* Every second: what has run out ends. */
 void relay_tick(struct relay *r, uint64_t now_ms);
 
+/* Those that carry a circuit here, or have a place reserved. */
+void relay_each(const struct relay *r, void (*each)(void *context, conn_id conn), void *context);
+
 struct relay_stats {
 	uint32_t reservations, circuits;
 	uint64_t bytes;	  /* passed on since the start */

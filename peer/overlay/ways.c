@@ -179,6 +179,15 @@ bool ways_remote(const struct ways *w, conn_id conn, struct endpoint *out)
 	return true;
 }
 
+void ways_value(struct ways *w, conn_id conn, enum node_worth worth)
+{
+	struct way *way = way_by_id(w, conn);
+
+	if (way != NULL)
+		way->worth = worth;
+	node_value(w->node, way != NULL ? way->now : conn, worth);
+}
+
 uint64_t ways_prefix(const struct ways *w, conn_id conn)
 {
 	const struct way *way = way_by_id(w, conn);
@@ -330,6 +339,25 @@ static void punches_pace(struct ways *w)
 	}
 }
 
+static void rely(void *context, conn_id conn)
+{
+	struct ways *w = context;
+
+	node_rely(w->node, conn);
+}
+
+/* Which sessions the ways need, when the node has to make place. */
+static void ways_worth(struct ways *w)
+{
+	relay_each(w->relay, rely, w);
+	for (size_t i = 0; i < circuits_count(w->circuits); i++)
+		node_rely(w->node, circuits_at(w->circuits, i)->carrier);
+	for (struct way *way = w->first; way != NULL; way = way->after) {
+		if (way->worth != NODE_WORTH_NONE)
+			node_value(w->node, way->now, way->worth);
+	}
+}
+
 static int step_tick(struct ways *w, struct node_event *event)
 {
 	int rc = ways_node_event(w, event);
@@ -337,6 +365,7 @@ static int step_tick(struct ways *w, struct node_event *event)
 	punches_pace(w);
 	relay_tick(w->relay, w->now_ms);
 	ways_circuits_tick(w);
+	ways_worth(w);
 	reach_tick(w->reach, w->now_ms);
 	if (w->record_unsaid)
 		ways_advertise(w);

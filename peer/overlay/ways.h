@@ -59,6 +59,8 @@ uint64_t ways_prefix(const struct ways *w, conn_id conn);
 size_t ways_waiting(const struct ways *w, conn_id conn);
 uint32_t ways_rtt_ms(const struct ways *w, conn_id conn);
 int64_t ways_skew_s(const struct ways *w, conn_id conn);
+/* node_value, of ways too. */
+void ways_value(struct ways *w, conn_id conn, enum node_worth worth);
 const struct reach *ways_reach(const struct ways *w);
 
 struct ways_stats {

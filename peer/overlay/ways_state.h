@@ -39,6 +39,7 @@ struct way {
 	bool lost;   /* UNREACHABLE is to be said */
 	conn_id now; /* the node's connection that carries it; 0: none yet */
 	bool relayed;
+	enum node_worth worth; /* to the application, whatever carries it */
 	struct dial dial;
 	struct attempt attempts[ATTEMPTS_MAX];
 	struct punch punch;

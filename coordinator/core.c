@@ -64,7 +64,8 @@ static bool replica_tick(struct core *c, struct core_replica *r)
 
 	switch (r->row.state) {
 	case REPLICA_LEASED:
-		if (now >= r->row.deadline_ms || peer_gone(c, peer, LEASE_AWAY_MS))
+		if (now >= r->row.deadline_ms ||
+			(!peer->released && peer_gone(c, peer, LEASE_AWAY_MS)))
 			lease_expire(c, r);
 		break;
 	case REPLICA_COMMITTED:
@@ -184,7 +185,7 @@ static void event_take(struct core *c, const struct core_event *event)
 		peer_up(c, event->conn, event->key);
 		break;
 	case CORE_PEER_DOWN:
-		peer_down(c, event->conn);
+		peer_down(c, event->conn, event->released);
 		break;
 	case CORE_MESSAGE:
 		peer = peer_of_conn(c, event->conn);
@@ -250,6 +251,7 @@ int core_step(struct core *c, const struct core_event *event, struct core_effect
 		conclude(c, event->type == CORE_TICK);
 	ledger_flush(c);
 	changes_flush(c);
+	worth_flush(c);
 	peers_forget(c);
 	effects_join(c);
 	if (c->error != TK_OK)

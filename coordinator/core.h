@@ -19,6 +19,7 @@
 #define UPLOAD_MS	   120000u /* for a whole payload, and more by its size (UPLOAD_RATE_MIN) */
 #define UPLOAD_IDLE_MS	   15000u  /* between two parts of it */
 #define LEASES_PER_PEER	   4u
+#define RELEASED_AWAY_MS   60000u  /* so much longer when it was we who sent it away */
 #define REPLICAS_PER_UNIT  8u	   /* then the project pauses and says why */
 #define REPLICAS_DISPUTED  1024u   /* of a disputed unit, whose results all differ; then, too */
 #define LEASE_RENEW_MS	   10000u  /* after which an identity may take its ended lease up again */
@@ -39,7 +40,7 @@
 
 enum core_event_type {
 	CORE_PEER_UP = 1,
-	CORE_PEER_DOWN = 2,
+	CORE_PEER_DOWN = 2, /* released: our node gave its place to another */
 	CORE_MESSAGE = 3,
 	CORE_TICK = 4,		 /* about once a second */
 	CORE_PROJECT_NEW = 5,	 /* project row (queued) and its recipe; both copied by the core */
@@ -56,6 +57,7 @@ struct core_event {
 	uint64_t now_ms;    /* wall clock, ms */
 	uint8_t random[32]; /* fresh in every event */
 	conn_id conn;
+	bool released;
 	const struct public_key *key;
 	const struct message *message;
 	const struct project_row *project_row;
@@ -92,6 +94,7 @@ enum core_effect_type {
 	CORE_REFEREE = 11, /* project, round, unit: recompute it twice, store its payload, answer */
 	CORE_LOG = 12,	   /* text */
 	CORE_ANNOUNCE = 13, /* bytes: an announcement; signature: to the whole network */
+	CORE_WORTH = 17,    /* conn, worth: what its session is worth to us from now on */
 	CORE_SELFTEST = 20, /* seed: run the self-test twice on this computer, answer */
 	CORE_LEDGER = 14,   /* bytes: an entry's content; ledger: to be remembered with the rows */
 	CORE_FAULT =
@@ -106,6 +109,7 @@ struct core_effect {
 	struct message message;
 	struct signature signature;
 	uint32_t reason;
+	enum node_worth worth;
 	uint64_t project_id;
 	uint64_t announced_ms;
 	uint64_t seed; /* SELFTEST */

@@ -24,7 +24,12 @@ struct core_peer {
 	bool known;	  /* it asked for work once: it has a row */
 	bool dropped;	  /* in this step: a stranger may be forgotten after it */
 	struct core_peer *dropped_next;
-	uint32_t leases; /* replicas LEASED */
+	bool released;	       /* it is away because the node gave its place to another */
+	uint32_t leases;       /* replicas LEASED */
+	uint32_t judged;       /* replicas COMMITTED, REVEALED or UPLOADING */
+	enum node_worth worth; /* of its session, as was said; worth.c */
+	bool worth_due;
+	struct core_peer *worth_next;
 	struct core_replica *replicas;
 	uint32_t wants;		/* leases it could take; > 0 on the list of the hungry */
 	uint32_t unopened;	/* results in a row that were committed and not opened */
@@ -145,6 +150,7 @@ struct core {
 	struct core_replica *changed_replicas;
 	struct core_peer *changed_peers;
 	struct core_peer *dropped_peers;
+	struct core_peer *worth_due;
 };
 
 /* effects.c: rows to save, things to say. Never fail visibly: c->error sticks. */
@@ -164,6 +170,7 @@ void announce_say(struct core *c, struct bytes *takes); /* an encoded announceme
 void merge_ask(struct core *c, const struct core_project *p);
 void referee_ask(struct core *c, const struct core_unit *u);
 void core_log(struct core *c, const char *format, ...) TK_PRINTF(2, 3);
+void worth_say(struct core *c, conn_id conn, enum node_worth worth);
 void drop_say(struct core *c, conn_id conn, uint32_t reason, const char *text);
 void effects_join(struct core *c); /* what was said goes behind what is saved */
 void effects_cut(struct core_effects *e, size_t count); /* back to count items */
@@ -193,7 +200,7 @@ struct core_peer *peer_find(const struct core *c, const struct public_key *key);
 struct core_peer *peer_ensure(struct core *c, const struct public_key *key); /* NULL: no memory */
 struct core_peer *peer_of_conn(const struct core *c, conn_id conn);
 void peer_up(struct core *c, conn_id conn, const struct public_key *key);
-void peer_down(struct core *c, conn_id conn);
+void peer_down(struct core *c, conn_id conn, bool released);
 void peer_drop(struct core *c, struct core_peer *peer, uint32_t reason, const char *text);
 void peer_protocol(struct core *c, struct core_peer *peer, const char *format, ...) TK_PRINTF(3, 4);
 void peer_retire(struct core *c, struct core_peer *peer, const char *why);
@@ -208,6 +215,12 @@ int replica_attach(struct core *c, struct core_replica *r, struct core_unit *u,
 	struct core_peer *peer) TK_CHECKED;
 void replica_detach(struct core *c, struct core_replica *r);
 struct core_replica *replica_find(const struct core *c, const struct digest *nonce);
+
+/* worth.c */
+/* The peer has a replica of that state more (1) or less (-1). */
+void worth_count(struct core *c, struct core_peer *peer, enum replica_state state, int change);
+void worth_touch(struct core *c, struct core_peer *peer);
+void worth_flush(struct core *c); /* at the end of the step */
 
 /* plan.c */
 struct core_project *project_find(const struct core *c, uint64_t id);

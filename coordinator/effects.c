@@ -201,6 +201,14 @@ void drop_say(struct core *c, conn_id conn, uint32_t reason, const char *text)
 	snprintf(x->text, sizeof(x->text), "%s", text);
 }
 
+void worth_say(struct core *c, conn_id conn, enum node_worth worth)
+{
+	struct core_effect *x = push(c, &c->said, CORE_WORTH);
+
+	x->conn = conn;
+	x->worth = worth;
+}
+
 void announce_say(struct core *c, struct bytes *takes)
 {
 	struct core_effect *x = push(c, &c->said, CORE_ANNOUNCE);

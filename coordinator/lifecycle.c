@@ -73,8 +73,9 @@ void replica_move(struct core *c, struct core_replica *r, enum replica_state to)
 	bool uncommitted = to == REPLICA_EXPIRED || to == REPLICA_ABANDONED;
 
 	REQUIRE(replica_moves[row->state] & TO(to));
-	r->peer->leases -= row->state == REPLICA_LEASED;
+	worth_count(c, r->peer, row->state, -1);
 	r->row.state = to;
+	worth_count(c, r->peer, to, 1);
 	REQUIRE(uncommitted == (row->committed_ms == 0));
 	REQUIRE(!opened || row->claim_bytes > 0);
 	REQUIRE(to != REPLICA_VALID || digest_equal(&row->result, &r->unit->row.result));

@@ -74,11 +74,13 @@ void peer_hungry(struct core *c, struct core_peer *peer, uint32_t wants)
 }
 
 /* The session is over for us, whatever the shell still does with it. */
-static void disconnect(struct core *c, struct core_peer *peer)
+static void disconnect(struct core *c, struct core_peer *peer, bool released)
 {
 	lookup_remove(&c->conns, &peer->by_conn);
 	peer->conn = 0;
-	peer->gone_ms = c->now_ms;
+	peer->gone_ms = c->now_ms + (released ? RELEASED_AWAY_MS : 0);
+	peer->released = released;
+	peer->worth = NODE_WORTH_NONE;
 	peer->row.last_seen_s = c->now_ms / 1000;
 	peer_hungry(c, peer, 0);
 	c->connected--;
@@ -114,6 +116,8 @@ void peer_up(struct core *c, conn_id conn, const struct public_key *key)
 		return;
 	}
 	c->connected++;
+	peer->released = false;
+	worth_touch(c, peer);
 	peer->row.last_seen_s = c->now_ms / 1000;
 	for (struct core_replica *r = peer->replicas; r != NULL; r = r->peer_after) {
 		if (r->row.state == REPLICA_COMMITTED && r->asked_ms != 0)
@@ -122,13 +126,13 @@ void peer_up(struct core *c, conn_id conn, const struct public_key *key)
 	}
 }
 
-void peer_down(struct core *c, conn_id conn)
+void peer_down(struct core *c, conn_id conn, bool released)
 {
 	struct core_peer *peer = peer_of_conn(c, conn);
 
 	if (peer == NULL)
 		return; /* we dropped it before */
-	disconnect(c, peer);
+	disconnect(c, peer, released);
 	if (peer->known)
 		peer_changed(c, peer);
 	forget_if_unknown(c, peer);
@@ -139,7 +143,7 @@ void peer_drop(struct core *c, struct core_peer *peer, uint32_t reason, const ch
 	if (peer->conn == 0)
 		return;
 	drop_say(c, peer->conn, reason, text);
-	disconnect(c, peer);
+	disconnect(c, peer, false);
 	if (peer->dropped)
 		return;
 	peer->dropped = true; /* forgotten later: our caller may still look at it */
@@ -208,7 +212,7 @@ int replica_attach(
 	if (peer->replicas != NULL)
 		peer->replicas->peer_before = r;
 	peer->replicas = r;
-	peer->leases += r->row.state == REPLICA_LEASED;
+	worth_count(c, peer, r->row.state, 1);
 	return TK_OK;
 }
 
@@ -216,6 +220,7 @@ int replica_attach(
 void replica_detach(struct core *c, struct core_replica *r)
 {
 	REQUIRE(!r->changed && r->row.state != REPLICA_LEASED);
+	worth_count(c, r->peer, r->row.state, -1);
 	lookup_remove(&c->replicas, &r->by_nonce);
 	if (r->peer_before != NULL)
 		r->peer_before->peer_after = r->peer_after;

@@ -101,10 +101,18 @@ static void on_up(void *context, conn_id conn, const struct public_key *key, enu
 	s->changed = true;
 }
 
+static void on_released(void *context, conn_id conn)
+{
+	struct serve *s = context;
+
+	s->released = conn; /* its down is next */
+}
+
 static void on_down(void *context, conn_id conn, const char *why)
 {
 	struct serve *s = context;
-	struct core_event event = {.type = CORE_PEER_DOWN, .conn = conn, .text = why};
+	struct core_event event = {
+		.type = CORE_PEER_DOWN, .conn = conn, .released = conn == s->released, .text = why};
 
 	serve_blobs_down(s, conn);
 	serve_hosts_down(s, conn);
@@ -152,6 +160,9 @@ static void speak(struct serve *s, const struct core_effect *e)
 		break;
 	case CORE_DROP:
 		node_uv_drop(s->node, e->conn, e->reason, e->text);
+		break;
+	case CORE_WORTH:
+		node_uv_value(s->node, e->conn, e->worth);
 		break;
 	case CORE_MERGE:
 	case CORE_REFEREE:
@@ -538,6 +549,7 @@ int serve_run(const struct serve_options *options, struct errmsg *msg)
 		.dial_failed = on_dial_failed,
 		.log = on_log,
 		.writable = serve_blobs_writable,
+		.released = on_released,
 	};
 	snprintf(s->web, sizeof(s->web), "%s%s",
 		options->web != NULL ? options->web : options->home,

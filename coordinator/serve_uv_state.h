@@ -41,6 +41,7 @@ struct serve {
 	struct core_effects effects;
 	struct serve_blobs blobs;
 	struct serve_hosts hosts;
+	conn_id released;    /* the last session whose place another got */
 	uint64_t generation; /* of the core */
 	uint64_t newest_project;
 	uint64_t store_version;

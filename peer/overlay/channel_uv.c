@@ -101,6 +101,7 @@ static void tcp_lost(struct tcp *t, const char *why)
 {
 	bool ours = t->state == CHANNEL_OPEN;
 
+	t->head.lost |= ours;
 	tcp_close(t, why);
 	if (ours)
 		t->host->lost(t->host->context, &t->head, why);
@@ -123,8 +124,10 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buffer)
 	if (n < 0)
 		tcp_lost(t,
 			n == UV_EOF ? "the other side closed the connection" : uv_strerror((int)n));
-	else if (n > 0 && t->state == CHANNEL_OPEN)
+	else if (n > 0 && t->state == CHANNEL_OPEN) {
+		t->head.heard = true;
 		t->host->bytes(t->host->context, &t->head, span_of(buffer->base, (size_t)n));
+	}
 }
 
 /* The transport is up: small messages go out at once, and reading begins. 0 or libuv's error. */

@@ -34,6 +34,8 @@ struct channel {
 	conn_id conn;
 	bool dialled;
 	bool open;	/* the transport came up */
+	bool heard;	/* … and something came through it */
+	bool lost;	/* … and the other side, or the system, ended it */
 	bool up;	/* the owner's: the session came up */
 	conn_id renews; /* the owner's: it stands for that one; 0: for none */
 	bool expects;

@@ -43,7 +43,8 @@ struct connection {
 	enum node_worth wanted; /* by the application */
 	enum node_worth worth;	/* by all: whose list it is in */
 	uint64_t relied_ms;	/* when a circuit last needed it; 0: never */
-	uint64_t place_ms;	/* how long it has been silent, of what counts */
+	uint64_t place_ms;	/* since when it has been silent, of what counts */
+	uint64_t turn_ms;	/* since when it is up */
 	struct connection *place_before, *place_after;
 	struct crowd *crowd; /* NULL: not counted */
 	struct connection *crowd_older, *crowd_newer;

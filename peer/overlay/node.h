@@ -15,6 +15,7 @@
 #define NODE_PREFIX_MAX	     (NODE_HALF_OPEN_MAX / 4) /* of them from one prefix; local ones apart */
 #define NODE_CONNECTIONS_MAX 4096u
 #define NODE_PLACE_MS	     10000u /* when all places are taken: nobody's idle session ends before */
+#define NODE_TURN_MS	     60000u /* how long work keeps a place when all are taken */
 #define NODE_PLACES_NEW	     8u	    /* a part of all, for who is new, before others make place */
 #define NODE_OUTPUT_MAX	     (8u << 20)	  /* bytes waiting for a slow reader; beyond: closed */
 #define NODE_OUTPUT_ALL_MAX  (512u << 20) /* for all readers together: node_limit_output */

@@ -5,9 +5,10 @@
  * Sessions that we accepted stand in a list for each worth (node.h), who has been silent longest first. How long is
  * counted so that nobody gains a place by talk that costs nothing: of a session that is worth nothing from its
  * beginning, whatever it says; of others from the last message that is work, since only the application, gossip
- * and circuits make a session worth something, for what they have given or got. Whoever is new has an eighth of the
- * places, those whose handshake is not done included, and only while fewer than that are such do the others make
- * place: a flood of newcomers turns over that eighth and touches nobody else. */
+ * and circuits make a session worth something, for what they have given or got. That work keeps a place for a turn of
+ * NODE_TURN_MS; after it the clock stands, so that those who always work make place, too, and come again. Whoever is new
+ * has an eighth of the places, those whose handshake is not done included, and only while fewer than that are such do
+ * the others make place: a flood of newcomers turns over that eighth and touches nobody else. */
 #include "peer/overlay/node_state.h"
 
 #define RELIED_MS (2u * NODE_TICK_MS)
@@ -25,17 +26,27 @@ static void list_out(struct node *n, struct connection *c)
 	p->count[c->worth]--;
 }
 
-/* At the end: it is the last to go, of those that are worth as much. */
+/* Has it had its turn? One that is worth nothing has none. */
+static bool is_served(const struct node *n, const struct connection *c, enum node_worth worth)
+{
+	return worth != NODE_WORTH_NONE && c->worth != NODE_WORTH_NONE &&
+	       n->now_ms >= c->turn_ms + NODE_TURN_MS;
+}
+
+/* To the end: it is the last to go, of those that are worth as much; or to the beginning, as silent as it was, when its
+ * turn is over. */
 static void list_in(struct node *n, struct connection *c, enum node_worth worth)
 {
 	struct places *p = &n->places;
+	bool first = is_served(n, c, worth);
 
+	if (!first)
+		c->place_ms = n->now_ms;
 	c->worth = worth;
-	c->place_ms = n->now_ms;
-	c->place_before = p->last[worth];
-	c->place_after = NULL;
-	*(p->last[worth] != NULL ? &p->last[worth]->place_after : &p->first[worth]) = c;
-	p->last[worth] = c;
+	c->place_before = first ? NULL : p->last[worth];
+	c->place_after = first ? p->first[worth] : NULL;
+	*(c->place_before != NULL ? &c->place_before->place_after : &p->first[worth]) = c;
+	*(c->place_after != NULL ? &c->place_after->place_before : &p->last[worth]) = c;
 	p->count[worth]++;
 }
 
@@ -44,6 +55,7 @@ void places_enter(struct node *n, struct connection *c)
 	if (c->dialled)
 		return;
 	c->placed = true;
+	c->turn_ms = n->now_ms;
 	list_in(n, c, NODE_WORTH_NONE);
 }
 
@@ -90,7 +102,8 @@ static bool is_work(enum message_type type)
 
 void places_heard(struct node *n, struct connection *c, enum message_type type)
 {
-	if (!c->placed || c->worth == NODE_WORTH_NONE || !is_work(type))
+	if (!c->placed || c->worth == NODE_WORTH_NONE || is_served(n, c, c->worth) ||
+		!is_work(type))
 		return;
 	list_out(n, c);
 	list_in(n, c, c->worth);

@@ -282,6 +282,15 @@ static void on_lost(void *context, struct channel *c, const char *why)
 	node_uv_drain(context);
 }
 
+static void dial_failed(struct node_uv *n, const struct channel *c)
+{
+	const struct node_handler *h = n->handler;
+
+	if (c->lost && !c->heard && h->turned_away != NULL)
+		h->turned_away(h->context, c->conn);
+	h->dial_failed(h->context, c->conn, c->why);
+}
+
 /* The last of a channel. A dial that never came up has failed, however far it got. */
 static void on_freed(void *context, struct channel *c)
 {
@@ -295,7 +304,7 @@ static void on_freed(void *context, struct channel *c)
 	if (c->token != 0 && !c->open)
 		(void)!node_uv_step(n, &failed);
 	else if (c->dialled && !c->up && c->renews == 0 && c->token == 0)
-		n->handler->dial_failed(n->handler->context, c->conn, c->why);
+		dial_failed(n, c);
 	node_uv_drain(n);
 	finish(n);
 }

@@ -22,6 +22,9 @@ struct node_handler {
 	void (*writable)(void *context, conn_id conn); /* NODE_WRITABLE; may be NULL */
 	/* Just before down, when the other side said GOODBYE: enum goodbye_reason; may be NULL. */
 	void (*farewell)(void *context, conn_id conn, uint32_t reason, const char *text);
+	/* Just before dial_failed, when the other side took the connection and ended it without a word, as a node
+	 * does that is full; may be NULL. */
+	void (*turned_away)(void *context, conn_id conn);
 	/* Just before down, when we gave its place to another; may be NULL. */
 	void (*released)(void *context, conn_id conn);
 	/* NODE_OBSERVED: whom we dialled sees us come from there; may be NULL. */

@@ -35,6 +35,16 @@ static int house_close(void **state)
 	return 0;
 }
 
+/* 0 … n - 1, by splitmix64. */
+static unsigned chance(uint64_t *random, unsigned n)
+{
+	uint64_t z = *random += 0x9e3779b97f4a7c15u;
+
+	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+	z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+	return (unsigned)((z ^ (z >> 31)) % n);
+}
+
 /* No two have a prefix in common. */
 static struct endpoint place_of(unsigned i)
 {
@@ -136,6 +146,37 @@ static void session_of_worth_that_works_outlasts_one_that_is_silent(void **state
 		assert_true(is_refused(net, come(net, 6)));
 }
 
+/* Who always works has a turn, and comes again. */
+static void those_who_always_work_take_turns(void **state)
+{
+	struct message commit = {.type = MESSAGE_COMMIT};
+	struct net *net = *state;
+	conn_id in[GUESTS + 1] = {0};
+	unsigned visits[GUESTS + 1] = {0}, longest = 0, there[GUESTS + 1] = {0};
+	uint64_t random = 1;
+
+	node_limit_connections(net->nodes[0].node, 4);
+	for (unsigned second = 0; second < 900; second++) {
+		for (unsigned i = 1; i <= 12; i++) {
+			if (in[i] != 0 && is_in(net, in[i])) {
+				assert_int_equal(net_send(net, in[i] - 1, &commit), TK_OK);
+				node_value(net->nodes[0].node, in[i],
+					chance(&random, 2) != 0 ? NODE_WORTH_NOW
+								: NODE_WORTH_LATER);
+				longest = ++there[i] > longest ? there[i] : longest;
+			} else if (chance(&random, 5) == 0) {
+				in[i] = come(net, i);
+				visits[i] += is_in(net, in[i]);
+				there[i] = 0;
+			}
+		}
+		net_pass(net, NODE_TICK_MS);
+	}
+	for (unsigned i = 1; i <= 12; i++)
+		assert_in_range(visits[i], 2, 15);
+	assert_in_range(longest, NODE_TURN_MS / 1000, 3 * NODE_TURN_MS / 1000);
+}
+
 /* An eighth of the places turn over among strangers, and that is all. */
 static void flood_of_strangers_ends_no_session_of_worth(void **state)
 {
@@ -210,15 +251,14 @@ static void everybody_gets_in_where_there_are_four_for_each_place(void **state)
 	struct net *net = *state;
 	conn_id in[GUESTS + 1] = {0};
 	unsigned visits[GUESTS + 1] = {0};
-	uint32_t chance = 1;
+	uint64_t random = 1;
 
 	node_limit_connections(net->nodes[0].node, GUESTS / 4);
 	for (unsigned second = 0; second < 300; second++) {
 		for (unsigned k = 1; k <= GUESTS; k++) {
 			unsigned i = 1 + (k * 7 + second) % GUESTS;
 
-			chance = chance * 1664525u + 1013904223u; /* about every fifth second */
-			if ((in[i] != 0 && is_in(net, in[i])) || (chance >> 16) % 5 != 0)
+			if ((in[i] != 0 && is_in(net, in[i])) || chance(&random, 5) != 0)
 				continue;
 			in[i] = come(net, i);
 			visits[i] += is_in(net, in[i]);
@@ -252,6 +292,7 @@ int main(void)
 		CLAIM(newcomer_gets_in_within_ten_seconds_of_a_house_full_of_idlers),
 		CLAIM(idler_that_asks_and_asks_is_as_idle_as_one_that_is_silent),
 		CLAIM(session_of_worth_that_works_outlasts_one_that_is_silent),
+		CLAIM(those_who_always_work_take_turns),
 		CLAIM(flood_of_strangers_ends_no_session_of_worth),
 		CLAIM(worth_that_is_over_makes_place_after_ten_more_seconds),
 		CLAIM(dial_of_our_own_gets_a_place_too),

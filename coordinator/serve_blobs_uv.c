@@ -110,7 +110,7 @@ static void offer(struct serve *s, struct check *k)
 	}
 	core_blob_place(serve_core(s), &k->blob, &place);
 	exchange_hold(x, &k->blob, &serve_home(s)->blobs, k->total, k->nodes,
-		place.grouped ? &place.group : NULL, !place.shared);
+		place.grouped ? &place.group : NULL, place.shared ? EXCHANGE_OPEN : EXCHANGE_QUIET);
 }
 
 static void check_done(uv_work_t *w, int status)

@@ -147,6 +147,19 @@ static struct exchange *now(struct shell *s)
 
 /* What the core wants */
 
+/* Two that compute the same unit must not find each other by what they fetch; see PROTOCOL.md. */
+static enum exchange_share share_of(enum agent_blob kind)
+{
+	switch (kind) {
+	case BLOB_STATE:
+		return EXCHANGE_QUIET;
+	case BLOB_SHARD:
+		return EXCHANGE_DISCREET;
+	default:
+		return EXCHANGE_OPEN;
+	}
+}
+
 void blobs_fetch(struct shell *s, const struct agent_effect *e)
 {
 	const struct blob_store *store = agent_files_store(&s->files, e->kind);
@@ -158,7 +171,7 @@ void blobs_fetch(struct shell *s, const struct agent_effect *e)
 		exchange_used(now(s), &e->digest);
 		return;
 	}
-	exchange_want(now(s), &e->digest, store, e->total, e->max, e->kind == BLOB_STATE);
+	exchange_want(now(s), &e->digest, store, e->total, e->max, share_of(e->kind));
 }
 
 void blobs_remove(struct shell *s, const struct agent_effect *e)
@@ -200,7 +213,8 @@ bool blobs_message(struct shell *s, conn_id conn, const struct message *m)
 	return true;
 }
 
-/* What an earlier run left is checked, one blob at a time, before others are told of it. */
+/* What an earlier run left is checked, one blob at a time, before others are told of it. A recipe is not told from a
+ * shard. */
 static void check_one(struct shell *s)
 {
 	const struct blob_store *store = &s->files.blobs;
@@ -213,7 +227,7 @@ static void check_one(struct shell *s)
 		return;
 	rc = blob_store_tree(store, &digest, SHARD_BYTES, &total, &nodes, NULL);
 	if (rc == TK_OK)
-		exchange_hold(now(s), &digest, store, total, nodes, NULL, false);
+		exchange_hold(now(s), &digest, store, total, nodes, NULL, EXCHANGE_DISCREET);
 	else if (rc == TK_ECORRUPT)
 		blob_store_remove(store, &digest); /* a lease that needs it fetches it again */
 }

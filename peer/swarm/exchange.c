@@ -32,7 +32,7 @@ int exchange_new(struct exchange **out, const struct exchange_options *options,
 	x->network = options->network;
 	x->self = options->self;
 	/* A peer's tracker is the coordinator, whose key is not known before it comes: number 1 is its. */
-	swarm_config_default(&config, options->tracker ? 0 : 1, BLOB_PART_MAX);
+	swarm_config_default(&config, options->tracker ? 0 : EXCHANGE_TRACKER, BLOB_PART_MAX);
 	x->core = swarm_new(&config);
 	x->peers = mem_calloc(EXCHANGE_PEERS_MAX + 1, sizeof(struct exchange_peer *));
 	x->blobs = mem_calloc(EXCHANGE_BLOBS_MAX + 1, sizeof(struct exchange_blob *));

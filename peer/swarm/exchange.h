@@ -47,6 +47,9 @@ struct exchange_options {
 	uint64_t room;	    /* bytes of disk: exchange_make_room before more arrives. 0: no limit */
 };
 
+/* Who hears of a blob: all; those with whom we exchange it, and of these the tracker alone tells; the tracker. */
+enum exchange_share { EXCHANGE_OPEN = 0, EXCHANGE_DISCREET = 1, EXCHANGE_QUIET = 2 };
+
 struct exchange;
 
 /* Borrows handler. Errors: TK_ENOMEM, TK_EIO, TK_ENOSPC, TK_ELIMIT. */
@@ -69,13 +72,14 @@ bool exchange_message(struct exchange *x, conn_id conn, const struct message *m)
 void exchange_tick(struct exchange *x);
 
 /* Fetches a blob into the store (borrowed for good): complete or failed follows, perhaps from within.
- * total: its length when known, else 0. quiet: from the coordinator alone, and told to nobody. */
+ * total: its length when known, else 0. */
 void exchange_want(struct exchange *x, const struct digest *digest, const struct blob_store *store,
-	uint64_t total, uint64_t max, bool quiet);
+	uint64_t total, uint64_t max, enum exchange_share share);
 /* It is whole in the store and was checked; takes nodes (digest.h: the blob's tree). group: the first
  * blob of its group of shards, or NULL. */
 void exchange_hold(struct exchange *x, const struct digest *digest, const struct blob_store *store,
-	uint64_t total, struct digest *nodes, const struct digest *group, bool quiet);
+	uint64_t total, struct digest *nodes, const struct digest *group,
+	enum exchange_share share);
 /* It has left its store, or is not wanted any more; what had come of it is removed. */
 void exchange_forget(struct exchange *x, const struct digest *digest);
 /* Answers `unknown`: we have no such blob. */

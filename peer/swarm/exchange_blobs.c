@@ -161,10 +161,14 @@ static uint64_t noted_total(struct exchange *x, struct exchange_blob *b, struct 
 }
 
 void exchange_want(struct exchange *x, const struct digest *digest, const struct blob_store *store,
-	uint64_t total, uint64_t max, bool quiet)
+	uint64_t total, uint64_t max, enum exchange_share share)
 {
 	struct exchange_blob *b = blob_take(x, digest);
-	struct swarm_event want = {.type = SWARM_WANT, .total = total, .max = max, .quiet = quiet};
+	struct swarm_event want = {.type = SWARM_WANT,
+		.total = total,
+		.max = max,
+		.quiet = share == EXCHANGE_QUIET,
+		.discreet = share == EXCHANGE_DISCREET};
 	uint64_t size;
 	struct errmsg msg = {{0}};
 	int rc = TK_OK;
@@ -184,7 +188,6 @@ void exchange_want(struct exchange *x, const struct digest *digest, const struct
 		blob_drop(x, b, true);
 	b->store = store;
 	b->max = max;
-	b->quiet = quiet;
 	if (total != 0)
 		rc = file_open(x, b, total, &msg);
 	else
@@ -251,11 +254,14 @@ void exchange_lacking(struct exchange *x, blob_ref ref)
 /* Holding */
 
 void exchange_hold(struct exchange *x, const struct digest *digest, const struct blob_store *store,
-	uint64_t total, struct digest *nodes, const struct digest *group, bool quiet)
+	uint64_t total, struct digest *nodes, const struct digest *group, enum exchange_share share)
 {
 	struct exchange_blob *b = blob_take(x, digest);
 	struct exchange_blob *first = group != NULL ? blob_take(x, group) : NULL;
-	struct swarm_event hold = {.type = SWARM_HOLD, .total = total, .quiet = quiet};
+	struct swarm_event hold = {.type = SWARM_HOLD,
+		.total = total,
+		.quiet = share == EXCHANGE_QUIET,
+		.discreet = share == EXCHANGE_DISCREET};
 
 	if (b == NULL || b->store != NULL || total == 0) {
 		mem_free(nodes);
@@ -264,7 +270,6 @@ void exchange_hold(struct exchange *x, const struct digest *digest, const struct
 	b->store = store;
 	b->total = total;
 	b->nodes = nodes;
-	b->quiet = quiet;
 	b->whole = true;
 	b->used_ms = x->now_ms;
 	hold.blob = b->ref;

@@ -27,7 +27,7 @@ static void say_sources(struct exchange *x, const struct exchange_peer *to,
 		struct span encoded;
 
 		if (p == NULL || p == to || !p->up ||
-			!x->handler->record(x->handler->context, &p->key, &encoded, &record) ||
+			!exchange_record_of(x, p, &encoded, &record) ||
 			encoded.len > RECORD_BYTES_MAX)
 			continue;
 		memcpy(bytes[at], encoded.data, encoded.len);
@@ -181,20 +181,24 @@ static void hear_have(struct exchange *x, struct exchange_peer *p, const struct 
 	hear(x, p, &m);
 }
 
-static void record_keep(struct exchange_peer *p, const struct record *record)
+/* What was not asked for is not worth checking signatures, nor is more of a peer's answer than is taken. */
+static uint32_t worth_reading(const struct exchange *x, const struct exchange_peer *from,
+	const struct message_blob_sources *sources)
 {
-	if (p->record == NULL)
-		p->record = mem_alloc(sizeof(*p->record));
-	if (p->record != NULL)
-		*p->record = *record;
+	if (!swarm_expects_sources(x->core, from->ref))
+		return 0;
+	if (from->ref == EXCHANGE_TRACKER || sources->count < SWARM_SOURCES_FEW)
+		return sources->count;
+	return SWARM_SOURCES_FEW;
 }
 
 static void hear_sources(struct exchange *x, struct exchange_peer *from,
 	const struct exchange_blob *b, const struct message_blob_sources *sources)
 {
 	struct swarm_message m = {.type = MESSAGE_BLOB_SOURCES, .blob = b->ref};
+	uint32_t count = worth_reading(x, from, sources);
 
-	for (uint32_t i = 0; from->ref == 1 && i < sources->count; i++) {
+	for (uint32_t i = 0; i < count; i++) {
 		struct exchange_peer *p;
 		struct record record;
 
@@ -205,7 +209,7 @@ static void hear_sources(struct exchange *x, struct exchange_peer *from,
 		p = exchange_peer_take(x, &record.key);
 		if (p == NULL)
 			continue;
-		record_keep(p, &record);
+		exchange_record_keep(p, &record, sources->records[i]);
 		m.peers[m.count++] = p->ref;
 	}
 	hear(x, from, &m);

@@ -1,8 +1,8 @@
 /* The peers of the exchange: numbers, sessions, records; see exchange_state.h. */
+#include <string.h>
+
 #include "peer/swarm/exchange_state.h"
 #include "tasks/base/mem.h"
-
-#define TRACKER_REF 1u
 
 /* Found by the first bytes of a key and, where two share them, by the next free number. */
 static uint64_t key_hash(const struct public_key *key)
@@ -23,7 +23,7 @@ struct exchange_peer *exchange_peer_find(const struct exchange *x, const struct 
 /* The one that is neither up nor being dialled, if the table is full. */
 static struct exchange_peer *peer_recycle(struct exchange *x)
 {
-	for (uint32_t i = TRACKER_REF + 1; i <= x->peer_count; i++) {
+	for (uint32_t i = EXCHANGE_TRACKER + 1; i <= x->peer_count; i++) {
 		struct exchange_peer *p = x->peers[i];
 		uint64_t hash;
 
@@ -118,12 +118,43 @@ void exchange_end_session(struct exchange *x, struct exchange_peer *p)
 	p->served_count = 0;
 }
 
-static enum swarm_reach reach_of(struct exchange *x, const struct public_key *key)
+bool exchange_record_of(const struct exchange *x, const struct exchange_peer *p,
+	struct span *encoded, struct record *record)
+{
+	const struct exchange_record *named = p->record;
+	bool known = x->handler->record(x->handler->context, &p->key, encoded, record);
+
+	if (named == NULL || named->record.expiry_s < x->now_s ||
+		(known && record->sequence >= named->record.sequence))
+		return known;
+	*record = named->record;
+	*encoded = span_of(named->encoded, named->length);
+	return true;
+}
+
+/* An older one than what is there is no news, whoever brings it. */
+void exchange_record_keep(struct exchange_peer *p, const struct record *record, struct span encoded)
+{
+	struct exchange_record *r;
+
+	if (p->record != NULL && p->record->record.sequence >= record->sequence)
+		return;
+	r = mem_alloc(sizeof(*r) + encoded.len);
+	if (r == NULL)
+		return;
+	r->record = *record;
+	r->length = encoded.len;
+	memcpy(r->encoded, encoded.data, encoded.len);
+	mem_free(p->record);
+	p->record = r;
+}
+
+static enum swarm_reach reach_of(const struct exchange *x, const struct exchange_peer *p)
 {
 	struct record record;
 	struct span encoded;
 
-	if (!x->handler->record(x->handler->context, key, &encoded, &record))
+	if (!exchange_record_of(x, p, &encoded, &record))
 		return SWARM_UNREACHABLE;
 	if ((record.flags & RECORD_PUBLIC) != 0 && record.endpoint_count != 0)
 		return SWARM_PUBLIC;
@@ -145,10 +176,10 @@ static void say_down(struct exchange *x, peer_ref ref, bool failed)
 	exchange_step(x, &down);
 }
 
-/* The tracker looks again when a peer speaks: records come by gossip, at their own pace. */
+/* Whoever names peers looks again when one speaks: records come by gossip, at their own pace. */
 void exchange_look_at_record(struct exchange *x, struct exchange_peer *p)
 {
-	enum swarm_reach reach = x->tracker ? reach_of(x, &p->key) : p->reach;
+	enum swarm_reach reach = reach_of(x, p);
 
 	if (reach == p->reach)
 		return;
@@ -159,10 +190,10 @@ void exchange_look_at_record(struct exchange *x, struct exchange_peer *p)
 /* The coordinator's number is fixed; its serving key may change from session to session. */
 static struct exchange_peer *coordinator_take(struct exchange *x, const struct public_key *key)
 {
-	struct exchange_peer *p = x->peers[TRACKER_REF];
+	struct exchange_peer *p = x->peers[EXCHANGE_TRACKER];
 
 	if (p == NULL)
-		p = peer_new(x, TRACKER_REF);
+		p = peer_new(x, EXCHANGE_TRACKER);
 	if (p != NULL)
 		p->key = *key;
 	return p;
@@ -188,7 +219,7 @@ void exchange_up(struct exchange *x, conn_id conn, const struct public_key *key,
 	p->up = true;
 	p->opened = opened;
 	p->prefix = prefix;
-	p->reach = reach_of(x, key);
+	p->reach = reach_of(x, p);
 	say_up(x, p);
 }
 
@@ -220,7 +251,7 @@ void exchange_dial(struct exchange *x, peer_ref ref)
 	if (p == NULL || p->up || p->dialling)
 		return; /* the session that comes answers this, too */
 	if (p->record == NULL ||
-		x->handler->connect(x->handler->context, p->record, &conn) != TK_OK ||
+		x->handler->connect(x->handler->context, &p->record->record, &conn) != TK_OK ||
 		!session_begin(x, p, conn)) {
 		say_down(x, ref, true);
 		return;

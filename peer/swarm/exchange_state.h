@@ -6,13 +6,21 @@
 #include "peer/swarm/index.h"
 #include "peer/swarm/part_file.h"
 
-#define SERVED_MAX 64u
+#define SERVED_MAX	 64u
+#define EXCHANGE_TRACKER 1u /* the number of a peer's coordinator */
 
 /* What was sent and waits for room on its connection to be called so. */
 struct exchange_served {
 	blob_ref blob;
 	uint32_t length;
 	uint64_t offset;
+};
+
+/* Where a peer is to be found, as it has signed. */
+struct exchange_record {
+	struct record record;
+	size_t length;
+	uint8_t encoded[];
 };
 
 /* A peer keeps its number as long as it is known; numbers of those that are gone are given anew. */
@@ -26,7 +34,7 @@ struct exchange_peer {
 	uint64_t released_ms;
 	uint64_t prefix; /* of the session; 0: none */
 	enum swarm_reach reach;
-	struct record *record; /* owned; NULL: the tracker has named none */
+	struct exchange_record *record; /* owned; NULL: nobody has named it */
 	struct exchange_served served[SERVED_MAX];
 	uint32_t served_count;
 };
@@ -36,7 +44,7 @@ struct exchange_blob {
 	struct digest digest;
 	const struct blob_store *store;
 	uint64_t total, max;
-	bool whole, quiet;
+	bool whole;
 	struct part_file *file; /* owned, while it arrives and once its length is known */
 	struct digest *nodes;	/* owned, once whole */
 	uint64_t used_ms;
@@ -87,6 +95,12 @@ struct exchange_peer *exchange_peer_by_conn(const struct exchange *x, conn_id co
 struct exchange_peer *exchange_peer_by_ref(const struct exchange *x, peer_ref ref);
 void exchange_dial(struct exchange *x, peer_ref ref);
 void exchange_end_session(struct exchange *x, struct exchange_peer *p);
+/* What it has signed of itself, the newest that is known here; false: nothing is. Borrowed until the next call. */
+bool exchange_record_of(const struct exchange *x, const struct exchange_peer *p,
+	struct span *encoded, struct record *record);
+/* Somebody has named it. */
+void exchange_record_keep(
+	struct exchange_peer *p, const struct record *record, struct span encoded);
 void exchange_look_at_record(struct exchange *x, struct exchange_peer *p);
 void exchange_serve_done(
 	struct exchange *x, struct exchange_peer *p, const struct swarm_effect *served);

@@ -262,6 +262,7 @@ static void want(struct swarm *s, const struct swarm_event *event, struct swarm_
 	if (b == NULL)
 		return;
 	b->quiet = event->quiet;
+	b->discreet = event->discreet;
 	b->max = event->max != 0 && event->max < BLOB_BYTES_MAX ? event->max : BLOB_BYTES_MAX;
 	if (event->total != 0)
 		swarm_blob_set_total(s, b, event->total);
@@ -291,6 +292,7 @@ static void hold(struct swarm *s, const struct swarm_event *event, struct swarm_
 	if (b == NULL)
 		return;
 	b->quiet = event->quiet;
+	b->discreet = event->discreet;
 	b->group = event->group;
 	if (b->total == 0)
 		swarm_blob_set_total(s, b, event->total);
@@ -344,7 +346,10 @@ static void take_message(
 		swarm_link_have(s, m, p, out);
 		break;
 	case MESSAGE_BLOB_WHO:
-		swarm_seed_who(s, m, p, out);
+		if (swarm_is_seed(s))
+			swarm_seed_who(s, m, p, out);
+		else
+			swarm_name_sources(s, m, p, out);
 		break;
 	case MESSAGE_BLOB_SOURCES:
 		swarm_find_sources(s, m, p, out);

@@ -10,6 +10,12 @@
  * told BUSY, and hears a HAVE when its turn has come: who has the least of a blob comes first, so that
  * those whom few can reach do not end last, and every fourth turn goes by chance, whatever they say.
  *
+ * Who else exchanges a blob is learned from the tracker once, and then from those with whom it is exchanged
+ * and others with whom a session is open: each names a few. So what the tracker says does not grow with the
+ * peers' hunger for names, and blobs come to those also whom it has no place for. It is asked again when
+ * nothing comes, which tells it that somebody starves, and when peers bring nobody new. What a peer claims
+ * of others makes at most half of our dials. Of shards (discreet) only the tracker speaks.
+ *
  * The first seed (the coordinator) shows each peer only the pieces that it means to give it, each piece to
  * `copies` peers, and then leaves the blob to the swarm (super-seeding, as in J. Hoffman's BEP 16); whoever
  * cannot get on with others is served all the same, later. It is the tracker too (tracker.h).
@@ -31,6 +37,7 @@ typedef uint32_t blob_ref; /* 0: none. The same blob always has the same number 
 #define SWARM_PIECE_WORDS (BLOB_PIECES_MAX / 64u)
 #define SWARM_SLOTS_MAX	  64u
 #define SWARM_WINDOW_MAX  64u
+#define SWARM_SOURCES_FEW 4u /* that a peer is asked for; more of one answer are not looked at */
 
 struct swarm_config {
 	peer_ref tracker;    /* whom to ask and to tell; 0: we are it, and the first seed */
@@ -44,7 +51,7 @@ struct swarm_config {
 	uint8_t turn_pieces; /* that a slot serves while others wait: 2 */
 	uint32_t links_max;  /* peers with whom one blob is exchanged: 32; the tracker: 1 << 20 */
 	uint32_t have_ms;    /* news of pieces gather so long: 250 (2,000) */
-	uint32_t who_ms;     /* between two questions to the tracker: 2,000, doubling to 60,000 */
+	uint32_t who_ms;     /* between two questions for sources: 2,000, doubling to 60,000 */
 	uint32_t
 		first_ms; /* an answer may take so long before any was measured: 15,000 (240,000) */
 	/* Tracker: a peer that has gained nothing for so long, or for half as long again as a piece takes it, is
@@ -72,9 +79,10 @@ struct swarm_message {
 
 enum swarm_event_type {
 	/* blob, max; total: its length when known, else 0; words, count: the parts that are on disk and were
-	 * checked, one bit each (only with total); quiet. */
+	 * checked, one bit each (only with total); quiet, discreet. */
 	SWARM_WANT = 1,
-	SWARM_HOLD = 2, /* blob, total: it is whole on our disk and may be served; group; quiet */
+	/* blob, total: it is whole on our disk and may be served; group; quiet, discreet */
+	SWARM_HOLD = 2,
 	SWARM_DROP = 3, /* blob: not wanted, or not on our disk any more */
 	SWARM_UP =
 		4, /* a session with peer is open; reach; rtt_ms; prefix. Again: reach has changed */
@@ -105,6 +113,7 @@ struct swarm_event {
 	uint64_t offset; /* SERVED */
 	uint32_t length;
 	bool quiet; /* WANT, HOLD: between us and the tracker alone */
+	bool discreet; /* WANT, HOLD: with whom we exchange it is asked of the tracker alone, and told to nobody */
 	const struct swarm_message *message;
 	const uint64_t *words;
 	size_t count;
@@ -154,6 +163,9 @@ uint64_t swarm_wake_ms(const struct swarm *s);
 
 /* Is this the place of a PART that peer was asked for? Others need no checking before they come in. */
 bool swarm_expects(const struct swarm *s, peer_ref peer, blob_ref blob, uint64_t offset);
+
+/* Was peer asked for sources, and may its answer come? Others need no reading. */
+bool swarm_expects_sources(const struct swarm *s, peer_ref peer);
 
 /* For status, simulators and tests. False: the blob is unknown here. */
 struct swarm_progress {

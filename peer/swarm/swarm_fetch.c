@@ -423,6 +423,7 @@ static void part_good(struct swarm *s, struct swarm_link *l, struct swarm_reques
 	o->done |= bit;
 	o->asked |= bit;
 	b->lacking = false;
+	b->gained_ms = s->now_ms;
 	*(swarm_link_is_tracker(s, l) ? &s->totals.from_tracker : &s->totals.from_peers) +=
 		p->length;
 	e = swarm_push(s, out, SWARM_STORE, l->mate->peer);

@@ -192,19 +192,23 @@ void swarm_link_tell(struct swarm *s, struct swarm_link *l, struct swarm_effects
 	m->total = l->blob->total;
 	m->pieces = swarm_is_seed(s) ? l->shown : l->blob->have;
 	l->told = true;
+	l->told_ms = s->now_ms;
 	l->told_count = swarm_is_seed(s) ? l->shown_count : l->blob->have_count;
 }
 
 /* Who has the new pieces itself need not hear of each; but of enough of them, because whom we serve first follows
- * from how much everybody has. */
+ * from how much everybody has. The tracker hears of the first piece and of the last, and now and then between them. */
 static bool is_news(const struct swarm *s, const struct swarm_link *l)
 {
 	const struct swarm_blob *b = l->blob;
 
 	if (l->told && l->told_count == b->have_count)
 		return false;
-	if (!l->told || b->whole || swarm_link_is_tracker(s, l) ||
-		b->have_count - l->told_count >= UNTOLD_MAX)
+	if (!l->told || b->whole)
+		return true;
+	if (swarm_link_is_tracker(s, l))
+		return l->told_count == 0 || s->now_ms >= l->told_ms + TRACKER_TELL_MS;
+	if (b->have_count - l->told_count >= UNTOLD_MAX)
 		return true;
 	for (uint32_t w = 0; w < b->words; w++)
 		if ((b->news[w] & ~l->theirs[w]) != 0)
@@ -287,10 +291,12 @@ static bool total_take(struct swarm *s, struct swarm_blob *b, const struct swarm
 }
 
 /* What comes of it where we are no tracker. */
-static void heard(struct swarm *s, struct swarm_link *l, struct swarm_effects *out)
+static void heard(struct swarm *s, struct swarm_link *l, uint32_t before, struct swarm_effects *out)
 {
 	struct swarm_blob *b = l->blob;
 
+	if (swarm_link_is_tracker(s, l) && l->theirs_count > before)
+		swarm_find_helped(b);
 	if (!l->told && !swarm_link_is_tracker(s, l))
 		swarm_link_tell(s, l, out);
 	if (b->whole && l->theirs_count == b->pieces) {
@@ -327,5 +333,5 @@ void swarm_link_have(struct swarm *s, struct swarm_mate *m, const struct swarm_m
 	if (swarm_is_seed(s))
 		swarm_seed_heard(s, l, before, out);
 	else
-		heard(s, l, out);
+		heard(s, l, before, out);
 }

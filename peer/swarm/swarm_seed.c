@@ -143,7 +143,7 @@ static void show_mercy(struct swarm *s, struct swarm_link *l)
 	}
 }
 
-/* It asks and gets nothing: for how long now? Less than MERCY_PIECES times what a piece has taken it, or those who
+/* It asks, and has got nothing: for how long now? Less than MERCY_PIECES times what a piece has taken it, or those who
  * live on gifts alone would wait longer for each. */
 static bool is_patience_over(const struct swarm *s, struct swarm_link *l)
 {
@@ -181,8 +181,8 @@ static bool show_more(struct swarm *s, struct swarm_link *l, bool asked)
 			 is_patience_over(s, l))
 			show_mercy(s, l);
 	}
-	if (l->shown_count != before)
-		l->hungry_ms = 0;
+	if (l->shown_count != before && l->hungry_ms != 0)
+		l->hungry_ms = s->now_ms;
 	return l->shown_count != before;
 }
 
@@ -229,7 +229,7 @@ static void hungry_hear(struct swarm *s, struct swarm_blob *b, struct swarm_effe
 		b->hungry_head = (b->hungry_head + 1) % HUNGRY_MAX;
 		if (l == NULL || l->theirs_count == b->pieces || !l->mate->up)
 			continue;
-		name_sources(s, b, l->mate, BLOB_SOURCES_MAX, out);
+		name_sources(s, b, l->mate, SWARM_SOURCES_FEW, out);
 		n++;
 	}
 }
@@ -269,10 +269,6 @@ void swarm_seed_who(struct swarm *s, struct swarm_mate *m, const struct swarm_me
 	struct swarm_blob *b = swarm_blob_find(s, w->blob);
 	struct swarm_link *l;
 
-	if (!swarm_is_seed(s)) {
-		swarm_accuse(s, m, "it takes us for the tracker", out);
-		return;
-	}
 	if (!swarm_serve_tolerates(s, m, out))
 		return;
 	if (b == NULL) {
@@ -313,7 +309,8 @@ void swarm_seed_heard(
 		l->piece_ms = l->piece_ms == 0 ? ms : l->piece_ms - l->piece_ms / 4 + ms / 4;
 	}
 	l->gained_ms = s->now_ms;
-	l->hungry_ms = 0;
+	if (l->hungry_ms != 0)
+		l->hungry_ms = s->now_ms;
 	if (l->theirs_count == b->pieces) {
 		swarm_serve_satisfied(s, l, out);
 		hungry_hear(s, b, out);

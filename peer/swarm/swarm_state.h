@@ -10,10 +10,19 @@
 #include "peer/swarm/swarm.h"
 #include "peer/swarm/tracker.h"
 
-#define SAMPLES		8u  /* answers of a source that are remembered */
-#define OPEN_MAX	32u /* pieces that are begun and not whole */
-#define CANDIDATES_MAX	32u /* peers named to us and not tried */
-#define DIALS_MAX	16u
+#define SAMPLES	       8u  /* answers of a source that are remembered */
+#define OPEN_MAX       32u /* pieces that are begun and not whole */
+#define CANDIDATES_MAX 32u /* peers named to us and not tried */
+#define DIALS_MAX      16u
+#define TRIED_MAX      32u /* peers that were dialled last: who names them again brings nobody new */
+#define SOURCES_FIRST  8u  /* that the tracker is asked for at first */
+#define ASKED_AT_ONCE  4u  /* peers, while fewer than dials_max exchange a blob with us */
+#define ANYBODY	       4u  /* one question in so many goes to any session */
+#define TRIED_OF_ONE   2u  /* that are dialled at a time on the word of one peer */
+#define BARREN_MAX                                                                                 \
+	4u /* questions to peers that brought nobody new, then the tracker may be asked */
+#define WHOS_MAX	16u /* answered at once for one peer, and then one in WHO_EACH_MS */
+#define WHO_EACH_MS	500u
 #define WAITERS_MAX	32u /* peers that were told BUSY and hear when their turn has come */
 #define HUNGRY_MAX	64u
 #define LIARS_MAX	64u /* that are remembered */
@@ -36,8 +45,12 @@
 #define RETRY_MAX_MS	  15000u
 #define BUSY_MAX_MS	  60000u /* the longest that we believe */
 #define WHO_MAX_MS	  60000u
-#define FULL_MS		  1000u /* a full blob's links are not looked through again for so long */
-#define UNTOLD_MAX	  16u	/* pieces that a mate need not hear of, as it has them itself */
+#define FULL_MS		  1000u	 /* a full blob's links are not looked through again for so long */
+#define UNTOLD_MAX	  16u	 /* pieces that a mate need not hear of, as it has them itself */
+#define STALLED_MS	  4000u	 /* nothing has come for so long, and nothing is asked for */
+#define TRACKER_WAIT_MS	  12000u /* between two questions to the tracker, doubling … */
+#define TRACKER_MAX_MS	  240000u
+#define TRACKER_TELL_MS	  15000u /* it hears of new pieces so often */
 #define NEVER		  UINT64_MAX
 
 struct swarm_mate {
@@ -50,10 +63,19 @@ struct swarm_mate {
 	uint32_t owed;	  /* requests that were given up: an answer may come all the same */
 	uint32_t untaken; /* parts that it was sent, did not take, and lost its slot for */
 	uint32_t refused;
-	uint64_t refused_ms;		 /* since when they are counted */
+	uint64_t refused_ms; /* since when they are counted */
+	uint64_t asked_ms;   /* when it was last asked for sources */
+	uint32_t whos;	     /* questions of ours for sources that it has not answered */
+	uint32_t whos_heard; /* questions of its own, a leaky bucket */
+	uint64_t whos_heard_ms;
 	struct swarm_link *first, *last; /* the last one used first */
 	uint32_t links;
 	struct swarm_mate *next, *previous;
+};
+
+/* Somebody who may have a blob, on whose word; 0: the tracker's. */
+struct swarm_named {
+	peer_ref peer, by;
 };
 
 struct swarm_link {
@@ -66,8 +88,10 @@ struct swarm_link {
 	bool counted;		  /* among the blob's dialled ones */
 	bool lied;		  /* it has sent something wrong before: nothing is asked of it */
 	bool probing;		  /* it was busy: one request at a time until it answers */
+	peer_ref named_by;	  /* who led us to it; 0: the tracker, or it came by itself */
 	bool told;		  /* it knows what we have, as of told_count pieces */
 	uint32_t told_count;
+	uint64_t told_ms;
 	uint32_t theirs_count;
 
 	/* as a source (swarm_fetch.c) */
@@ -79,7 +103,7 @@ struct swarm_link {
 
 	/* as somebody whom the seed serves (swarm_seed.c) */
 	uint32_t shown_count;
-	uint64_t hungry_ms; /* since when it asks in vain; 0: it does not */
+	uint64_t hungry_ms; /* since when it has gained nothing; 0: it has not asked */
 	uint64_t gained_ms;
 	uint32_t piece_ms; /* between two of its pieces, smoothed */
 	bool listed;	   /* in the tracker's table */
@@ -108,7 +132,7 @@ struct swarm_request {
 struct swarm_blob {
 	blob_ref ref, group;
 	bool whole; /* all is on our disk */
-	bool quiet;
+	bool quiet, discreet;
 	bool busy; /* in the list of those that need waking */
 	uint64_t total, max;
 	uint32_t pieces, words; /* words: of a bitmap. 0 until total is known, and then no links */
@@ -126,18 +150,24 @@ struct swarm_blob {
 	uint64_t full_ms; /* until then all links are taken and needed */
 
 	/* finding sources (swarm_find.c) */
-	peer_ref candidates[CANDIDATES_MAX];
+	struct swarm_named candidates[CANDIDATES_MAX];
 	uint32_t candidate_count;
-	peer_ref dials[DIALS_MAX];
+	struct swarm_named dials[DIALS_MAX];
 	uint32_t dial_count;
-	uint64_t who_ms; /* when to ask the tracker; NEVER: not now */
+	peer_ref tried[TRIED_MAX]; /* a ring */
+	uint32_t tried_next;
+	uint64_t who_ms; /* when to ask for sources; NEVER: not now */
+	uint64_t asked_ms;
 	uint32_t who_wait_ms;
-	bool asked_who;	      /* an answer may come */
-	bool tracker_missing; /* the tracker has said that it has nothing */
-	bool lacking;	      /* said */
-	uint64_t flush_ms;    /* when news of pieces go out; NEVER: there are none */
-	uint64_t nudge_ms;    /* when a last part may be asked of a second source */
-	uint64_t due_ms;      /* no answer is late, and no busy source ready, before this */
+	uint32_t barren;	  /* questions in a row that brought nobody new */
+	uint64_t tracker_ms;	  /* when the tracker may be asked again */
+	uint32_t tracker_wait_ms; /* 0: it was not asked yet */
+	uint64_t gained_ms;	  /* when the last part came */
+	bool tracker_missing;	  /* the tracker has said that it has nothing */
+	bool lacking;		  /* said */
+	uint64_t flush_ms;	  /* when news of pieces go out; NEVER: there are none */
+	uint64_t nudge_ms;	  /* when a last part may be asked of a second source */
+	uint64_t due_ms;	  /* no answer is late, and no busy source ready, before this */
 
 	/* first seed (swarm_seed.c) */
 	uint8_t *given;	    /* how often each piece was shown */
@@ -291,8 +321,15 @@ void swarm_find_missing(struct swarm *s, struct swarm_mate *m, const struct swar
 /* The tracker's blob is not the one that is wanted. */
 void swarm_find_refused(struct swarm *s, struct swarm_blob *b, struct swarm_effects *out);
 void swarm_find_tick(struct swarm *s, struct swarm_blob *b, struct swarm_effects *out);
-/* A source was lost, or all are busy: ask the tracker before long. */
+/* A source was lost, or all are busy: ask for others before long. */
 void swarm_find_soon(struct swarm *s, struct swarm_blob *b);
+
+/* The tracker shows more than before: it is worth asking again. */
+void swarm_find_helped(struct swarm_blob *b);
+
+/* swarm_name.c: answering a peer's question, where we are no tracker */
+void swarm_name_sources(struct swarm *s, struct swarm_mate *m, const struct swarm_message *w,
+	struct swarm_effects *out);
 
 /* swarm_serve.c: upload slots */
 void swarm_serve_get(struct swarm *s, struct swarm_mate *m, const struct swarm_message *g,

@@ -157,7 +157,7 @@ static void ours(struct fair *f, struct span in)
 	switch (take(&in) % 8) {
 	case 0:
 		exchange_want(f->x, &fair_world.digest[FAIR_NOBODYS], &fair_world.store, 0,
-			BLOB_BYTES_MAX, false);
+			BLOB_BYTES_MAX, EXCHANGE_OPEN);
 		break;
 	case 1:
 		exchange_forget(f->x, &fair_world.digest[FAIR_NOBODYS]);
@@ -170,7 +170,8 @@ static void ours(struct fair *f, struct span in)
 			fair_world.nodes[FAIR_NOBODYS], sizeof(fair_world.nodes[FAIR_NOBODYS]));
 		REQUIRE(nodes != NULL);
 		exchange_hold(f->x, &fair_world.digest[FAIR_NOBODYS], &fair_world.store,
-			fair_world.total[FAIR_NOBODYS], nodes, NULL, (take(&in) & 1) != 0);
+			fair_world.total[FAIR_NOBODYS], nodes, NULL,
+			(enum exchange_share)(take(&in) % 3));
 		break;
 	case 4:
 		if (!f->complete)

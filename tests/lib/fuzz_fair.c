@@ -90,7 +90,7 @@ static void honest_ask(struct fair *f)
 	if (f->part == FAIR_PARTS || f->now_ms < f->again_ms)
 		return;
 	f->again_ms = f->now_ms + 15000;
-	if (f->tracker && f->now_ms >= f->who_ms) {
+	if (f->now_ms >= f->who_ms) {
 		f->who_ms = f->now_ms + 5000;
 		REQUIRE(exchange_message(f->x, HONEST, &who));
 	}
@@ -377,7 +377,7 @@ void fair_open(struct fair *f, unsigned role)
 	nodes = mem_dup(fair_world.nodes[FAIR_HELD], sizeof(fair_world.nodes[FAIR_HELD]));
 	REQUIRE(nodes != NULL);
 	exchange_hold(f->x, &fair_world.digest[FAIR_HELD], &fair_world.store, FAIR_HELD_BYTES,
-		nodes, NULL, false);
+		nodes, NULL, EXCHANGE_OPEN);
 	sessions_begin(f);
 	if (!f->tracker)
 		exchange_want(f->x, &fair_world.digest[FAIR_WANTED], &fair_world.store,

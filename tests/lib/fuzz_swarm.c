@@ -17,7 +17,7 @@ struct bench {
 	struct swarm_effects out;
 	bool tracker;
 	bool up[PEERS + 1];
-	bool wanted[BLOBS + 1], whole[BLOBS + 1];
+	bool wanted[BLOBS + 1], whole[BLOBS + 1], discreet[BLOBS + 1];
 	uint8_t stored[BLOBS + 1][TOTAL_MAX / BLOB_PART_MAX + 1];
 	uint64_t now_ms;
 	const struct swarm_message *in_hand;
@@ -30,6 +30,16 @@ static uint64_t total_of(blob_ref blob)
 	return totals[blob];
 }
 
+/* A peer names a few with whom it has sessions, not the asker, and of a shard nobody. */
+static void look_at_sources(const struct bench *b, const struct swarm_effect *e)
+{
+	const struct swarm_message *m = &e->message;
+
+	REQUIRE(b->tracker || (m->count <= SWARM_SOURCES_FEW && !b->discreet[m->blob]));
+	for (uint32_t i = 0; i < m->count; i++)
+		REQUIRE(b->up[m->peers[i]] && m->peers[i] != e->peer);
+}
+
 static void look_at(struct bench *b, const struct swarm_effect *e)
 {
 	uint8_t *stored;
@@ -37,6 +47,8 @@ static void look_at(struct bench *b, const struct swarm_effect *e)
 	switch (e->type) {
 	case SWARM_SEND:
 		REQUIRE(b->up[e->peer] && e->message.blob <= BLOBS + 1);
+		if (e->message.type == MESSAGE_BLOB_SOURCES)
+			look_at_sources(b, e);
 		break;
 	case SWARM_ACCUSE:
 		REQUIRE(b->up[e->peer]);
@@ -78,6 +90,9 @@ static void want_or_hold(struct bench *b, struct swarm_event *event, uint8_t how
 {
 	event->type = b->tracker || how % 2 == 0 ? SWARM_HOLD : SWARM_WANT;
 	event->quiet = how % 8 == 7;
+	event->discreet = how % 8 == 5 || how % 8 == 6;
+	if (!b->wanted[event->blob] && !b->whole[event->blob])
+		b->discreet[event->blob] = event->discreet;
 	event->max = TOTAL_MAX;
 	if (event->type == SWARM_HOLD || how % 4 != 3)
 		event->total = total_of(event->blob);

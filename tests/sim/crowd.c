@@ -24,6 +24,8 @@ void crowd_config_default(struct crowd_config *out, uint64_t seed, uint32_t peer
 		.bytes = 1000000000,
 		.seed_mbits = 1000,
 		.want_ms = 2000,
+		.places = 4096,
+		.neighbours = 4,
 		.map = {.seed = draw_hash(seed, 7, 7),
 			.jitter_ms = 15,
 			.stall_ppm = 10000,
@@ -57,6 +59,26 @@ static void member_make(struct crowd *c, peer_ref peer, uint64_t *random)
 	CROWD_CHECK(c, m->swarm != NULL);
 }
 
+/* As gossip keeps them: sessions that stay, half of those that one chooses with public peers. */
+static void neighbours_choose(struct crowd *c, peer_ref p)
+{
+	uint32_t tries = 20 * c->config.neighbours, found = 0;
+
+	for (; found < c->config.neighbours && tries != 0; tries--) {
+		peer_ref q = 2 + draw_below(&c->random, c->config.peers);
+		const struct member *a = &c->members[p], *b = &c->members[q];
+
+		if (q == p || crowd_linked(c, p, q) != NULL ||
+			(found % 2 == 0 && !b->public && c->config.public_percent != 0) ||
+			!(a->public || b->public || nat_punches(a->nat, b->nat)))
+			continue;
+		found++;
+		c->serial++;
+		crowd_up(c, p, q, CROWD_NEIGHBOUR, c->serial);
+		crowd_up(c, q, p, CROWD_NEIGHBOUR, c->serial);
+	}
+}
+
 struct crowd *crowd_new(const struct crowd_config *config)
 {
 	struct crowd *c = mem_calloc(1, sizeof(*c));
@@ -80,10 +102,10 @@ struct crowd *crowd_new(const struct crowd_config *config)
 	crowd_step(c, CROWD_ROOT,
 		&(struct swarm_event){
 			.type = SWARM_HOLD, .blob = CROWD_BLOB, .total = config->bytes});
+	crowd_wire_measure(c);
 	for (peer_ref p = 2; p < count; p++) {
-		crowd_link(c, p, CROWD_ROOT, 0);
-		crowd_post(c, CROWD_UP, p, CROWD_ROOT, BEGIN_MS + 1);
-		crowd_post(c, CROWD_UP, CROWD_ROOT, p, BEGIN_MS + 1);
+		neighbours_choose(c, p);
+		crowd_places_begin(c, p, BEGIN_MS + 1 + draw_below(&c->random, config->want_ms));
 		crowd_post(c, CROWD_WANT, p, p,
 			BEGIN_MS + 2 + draw_below(&c->random, config->want_ms));
 	}
@@ -231,6 +253,7 @@ void crowd_totals(const struct crowd *c, struct crowd_totals *out)
 
 	*out = c->totals;
 	out->seed_sent = c->flows.ends[CROWD_ROOT].sent;
+	out->seed_all = crowd_wire_pieces(c, out->seed_sent) + (double)out->seed_said;
 	for (peer_ref p = 2; p < c->config.peers + 2; p++) {
 		swarm_totals(c->members[p].swarm, &t);
 		out->got += t.from_tracker + t.from_peers;

@@ -1,6 +1,8 @@
 /* A crowd that wants one blob: nodes that run the real swarm core under virtual time, from one seed. Peer 1
- * is the coordinator, the tracker and first seed, with whom everybody has a session; the others have home
- * links, and most of them NATs. Bytes flow as in flow.h, one request a piece; what is said beside travels
+ * is the coordinator, the tracker and first seed; the others have home links, most of them NATs, and sessions
+ * with a few neighbours, as gossip gives them. The coordinator takes so many sessions and no more: for one
+ * that comes, the one makes place that has asked nothing for longest, if that is long enough, or it is
+ * refused. Who was refused or had to go comes again, more and more seldom. Bytes flow as in flow.h, one request a piece; what is said beside travels
  * with the map's latency. No relay carries pieces: two whose NATs do not let them meet do not. */
 #ifndef TESTS_SIM_CROWD_H
 #define TESTS_SIM_CROWD_H
@@ -15,6 +17,8 @@ struct crowd_config {
 	uint64_t bytes;		 /* of the blob: 1 GB */
 	uint32_t seed_mbits;	 /* the coordinator's uplink: 1,000 */
 	uint32_t want_ms;	 /* all begin to want it within: 2,000 */
+	uint32_t places;	 /* the coordinator's sessions: 4,096 */
+	uint32_t neighbours;	 /* that a peer chooses, half of them public: 4; others choose it */
 	struct map map;
 	const char *replay;
 };
@@ -36,9 +40,12 @@ double crowd_bound_s(const struct crowd *c);
 struct crowd_totals {
 	uint64_t events, trace, messages, dials, dials_failed, accusations;
 	uint64_t seed_sent, got, wasted; /* bytes */
-	double uplink_use;		 /* of all peers' uplinks until now, 0 … 1 */
-	double uplink_now;		 /* … at this moment */
-	size_t memory;			 /* of the cores */
+	uint64_t seed_said;		 /* bytes of all that the coordinator sends beside pieces */
+	uint64_t records, knocks, refused, displaced, whos, seed_whos;
+	double seed_all;   /* bytes on the wire, frames and proofs included */
+	double uplink_use; /* of all peers' uplinks until now, 0 … 1 */
+	double uplink_now; /* … at this moment */
+	size_t memory;	   /* of the cores */
 };
 void crowd_totals(const struct crowd *c, struct crowd_totals *out);
 

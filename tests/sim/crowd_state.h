@@ -13,11 +13,15 @@
 enum crowd_event_kind {
 	CROWD_MESSAGE = 1,
 	CROWD_WANT = 2,
-	CROWD_UP = 3, /* the session with from is open; type: `to` dialled */
+	CROWD_UP = 3, /* the session with from is open; type: enum crowd_way */
 	CROWD_FAILED = 4,
 	CROWD_DOWN = 5,
-	CROWD_SERVED = 6,
+	CROWD_KNOCK = 6,   /* from wants a session with the coordinator */
+	CROWD_REFUSED = 7, /* it has no place */
 };
+
+/* How a session came about. Of who came by itself a peer knows no record, so that it cannot name it. */
+enum crowd_way { CROWD_CAME = 0, CROWD_DIALLED = 1, CROWD_NEIGHBOUR = 2 };
 
 /* What a message lists. */
 union payload {
@@ -31,6 +35,11 @@ struct crowd_link {
 	uint32_t serial; /* sessions are numbered; nothing of an older one is heard */
 };
 
+/* Bytes on the wire of what the coordinator sends; part: 64 KiB with their proof. */
+struct crowd_wire {
+	uint32_t sources, record, busy, missing, have, part, goodbye, handshake;
+};
+
 struct member {
 	struct swarm *swarm;
 	struct crowd_link *links;
@@ -39,6 +48,9 @@ struct member {
 	uint8_t nat;
 	bool public;
 	struct place place;
+	/* with the coordinator: who asked for nothing for longest comes first */
+	peer_ref quieter, louder;
+	uint32_t asked_ms, knock_wait_ms;
 };
 
 struct crowd {
@@ -53,6 +65,9 @@ struct crowd {
 	struct swarm_effects effects;
 	struct crowd_totals totals;
 	uint32_t done, serial;
+	struct crowd_wire wire;
+	uint32_t places_taken;
+	peer_ref quietest, loudest;
 };
 
 _Noreturn void crowd_broken(const struct crowd *c, const char *what);
@@ -66,9 +81,22 @@ uint32_t crowd_post(
 	struct crowd *c, enum crowd_event_kind kind, peer_ref from, peer_ref to, uint32_t at_ms);
 uint32_t crowd_arrival(const struct crowd *c, peer_ref from, peer_ref to, uint32_t at_ms);
 
+/* crowd_places.c: sessions with the coordinator */
+void crowd_places_begin(struct crowd *c, peer_ref peer, uint32_t at_ms);
+void crowd_knocked(struct crowd *c, peer_ref peer);
+void crowd_turned_away(struct crowd *c, peer_ref peer);
+/* It asked for something, or is being served. */
+void crowd_asked(struct crowd *c, peer_ref peer);
+
+/* crowd_wire.c */
+void crowd_wire_measure(struct crowd *c);
+uint32_t crowd_wire_bytes(const struct crowd *c, const struct swarm_message *m);
+double crowd_wire_pieces(const struct crowd *c, uint64_t bytes);
+
 /* crowd_step.c: the core's events and effects */
 void crowd_step(struct crowd *c, peer_ref peer, struct swarm_event *event);
 void crowd_hear(struct crowd *c, const struct wheel_event *e);
+void crowd_up(struct crowd *c, peer_ref self, peer_ref peer, enum crowd_way way, uint32_t serial);
 void crowd_flowed(struct crowd *c, uint32_t flow);
 
 #endif

@@ -38,6 +38,13 @@ static void send(struct crowd *c, peer_ref from, peer_ref to, const struct swarm
 	if (l == NULL)
 		return;
 	c->totals.messages++;
+	c->totals.whos += m->type == MESSAGE_BLOB_WHO;
+	if (from == CROWD_ROOT) {
+		c->totals.seed_said += crowd_wire_bytes(c, m);
+		c->totals.records += m->type == MESSAGE_BLOB_SOURCES ? m->count : 0;
+	} else if (to == CROWD_ROOT) {
+		c->totals.seed_whos += m->type == MESSAGE_BLOB_WHO;
+	}
 	if (m->type == MESSAGE_BLOB_HAVE) {
 		payload = payload_new(c);
 		memcpy(c->payloads[payload].words, m->pieces, words_of(c) * sizeof(uint64_t));
@@ -75,7 +82,7 @@ static void dial(struct crowd *c, peer_ref from, peer_ref to)
 		at_ms = crowd_arrival(c, to, from, at_ms);
 	}
 	event = crowd_post(c, CROWD_UP, to, from, at_ms);
-	c->wheel.events[event].type = 1;
+	c->wheel.events[event].type = CROWD_DIALLED;
 	c->wheel.events[event].serial = ++c->serial;
 }
 
@@ -85,7 +92,7 @@ static void release(struct crowd *c, peer_ref from, peer_ref to)
 	uint32_t event;
 
 	if (to == CROWD_ROOT || from == CROWD_ROOT || l == NULL)
-		return; /* sessions with the coordinator stay */
+		return; /* sessions with the coordinator are not the swarm's to end */
 	event = crowd_post(c, CROWD_DOWN, from, to, crowd_arrival(c, from, to, c->wheel.now_ms));
 	c->wheel.events[event].serial = l->serial;
 	crowd_unlink(c, from, to);
@@ -178,8 +185,11 @@ static void message(struct crowd *c, const struct wheel_event *e)
 		c->payloads[e->ref].next = c->payload_free;
 		c->payload_free = e->ref;
 	}
-	if (e->serial >= serial_of(c, e->to, e->from))
-		crowd_step(c, e->to, &event);
+	if (e->serial < serial_of(c, e->to, e->from))
+		return;
+	if (e->to == CROWD_ROOT && (e->type == MESSAGE_BLOB_WHO || e->type == MESSAGE_BLOB_GET))
+		crowd_asked(c, e->from);
+	crowd_step(c, e->to, &event);
 }
 
 /* Members share prefixes by chance, four prefixes to three members, as in world.c; the coordinator has one of its own. */
@@ -188,24 +198,26 @@ static uint64_t prefix_of(const struct crowd *c, peer_ref peer)
 	return 1 + (uint64_t)peer * 2654435761u % (c->config.peers * 4 / 3 + 1);
 }
 
-static void up(struct crowd *c, peer_ref self, peer_ref peer, bool dialled, uint32_t serial)
+void crowd_up(struct crowd *c, peer_ref self, peer_ref peer, enum crowd_way way, uint32_t serial)
 {
 	const struct member *a = &c->members[self], *b = &c->members[peer];
 	struct swarm_event event = {.type = SWARM_UP,
 		.peer = peer,
-		.reach = b->public ? SWARM_PUBLIC : SWARM_NATED,
+		.reach = way == CROWD_CAME && self != CROWD_ROOT ? SWARM_UNREACHABLE
+			 : b->public				 ? SWARM_PUBLIC
+								 : SWARM_NATED,
 		.rtt_ms = 2 * map_latency_ms(&a->place, &b->place),
 		.prefix = prefix_of(c, peer)};
 	bool was = crowd_linked(c, self, peer) != NULL;
 	uint32_t told;
 
 	crowd_link(c, self, peer, serial);
-	if (dialled) {
+	if (way == CROWD_DIALLED) {
 		told = crowd_post(
 			c, CROWD_UP, self, peer, crowd_arrival(c, self, peer, c->wheel.now_ms));
 		c->wheel.events[told].serial = serial;
 	}
-	if (!was || dialled || peer == CROWD_ROOT || self == CROWD_ROOT)
+	if (!was || way == CROWD_DIALLED || peer == CROWD_ROOT || self == CROWD_ROOT)
 		crowd_step(c, self, &event);
 }
 
@@ -218,7 +230,7 @@ void crowd_hear(struct crowd *c, const struct wheel_event *e)
 		message(c, e);
 		return;
 	case CROWD_UP:
-		up(c, e->to, e->from, e->type != 0, e->serial);
+		crowd_up(c, e->to, e->from, (enum crowd_way)e->type, e->serial);
 		return;
 	case CROWD_WANT:
 		event.type = SWARM_WANT;
@@ -233,7 +245,15 @@ void crowd_hear(struct crowd *c, const struct wheel_event *e)
 			return;
 		crowd_unlink(c, e->to, e->from);
 		event.type = SWARM_DOWN;
+		if (e->from == CROWD_ROOT)
+			crowd_turned_away(c, e->to);
 		break;
+	case CROWD_KNOCK:
+		crowd_knocked(c, e->from);
+		return;
+	case CROWD_REFUSED:
+		crowd_turned_away(c, e->to);
+		return;
 	default:
 		crowd_broken(c, "an event of no kind");
 	}
@@ -255,6 +275,8 @@ void crowd_flowed(struct crowd *c, uint32_t flow)
 		.length = part.length};
 
 	flow_end(&c->flows, flow, c->wheel.now_ms);
+	if (from == CROWD_ROOT && crowd_linked(c, from, to) != NULL)
+		crowd_asked(c, to);
 	if (serial >= serial_of(c, from, to))
 		send(c, from, to, &part);
 	crowd_step(c, from, &served);

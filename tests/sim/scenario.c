@@ -44,8 +44,9 @@ void scenario_run(const struct scenario *s, struct run *r)
 	r->report->seed = r->seed;
 	r->trace = 0;
 	snprintf(r->replay, sizeof(r->replay),
-		"build/tests/sim/sim %s --peers %u --seed %llu --seconds %u", s->name, r->peers,
-		(unsigned long long)r->seed, r->seconds);
+		"build/tests/sim/sim %s --peers %u --seed %llu --seconds %u%s%.0u", s->name,
+		r->peers, (unsigned long long)r->seed, r->seconds,
+		r->places != 0 ? " --places " : "", r->places);
 	progress_begin(s->name, r->peers);
 	s->run(r);
 }

@@ -10,6 +10,7 @@ struct run {
 	uint32_t peers;
 	uint64_t seed;
 	uint32_t seconds; /* of measuring, where a scenario lets one choose; 0: its own */
+	uint32_t places;  /* of the coordinator's sessions, in distribute; 0: as many as it has */
 	char replay[160];
 	uint64_t trace; /* of all its worlds */
 	struct report *report;

@@ -11,14 +11,14 @@
 
 struct options {
 	const char *scenario, *csv, *svg;
-	uint32_t peers, seconds;
+	uint32_t peers, seconds, places;
 	uint64_t seed;
 };
 
 static int usage(FILE *out, int status)
 {
-	fputs("usage: sim [SCENARIO] [--peers N] [--seed K] [--seconds S] [--csv FILE] [--svg "
-	      "FILE]\n"
+	fputs("usage: sim [SCENARIO] [--peers N] [--seed K] [--seconds S] [--places M]\n"
+	      "           [--csv FILE] [--svg FILE]\n"
 	      "Without SCENARIO, or with `all`: all of them but those marked *. With more than "
 	      "one, each\n"
 	      "has its name put before the .svg of FILE.\n",
@@ -61,6 +61,8 @@ static int options_read(struct options *o, char **arg)
 			o->seed = number(*arg, arg[1], UINT64_MAX);
 		else if (strcmp(*arg, "--seconds") == 0)
 			o->seconds = (uint32_t)number(*arg, arg[1], 600);
+		else if (strcmp(*arg, "--places") == 0)
+			o->places = (uint32_t)number(*arg, arg[1], 4000000);
 		else if (strcmp(*arg, "--csv") == 0)
 			o->csv = arg[1];
 		else if (strcmp(*arg, "--svg") == 0)
@@ -130,7 +132,10 @@ int main(int argc, char **argv)
 	csv = o.csv == NULL ? NULL : file_open(o.csv);
 	for (uint32_t i = 0; i < scenario_count; i++) {
 		const struct scenario *s = &scenarios[i];
-		struct run run = {.seed = o.seed, .seconds = o.seconds, .report = &report};
+		struct run run = {.seed = o.seed,
+			.seconds = o.seconds,
+			.places = o.places,
+			.report = &report};
 
 		if (one == NULL ? s->alone : s != one)
 			continue;

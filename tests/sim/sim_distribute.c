@@ -45,6 +45,20 @@ static void by_nat(struct run *r, const struct crowd *c)
 		report_note(r->report, names[n], sum[n] / (count[n] + !count[n]), "s");
 }
 
+/* What the coordinator sends, and whom it has no place for. */
+static void by_tracker(struct run *r, const struct crowd_totals *t, uint64_t bytes)
+{
+	report_note(
+		r->report, "  of pieces alone, in sizes", (double)t->seed_sent / (double)bytes, "");
+	report_note(r->report, "  words for a peer", (double)t->seed_said / r->peers, "bytes");
+	report_note(r->report, "  records for a peer", (double)t->records / r->peers, "");
+	report_note(r->report, "  questions of a peer", (double)t->seed_whos / r->peers, "");
+	report_note(r->report, "questions of a peer, to all", (double)t->whos / r->peers, "");
+	report_note(r->report, "knocks of a peer", (double)t->knocks / r->peers, "");
+	report_note(r->report, "  refused", (double)t->refused / r->peers, "");
+	report_note(r->report, "  sent away later", (double)t->displaced / r->peers, "");
+}
+
 static void figures(struct run *r, const struct crowd *c, const uint32_t *times, uint64_t bytes)
 {
 	double bound = crowd_bound_s(c);
@@ -57,9 +71,10 @@ static void figures(struct run *r, const struct crowd *c, const uint32_t *times,
 	report_note(r->report, "last", times[r->peers - 1] / 1e3, "s");
 	report_most(r->report, "p95 in the least time", times[r->peers * 95ull / 100] / 1e3 / bound,
 		1.5, "");
-	report_most(
-		r->report, "sent by the coordinator, in sizes", (double)t.seed_sent / bytes, 5, "");
+	report_most(r->report, "the coordinator sends, in sizes, all told",
+		t.seed_all / (double)bytes, 5, "");
 	report_least(r->report, "peers that have it", 100.0 * crowd_done(c) / r->peers, 100, "%");
+	by_tracker(r, &t, bytes);
 	by_nat(r, c);
 	report_note(r->report, "received twice", 100.0 * t.wasted / (t.got + !t.got), "%");
 	report_note(r->report, "use of all uplinks until the last had it", 100 * t.uplink_use, "%");
@@ -81,6 +96,8 @@ void sim_distribute(struct run *r)
 	report_axes(r->report, "A gigabyte to everybody", "seconds", "%");
 	crowd_config_default(&config, r->seed, r->peers);
 	config.replay = r->replay;
+	if (r->places != 0)
+		config.places = r->places;
 	if (r->seconds != 0)
 		config.bytes = r->seconds * 4000000ull;
 	c = crowd_new(&config);

@@ -19,7 +19,6 @@ static void what_breaks_a_rule_ends_the_session(void **state)
 		{.type = MESSAGE_BLOB_PART, .blob = BLOB, .length = 10, .total = 100, .good = true},
 		{.type = MESSAGE_BLOB_PART, .blob = 99, .length = 10, .total = 100, .good = true},
 		{.type = MESSAGE_BLOB_HAVE, .blob = BLOB, .total = 101, .pieces = pieces},
-		{.type = MESSAGE_BLOB_WHO, .blob = BLOB, .length = 4},
 		{.type = MESSAGE_BLOB_SOURCES, .blob = BLOB},
 		{.type = MESSAGE_BLOB_GET, .blob = BLOB, .offset = 100, .length = 1},
 		{.type = MESSAGE_BLOB_GET, .blob = BLOB, .offset = UINT64_MAX, .length = 1},

@@ -152,6 +152,7 @@ int agent_step(struct agent *a, const struct agent_event *event, struct agent_ef
 		break;
 	case AGENT_ANNOUNCED:
 		ahead_news(a, event->announcement, out);
+		patience_news(a, event);
 		break;
 	case AGENT_ISOLATED:
 		link_isolated(a, event);

@@ -19,6 +19,8 @@
 #define AGENT_TICK_MS	     200u
 #define AGENT_BACKOFF_MIN_MS 500u /* decorrelated jitter between these two */
 #define AGENT_BACKOFF_MAX_MS 30000u
+#define AGENT_FULL_MIN_MS    15000u  /* and between these when the coordinator is full … */
+#define AGENT_FULL_MAX_MS    900000u /* … and we have nothing for it */
 #define AGENT_CONNECT_MS     20000u  /* from DIAL to UP */
 #define AGENT_HOST_AGAIN_MS  600000u /* an address of the link where only a host answered */
 #define AGENT_REPLACED_MS    60000u  /* when another process uses our identity */
@@ -67,6 +69,7 @@ struct agent_event {
 	uint8_t random[32]; /* fresh in every event that uses it: DOWN, DIAL_FAILED, MESSAGE,
 			     * WORKER_DONE, TICK */
 	enum role role;
+	bool turned_away; /* DIAL_FAILED: the other side took the connection and ended it unheard */
 	const struct message *message;
 	const struct announcement *announcement;
 	struct digest digest;

@@ -163,6 +163,7 @@ void job_lease(struct agent *a, const struct agent_event *event, struct agent_ef
 	if (job_find(a, &lease->nonce) != NULL || result_find(a, &lease->nonce) != NULL)
 		return; /* said twice */
 	link_proved(a);
+	a->full_ms = 0;
 	if (a->told > 0)
 		a->told--;
 	if (rc == TK_EUNSUPPORTED) {

@@ -31,15 +31,6 @@ static void note_foreign(char out[TEXT_MAX], const char *text)
 			*p = '?';
 }
 
-static uint64_t backoff_next(uint64_t last_ms, const uint8_t random[32])
-{
-	uint64_t high = (last_ms > AGENT_BACKOFF_MIN_MS ? last_ms : AGENT_BACKOFF_MIN_MS) * 3;
-	uint64_t delay =
-		AGENT_BACKOFF_MIN_MS + load_le64(random) % (high - AGENT_BACKOFF_MIN_MS + 1);
-
-	return delay < AGENT_BACKOFF_MAX_MS ? delay : AGENT_BACKOFF_MAX_MS;
-}
-
 static void dial(struct agent *a, uint64_t now_ms, struct agent_effects *out)
 {
 	struct agent_effect *e = effect_push(out, AGENT_DIAL);
@@ -47,6 +38,7 @@ static void dial(struct agent *a, uint64_t now_ms, struct agent_effects *out)
 	if (e != NULL)
 		e->host = a->host;
 	a->link_state = LINK_DIALLING;
+	a->full = false;
 	a->at_ms = now_ms + AGENT_CONNECT_MS;
 }
 
@@ -71,9 +63,11 @@ static void wait_then_dial(struct agent *a, const struct agent_event *event, con
 {
 	if (why != a->trouble)
 		note(a->trouble, why);
-	a->backoff_ms = backoff_next(a->backoff_ms, event->random);
+	a->backoff_ms = delay_next(
+		a->backoff_ms, AGENT_BACKOFF_MIN_MS, AGENT_BACKOFF_MAX_MS, event->random);
 	a->link_state = LINK_DOWN;
-	a->at_ms = event->now_ms + a->backoff_ms;
+	a->patient = patience_fits(a);
+	a->at_ms = event->now_ms + (a->patient ? patience_next(a, event->random) : a->backoff_ms);
 	if (a->replaced)
 		a->at_ms += AGENT_REPLACED_MS;
 	a->told = 0;
@@ -93,8 +87,12 @@ void link_lost(struct agent *a, const struct agent_event *event, const char *why
 	note_foreign(text, why);
 	if (a->replaced)
 		note(text, a->trouble);
+	a->full |= event->turned_away;
 	wait_then_dial(a, event, text);
-	if (strstr(text, host_name(a)) != NULL) /* it says itself where */
+	if (a->full) {
+		patience_explain(a, event->now_ms, text, sizeof(text));
+		effect_log(out, "%s", text);
+	} else if (strstr(text, host_name(a)) != NULL) /* it says itself where */
 		effect_log(out, "%s; trying again in %.1f s", text,
 			(double)(a->at_ms - event->now_ms) / 1000);
 	else
@@ -196,6 +194,7 @@ void link_goodbye(struct agent *a, const struct agent_event *event, struct agent
 		retire(a, g->text, out);
 		return;
 	}
+	a->full = g->reason == GOODBYE_OVERLOAD;
 	if (g->reason == GOODBYE_REPLACED) {
 		a->replaced = true;
 		note(a->trouble,
@@ -285,6 +284,7 @@ void link_host(struct agent *a, const struct agent_event *event, struct agent_ef
 
 void link_tick(struct agent *a, const struct agent_event *event, struct agent_effects *out)
 {
+	patience_tick(a, event);
 	if (a->link_state == LINK_DIALLING && event->now_ms >= a->at_ms)
 		link_drop(a, event, GOODBYE_SHUTDOWN, "no answer", out);
 	else if (a->link_state == LINK_DOWN && event->now_ms >= a->at_ms)

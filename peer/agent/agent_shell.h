@@ -27,10 +27,11 @@ struct shell {
 	struct answer *first_answer, *last_answer;
 	struct agent_files files;
 	struct node_uv *node;
-	uint16_t port;	   /* where other peers find us */
-	conn_id conn;	   /* the one to the coordinator; 0: none */
-	bool watching;	   /* the core waits for AGENT_SENT */
-	uint64_t beacon_s; /* the newest one's; 0: none was heard */
+	uint16_t port;	     /* where other peers find us */
+	conn_id conn;	     /* the one to the coordinator; 0: none */
+	conn_id turned_away; /* the last dial that was */
+	bool watching;	     /* the core waits for AGENT_SENT */
+	uint64_t beacon_s;   /* the newest one's; 0: none was heard */
 	struct worker_uv *worker;
 	enum misbehave misbehave;
 	struct bytes scratch; /* for misbehave */

@@ -96,9 +96,12 @@ struct agent {
 		[LINK_HOSTS_MAX]; /* a host, not the coordinator, answers there: alone until then */
 	bool entered;		  /* through a host, and there was no coordinator since: */
 	uint32_t entry;
-	uint64_t backoff_ms;	/* the last delay */
-	uint64_t at_ms;		/* DOWN: when to dial; DIALLING: when to give up */
-	bool replaced;		/* the last session ended because our identity connected again */
+	uint64_t backoff_ms; /* the last delay */
+	uint64_t at_ms;	     /* DOWN: when to dial; DIALLING: when to give up */
+	bool full;	     /* at the last try, or at the session's end, it had no place for us */
+	bool patient;	     /* DOWN: there is no hurry; agent_patience.c */
+	uint64_t full_ms;    /* the last wait of that kind; 0: none since a lease */
+	bool replaced;	     /* the last session ended because our identity connected again */
 	char trouble[TEXT_MAX]; /* why the last try failed, or why there is no work */
 	uint32_t told;		/* leases that the coordinator may still send by our last request */
 	uint64_t ask_ms;	/* when to ask again all the same */
@@ -165,6 +168,16 @@ void link_ask(struct agent *a, uint64_t now_ms, struct agent_effects *out);
 /* The coordinator has done something sensible: the next trouble starts from a short delay. */
 void link_proved(struct agent *a);
 bool link_is_up(const struct agent *a);
+
+/* agent_patience.c */
+/* A delay between min_ms and three times the last one, at most max_ms. */
+uint64_t delay_next(uint64_t last_ms, uint64_t min_ms, uint64_t max_ms, const uint8_t random[32]);
+/* The coordinator is full, and we have nothing to bring and nothing to fetch. */
+bool patience_fits(struct agent *a);
+uint64_t patience_next(struct agent *a, const uint8_t random[32]);
+void patience_news(struct agent *a, const struct agent_event *event);
+void patience_tick(struct agent *a, const struct agent_event *event);
+void patience_explain(const struct agent *a, uint64_t now_ms, char *out, size_t size);
 
 /* agent_job.c */
 void job_lease(struct agent *a, const struct agent_event *event, struct agent_effects *out);

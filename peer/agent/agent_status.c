@@ -90,7 +90,9 @@ static void waiting_reason(const struct agent *a, uint64_t now_ms, struct agent_
 {
 	unsigned long long seconds = seconds_until(a->at_ms, now_ms);
 
-	if (s->host[0] != '\0')
+	if (a->full)
+		patience_explain(a, now_ms, s->reason, sizeof(s->reason));
+	else if (s->host[0] != '\0')
 		snprintf(s->reason, sizeof(s->reason),
 			"in the network by %s; the coordinator is away, looking for it again in "
 			"%llu s",

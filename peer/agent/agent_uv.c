@@ -58,7 +58,8 @@ static void on_up(void *context, conn_id conn, const struct public_key *key, enu
 static void connection_over(
 	struct shell *s, conn_id conn, enum agent_event_type type, const char *why)
 {
-	struct agent_event event = {.type = type, .text = why};
+	struct agent_event event = {
+		.type = type, .text = why, .turned_away = conn == s->turned_away};
 
 	if (conn != s->conn)
 		return; /* one that the core has left already */
@@ -71,6 +72,13 @@ static void on_down(void *context, conn_id conn, const char *why)
 {
 	blobs_down(context, conn);
 	connection_over(context, conn, AGENT_DOWN, why);
+}
+
+static void on_turned_away(void *context, conn_id conn)
+{
+	struct shell *s = context;
+
+	s->turned_away = conn; /* its failure is next */
 }
 
 static void on_dial_failed(void *context, conn_id conn, const char *why)
@@ -413,6 +421,7 @@ static int prepare(struct runner *r, const struct agent_options *options, struct
 		.log = on_log,
 		.writable = on_writable,
 		.farewell = on_farewell,
+		.turned_away = on_turned_away,
 		.renewed = on_renewed,
 		.announced = on_announced,
 		.isolated = on_isolated};

@@ -79,11 +79,14 @@ static void idle_reason(const struct agent *a, uint64_t now_ms, char *out, size_
 
 static void computing_reason(const struct agent *a, struct agent_status *s)
 {
+	const char *away = a->full ? " (not connected, as the coordinator is full; the result is "
+				     "brought there when it is done)"
+				   : " (not connected; the result is kept until the coordinator is "
+				     "back)";
+
 	snprintf(s->reason, sizeof(s->reason), "computing unit %u of round %u of %s, %u %%%s",
 		(unsigned)s->unit, (unsigned)s->round, s->project, (unsigned)s->percent,
-		link_is_up(a)
-			? ""
-			: " (not connected; the result is kept until the coordinator is back)");
+		link_is_up(a) ? "" : away);
 }
 
 static void waiting_reason(const struct agent *a, uint64_t now_ms, struct agent_status *s)

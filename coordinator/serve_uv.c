@@ -236,6 +236,8 @@ static int start(struct serve *s, struct errmsg *msg)
 		rc = errmsg_set(msg, TK_ENOMEM, "not enough memory");
 	else
 		rc = serve_blobs_open(s, msg);
+	if (rc == TK_OK && s->options->connections != 0)
+		node_uv_limit(s->node, s->options->connections);
 	if (rc == TK_OK)
 		rc = listen_for_peers(s, msg);
 	s->changed = true;

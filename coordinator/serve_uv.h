@@ -9,6 +9,7 @@ struct serve_options {
 	const char *home;
 	const char *listen; /* "ADDR:PORT"; port 0: one that the system chooses, kept to the end */
 	const char *web;    /* folder of the status page; NULL: HOME/web */
+	size_t connections; /* at once, at most; 0: as many as the system and the protocol allow */
 	bool quiet;	    /* only warnings */
 };
 

@@ -4,6 +4,7 @@
 
 #include "coordinator/cli/cli.h"
 #include "coordinator/serve_uv.h"
+#include "peer/overlay/node.h"
 #include "tasks/data/utf8.h"
 
 bool cli_home(const struct cli *cli, struct home *home)
@@ -57,8 +58,10 @@ int command_serve(const struct cli *cli)
 		{'l', "listen", true, NULL},
 		{'q', "quiet", false, NULL},
 		{'w', "web", true, NULL},
+		{0, "connections", true, NULL},
 		{0},
 	};
+	uint64_t connections = 0;
 	struct serve_options serve = {0};
 	struct errmsg msg = {""};
 
@@ -69,6 +72,14 @@ int command_serve(const struct cli *cli)
 			stderr);
 		return EXIT_USAGE;
 	}
+	if (options[3].value != NULL &&
+		!cli_number(options[3].value, 2, NODE_CONNECTIONS_MAX, &connections)) {
+		fprintf(stderr,
+			"talkoot serve: --connections wants a number from 2 to %u, not %s\n",
+			NODE_CONNECTIONS_MAX, options[3].value);
+		return EXIT_USAGE;
+	}
+	serve.connections = (size_t)connections;
 	serve.listen = options[0].value;
 	serve.quiet = options[1].value != NULL;
 	serve.web = options[2].value;

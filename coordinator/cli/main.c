@@ -11,7 +11,7 @@
 static const struct command commands[] = {
 	{"init", "HOME [--name NAME] [--private]",
 		"make a coordinator's home: keys and an empty store", command_init},
-	{"serve", "HOME --listen ADDR:PORT [--web DIR] [--quiet]",
+	{"serve", "HOME --listen ADDR:PORT [--connections N] [--web DIR] [--quiet]",
 		"run the coordinator; its status page goes to HOME/web", command_serve},
 	{"invite", "HOME [--host HOST:PORT[,HOST:PORT…]] [--hosts N]",
 		"print the link with which volunteers join", command_invite},

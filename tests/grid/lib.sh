@@ -10,6 +10,7 @@ work=$(mktemp -d)
 home=$work/coordinator
 address=127.0.0.1:0
 coordinator=
+serve_options=()
 declare -A peer_pids=()
 claims=0 failures=0
 
@@ -91,7 +92,7 @@ coordinator_start() {
 	[ -d "$home" ] || "$talkoot" init "$home" >"$work/init.log" 2>&1 || give_up "a coordinator's home can be made"
 	touch "$work/serve.log"
 	log_from=$(($(wc -l <"$work/serve.log") + 1))
-	"$talkoot" serve "$home" --listen "$address" >>"$work/serve.log" 2>&1 </dev/null &
+	"$talkoot" serve "$home" --listen "$address" "${serve_options[@]}" >>"$work/serve.log" 2>&1 </dev/null &
 	coordinator=$!
 	if ! wait_for 30 coordinator_says_serving || ! kill -0 "$coordinator" 2>/dev/null; then
 		give_up "the coordinator starts"

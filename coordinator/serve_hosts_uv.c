@@ -66,9 +66,8 @@ static void look(struct serve *s)
 
 	if (version == s->hosts.version && version != 0)
 		return;
-	if (hosts_load(s->hosts.rows, &s->hosts.count, s->home.store, &msg) == TK_OK)
-		s->hosts.version = version;
-	else
+	s->hosts.version = version; /* one line for each change that cannot be read */
+	if (hosts_load(s->hosts.rows, &s->hosts.count, s->home.store, &msg) != TK_OK)
 		failed(s, &msg);
 }
 

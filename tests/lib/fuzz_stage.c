@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "peer/wire/identity.h"
 #include "tasks/base/require.h"
 
 #define START_MS  5000u
@@ -336,6 +337,7 @@ static void identities_make(struct stage *s)
 {
 	uint8_t root_seed[32] = {3}, us_seed[32] = {1}, friend_seed[32] = {2}, seed[32] = {0};
 	uint8_t secret[32] = {7};
+	struct certificate word;
 	struct key_pair root;
 
 	key_from_seed(&root, root_seed);
@@ -351,6 +353,8 @@ static void identities_make(struct stage *s)
 			i == STAGE_ROOT ? ROLE_COORDINATOR : ROLE_PEER, &root.public);
 		p->manners = MANNERS_ALL;
 	}
+	host_sign(&word, &root, &s->players[STAGE_HOST].id.key.public, STAGE_NOW_S);
+	identity_set_certificate(&s->players[STAGE_HOST].id, &word);
 }
 
 static void honest_comes(struct stage *s)

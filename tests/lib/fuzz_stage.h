@@ -13,6 +13,7 @@
 
 #define STAGE_NOW_S   1800000000u
 #define STAGE_PEERS   3u /* hostile; below STAGE_PLAYERS also: */
+#define STAGE_HOST    2u /* of them, a host of the link */
 #define STAGE_ROOT    3u /* the coordinator */
 #define STAGE_GHOST   4u /* behind relays */
 #define STAGE_PLAYERS 5u

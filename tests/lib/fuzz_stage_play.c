@@ -283,6 +283,7 @@ static void act(struct stage *s, unsigned op, unsigned player, struct span in)
 {
 	struct node_event called = {0};
 	struct reader r = {in};
+	uint8_t how;
 
 	switch (op) {
 	case OP_RAW:
@@ -293,7 +294,10 @@ static void act(struct stage *s, unsigned op, unsigned player, struct span in)
 		stage_come(s, player, take(&r));
 		break;
 	case OP_CALL:
-		called.respond = (take(&r) & 1) != 0;
+		how = take(&r);
+		called.respond = (how & 1) != 0;
+		called.hosts = (how & 3) == 2; /* an address of the link */
+		called.expect = called.hosts ? &s->us.network : NULL;
 		stage_call(s, player, &called);
 		break;
 	case OP_GONE:

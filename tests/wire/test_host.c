@@ -59,6 +59,28 @@ static void host_is_a_peer_that_a_newcomer_is_told_of(void **state)
 	pair_close(&p);
 }
 
+static void a_private_networks_host_knows_its_secret_too(void **state)
+{
+	uint8_t secret[NETWORK_SECRET] = {9};
+
+	(void)state;
+	for (int knows = 0; knows < 2; knows++) {
+		struct pair p;
+		int rc;
+
+		set_host(&p, PAIR_NOW_S);
+		identity_set_secret(&p.peer.id, secret);
+		secret[0] = knows != 0 ? 9 : 8;
+		identity_set_secret(&p.root.id, secret);
+		secret[0] = 9;
+		start_both(&p, true);
+		rc = talk(&p, NULL, NULL, NULL);
+		assert_int_equal(rc == TK_OK, knows != 0);
+		assert_int_equal(session_met_host(p.peer.session), knows != 0);
+		pair_close(&p);
+	}
+}
+
 static void host_is_no_coordinator_to_who_demands_one(void **state)
 {
 	struct errmsg msg = {""};
@@ -282,6 +304,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(host_is_a_peer_that_a_newcomer_is_told_of),
+		cmocka_unit_test(a_private_networks_host_knows_its_secret_too),
 		cmocka_unit_test(host_is_no_coordinator_to_who_demands_one),
 		cmocka_unit_test(coordinator_is_no_host),
 		cmocka_unit_test(host_stands_for_nobody_but_the_root),

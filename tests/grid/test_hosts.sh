@@ -38,6 +38,27 @@ key=$("$talkoot_peer" status --json --home "$work/peer-$host" | sed -n 's/.*"pee
 "$talkoot" -C "$home" hosts >"$work/hosts.log"
 claim "the owner sees who it is, and where" says "$work/hosts.log" "^$key  $host_address "
 
+# Half of its time is over: the store says so.
+if command -v python3 >/dev/null; then
+	python3 - "$home/store.sqlite" <<-'PY'
+		import sqlite3, sys, time
+		with sqlite3.connect(sys.argv[1], timeout=10) as store:
+		    store.execute("UPDATE host SET expiry_s = ?", (int(time.time()) + 44 * 86400,))
+	PY
+	renewed() {
+		[ "$(grep -c 'this computer is a host of the network' "$work/peer-$host.log")" = 2 ]
+	}
+	claim "a certificate whose time is half over is renewed" wait_for 30 renewed
+	later() { # than the 44 days that the store said
+		local until
+		until=$("$talkoot_peer" status --json --home "$work/peer-$host" | sed -n 's/.*"host_until": *\([0-9]*\).*/\1/p')
+		[ "$until" -gt $(($(date +%s) + 60 * 86400)) ]
+	}
+	claim "and the peer has the new one" later
+else
+	skip "there is no python3 to change a certificate's date with"
+fi
+
 submit second "$work/second.yaml"
 begun() {
 	[ "$(field second units_accepted)" -ge 1 ]

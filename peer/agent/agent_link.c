@@ -38,6 +38,7 @@ static void dial(struct agent *a, uint64_t now_ms, struct agent_effects *out)
 	if (e != NULL)
 		e->host = a->host;
 	a->link_state = LINK_DIALLING;
+	a->was_full = a->full;
 	a->full = false;
 	a->at_ms = now_ms + AGENT_CONNECT_MS;
 }
@@ -76,6 +77,18 @@ static void wait_then_dial(struct agent *a, const struct agent_event *event, con
 	result_disconnected(a);
 }
 
+/* What a host lacks, or that it is away, says nothing of the coordinator. */
+static void note_full(struct agent *a, bool was_up, bool turned_away)
+{
+	if (!was_up && a->is_host[a->host]) {
+		a->full = a->was_full;
+		return;
+	}
+	a->full |= turned_away;
+	if (a->full)
+		a->full_host = a->host;
+}
+
 void link_lost(struct agent *a, const struct agent_event *event, const char *why,
 	struct agent_effects *out)
 {
@@ -87,7 +100,7 @@ void link_lost(struct agent *a, const struct agent_event *event, const char *why
 	note_foreign(text, why);
 	if (a->replaced)
 		note(text, a->trouble);
-	a->full |= event->turned_away;
+	note_full(a, was_up, event->turned_away);
 	wait_then_dial(a, event, text);
 	if (a->full) {
 		patience_explain(a, event->now_ms, text, sizeof(text));
@@ -130,13 +143,17 @@ static void link_renewed(struct agent *a, struct agent_effects *out)
 static void enter(struct agent *a, const struct agent_event *event, struct agent_effects *out)
 {
 	effect_push(out, AGENT_RELEASE);
+	a->full = a->was_full;
+	a->is_host[a->host] = true;
 	a->host_ms[a->host] = event->now_ms + AGENT_HOST_AGAIN_MS;
 	a->entered = true;
 	a->entry = a->host;
 	wait_then_dial(a, event, a->trouble);
 	effect_log(out,
-		"in the network by %s, a host of the link; the coordinator is away, and work comes "
-		"when it is back",
+		a->full ? "in the network by %s, a host of the link; the coordinator is full, and "
+			  "work comes when it has a place"
+			: "in the network by %s, a host of the link; the coordinator is away, and "
+			  "work comes when it is back",
 		host_name(a));
 }
 
@@ -157,7 +174,7 @@ void link_up(struct agent *a, const struct agent_event *event, struct agent_effe
 		return;
 	}
 	a->link_state = LINK_UP;
-	a->entered = false;
+	a->is_host[a->host] = a->entered = false;
 	a->replaced = false;
 	a->trouble[0] = '\0';
 	effect_log(out, "connected to %s", host_name(a));

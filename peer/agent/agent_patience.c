@@ -62,7 +62,7 @@ void patience_explain(const struct agent *a, uint64_t now_ms, char *out, size_t 
 	bool minutes = seconds >= 120;
 
 	snprintf(out, size, "the coordinator %s is full; waiting for a place, %llu %s%s",
-		a->link->hosts[a->host], minutes ? (seconds + 30) / 60 : seconds,
+		a->link->hosts[a->full_host], minutes ? (seconds + 30) / 60 : seconds,
 		minutes ? "min" : "s",
 		a->result_count != 0 ? " (the results are kept until then)" : "");
 }

@@ -92,13 +92,15 @@ struct agent {
 	/* the connection (agent_link.c) */
 	enum { LINK_DOWN = 1, LINK_DIALLING = 2, LINK_UP = 3, LINK_RETIRED = 4 } link_state;
 	uint32_t host;
-	uint64_t host_ms
-		[LINK_HOSTS_MAX]; /* a host, not the coordinator, answers there: alone until then */
-	bool entered;		  /* through a host, and there was no coordinator since: */
+	bool is_host[LINK_HOSTS_MAX];	  /* no coordinator: who answered there last … */
+	uint64_t host_ms[LINK_HOSTS_MAX]; /* … is left alone until then */
+	bool entered;			  /* through a host, and there was no coordinator since: */
 	uint32_t entry;
 	uint64_t backoff_ms; /* the last delay */
 	uint64_t at_ms;	     /* DOWN: when to dial; DIALLING: when to give up */
 	bool full;	     /* at the last try, or at the session's end, it had no place for us */
+	bool was_full;	     /* before this try */
+	uint32_t full_host;  /* where */
 	bool patient;	     /* DOWN: there is no hurry; agent_patience.c */
 	uint64_t full_ms;    /* the last wait of that kind; 0: none since a lease */
 	bool replaced;	     /* the last session ended because our identity connected again */

@@ -113,8 +113,8 @@ static void connecting_reason(const struct agent *a, struct agent_status *s)
 {
 	if (s->host[0] != '\0')
 		snprintf(s->reason, sizeof(s->reason),
-			"in the network by %s; the coordinator is away, looking for it at %s",
-			s->host, s->coordinator);
+			"in the network by %s; the coordinator is %s, looking for it at %s",
+			s->host, a->was_full ? "full" : "away", s->coordinator);
 	else
 		snprintf(s->reason, sizeof(s->reason), "connecting to %s%s%s", s->coordinator,
 			a->trouble[0] != '\0' ? "; before: " : "", a->trouble);

@@ -133,6 +133,49 @@ static void where_only_hosts_answer_they_are_asked_again_in_time(void **state)
 	assert_true(s->now_ms >= from);
 }
 
+/* The host may be dialled meanwhile, may have no place either, or may be away: that changes nothing. */
+static void a_full_coordinator_is_waited_for_as_ever(void **state)
+{
+	struct agent_event away = {
+		.type = AGENT_DIAL_FAILED, .text = "turned away", .turned_away = true};
+	struct agent_status status;
+	struct script *s = *state;
+
+	enter(s);
+	pass_until_dial(s);
+	script_expect(s, "DIAL 0\n");
+	script_event(s, away);
+	script_status(s, &status);
+	assert_non_null(strstr(status.reason, "the coordinator one.example:4321 is full"));
+	script_event(s, (struct agent_event){.type = AGENT_ISOLATED, .total = 1});
+	pass_until_dial(s);
+	script_expect(s, "DIAL 1\n");
+	script_status(s, &status);
+	assert_non_null(strstr(status.reason, "the coordinator is full"));
+	script_event(s, away); /* of the host */
+	script_status(s, &status);
+	assert_non_null(strstr(status.reason, "the coordinator one.example:4321 is full"));
+	pass_until_dial(s);
+	script_expect(s, "DIAL 0\n");
+	fail_dial(s); /* now it is away */
+	pass_until_dial(s);
+	script_expect(s, "DIAL 1\n");
+	host_answers(s);
+	script_expect(s, "RELEASE\n");
+	script_status(s, &status);
+	assert_non_null(strstr(status.reason, "the coordinator is away"));
+	pass_until_dial(s);
+	script_expect(s, "DIAL 0\n");
+	script_event(s, away);
+	script_event(s, (struct agent_event){.type = AGENT_ISOLATED, .total = 1});
+	pass_until_dial(s);
+	script_expect(s, "DIAL 1\n");
+	host_answers(s);
+	script_expect(s, "RELEASE\n");
+	script_status(s, &status);
+	assert_non_null(strstr(status.reason, "the coordinator one.example:4321 is full"));
+}
+
 static struct message word_for(struct script *s, const struct public_key *key, uint64_t now_s)
 {
 	struct message m = {.type = MESSAGE_HOST_CERTIFICATE};
@@ -184,6 +227,7 @@ int main(void)
 		TEST(work_begins_when_the_coordinator_is_back),
 		TEST(without_news_hosts_are_asked_again),
 		TEST(where_only_hosts_answer_they_are_asked_again_in_time),
+		TEST(a_full_coordinator_is_waited_for_as_ever),
 		TEST(the_roots_word_is_kept_and_any_other_is_not),
 	};
 

@@ -64,8 +64,8 @@ static bool replica_tick(struct core *c, struct core_replica *r)
 
 	switch (r->row.state) {
 	case REPLICA_LEASED:
-		if (now >= r->row.deadline_ms ||
-			(!peer->released && peer_gone(c, peer, LEASE_AWAY_MS)))
+		if (peer->released ? now >= r->row.deadline_ms && peer_gone(c, peer, LEASE_AWAY_MS)
+				   : now >= r->row.deadline_ms || peer_gone(c, peer, LEASE_AWAY_MS))
 			lease_expire(c, r);
 		break;
 	case REPLICA_COMMITTED:
@@ -78,7 +78,7 @@ static bool replica_tick(struct core *c, struct core_replica *r)
 		if (now >= r->row.deadline_ms ||
 			(peer->conn != 0 && now >= r->heard_ms + UPLOAD_IDLE_MS))
 			upload_fail(c, r->unit, "the payload did not come in time");
-		else if (peer_gone(c, peer, LEASE_AWAY_MS))
+		else if (peer_absent(c, peer, LEASE_AWAY_MS))
 			upload_release(c, r->unit);
 		break;
 	default:

@@ -19,7 +19,7 @@
 #define UPLOAD_MS	   120000u /* for a whole payload, and more by its size (UPLOAD_RATE_MIN) */
 #define UPLOAD_IDLE_MS	   15000u  /* between two parts of it */
 #define LEASES_PER_PEER	   4u
-#define RELEASED_AWAY_MS   60000u  /* so much longer when it was we who sent it away */
+#define RELEASED_AWAY_MS   180000u /* so much longer when it was we who sent it away */
 #define REPLICAS_PER_UNIT  8u	   /* then the project pauses and says why */
 #define REPLICAS_DISPUTED  1024u   /* of a disputed unit, whose results all differ; then, too */
 #define LEASE_RENEW_MS	   10000u  /* after which an identity may take its ended lease up again */

@@ -207,6 +207,7 @@ void peer_retire(struct core *c, struct core_peer *peer, const char *why);
 bool peer_held(const struct core *c, const struct core_peer *peer);
 void peer_hold(struct core *c, struct core_peer *peer); /* after an unopened result */
 void peer_hungry(struct core *c, struct core_peer *peer, uint32_t wants); /* 0: not any more */
+bool peer_absent(const struct core *c, const struct core_peer *peer, uint64_t for_ms);
 bool peer_gone(const struct core *c, const struct core_peer *peer, uint64_t patience_ms);
 void peers_forget(struct core *c); /* strangers that were dropped in this step */
 void peer_label(const struct core_peer *peer, char out[17]);

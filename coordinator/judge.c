@@ -103,9 +103,11 @@ struct tally {
 	uint32_t agreeing;		   /* count and have revealed */
 	uint32_t late;			   /* have revealed, late */
 	uint32_t pending;		   /* count, are connected and have still to reveal */
+	uint32_t
+		awaited; /* count, have still to reveal, and seek the place that we took from them */
 };
 
-static void tally_take(const struct core_unit *u, struct tally *t)
+static void tally_take(const struct core *c, const struct core_unit *u, struct tally *t)
 {
 	*t = (struct tally){0};
 	for (const struct core_replica *r = u->replicas; r != NULL; r = r->unit_next) {
@@ -114,6 +116,7 @@ static void tally_take(const struct core_unit *u, struct tally *t)
 		if (r->row.state == REPLICA_COMMITTED && !r->row.late) {
 			t->committed++;
 			t->pending += r->peer->conn != 0;
+			t->awaited += r->peer->released && !peer_gone(c, r->peer, COMMIT_AWAY_MS);
 		}
 		if (!replica_opened(r))
 			continue;
@@ -244,7 +247,8 @@ static void judge_open(struct core *c, struct core_unit *u, const struct tally *
 	} else if (uploading && t->agreeing < quorum) {
 		upload_release(c, u);
 		unit_move(c, u, UNIT_UNSENT);
-	} else if (t->late > 0 && t->pending == 0 && t->agreeing + t->late >= quorum) {
+	} else if (t->late > 0 && t->pending == 0 && t->awaited == 0 &&
+		   t->agreeing + t->late >= quorum) {
 		audit_open(c, u, "has lost its quorum");
 	}
 }
@@ -280,7 +284,7 @@ static void unit_judge(struct core *c, struct core_unit *u)
 {
 	struct tally t;
 
-	tally_take(u, &t);
+	tally_take(c, u, &t);
 	reveals_ask(c, u, &t);
 	if (u->row.state == UNIT_SETTLED)
 		judge_settled(c, u);

@@ -42,9 +42,15 @@ void peer_label(const struct core_peer *peer, char out[17])
 
 /* True when the peer has been away for longer than patience_ms. After a restart of ours everybody
  * gets RESTART_AWAY_MS more (gone_ms lies in the future then). */
+bool peer_absent(const struct core *c, const struct core_peer *peer, uint64_t for_ms)
+{
+	return peer->conn == 0 && c->now_ms >= peer->gone_ms + for_ms;
+}
+
+/* And whom we sent away ourselves has to find a place again. */
 bool peer_gone(const struct core *c, const struct core_peer *peer, uint64_t patience_ms)
 {
-	return peer->conn == 0 && c->now_ms >= peer->gone_ms + patience_ms;
+	return peer_absent(c, peer, patience_ms + (peer->released ? RELEASED_AWAY_MS : 0));
 }
 
 void peer_hungry(struct core *c, struct core_peer *peer, uint32_t wants)
@@ -78,7 +84,7 @@ static void disconnect(struct core *c, struct core_peer *peer, bool released)
 {
 	lookup_remove(&c->conns, &peer->by_conn);
 	peer->conn = 0;
-	peer->gone_ms = c->now_ms + (released ? RELEASED_AWAY_MS : 0);
+	peer->gone_ms = c->now_ms;
 	peer->released = released;
 	peer->worth = NODE_WORTH_NONE;
 	peer->row.last_seen_s = c->now_ms / 1000;

@@ -117,6 +117,58 @@ static void an_open_lease_is_repeated_to_a_peer_that_reconnects(void **state)
 	assert_int_equal(sim.replica_count, 2);
 }
 
+/* The coordinator's node gave its place to another: it has done nothing wrong. */
+static void a_peer_that_was_sent_away_keeps_its_lease_to_the_deadline(void **state)
+{
+	struct sim_task *a;
+
+	(void)state;
+	begin(1, 2, 2, 1);
+	a = lease(0, 0);
+	sim_release(&sim, 0);
+	sim_wait(&sim, LEASE_AWAY_MS + 2000);
+	assert_int_equal(state_of(a), REPLICA_LEASED);
+	sim_wait(&sim, LEASE_FIRST_MS / 2);
+	assert_int_not_equal(sim.peers[0].conn, 0);
+	sim_compute(&sim, 0, a, 0);
+	sim_commit(&sim, 0, a);
+	assert_int_equal(state_of(a), REPLICA_COMMITTED);
+	/* one that goes by itself does not, although it was sent away before */
+	a = lease(0, 1);
+	sim_disconnect(&sim, 0, MINUTE_MS);
+	sim_wait(&sim, LEASE_AWAY_MS + 2000);
+	assert_int_equal(state_of(a), REPLICA_EXPIRED);
+}
+
+static void a_lease_and_a_result_give_a_session_worth_and_questions_do_not(void **state)
+{
+	struct sim_task *t[2];
+
+	(void)state;
+	begin(1, 1, 2, 3);
+	for (uint32_t i = 0; i < 2; i++) {
+		t[i] = lease(i, 0);
+		assert_int_equal(sim.peers[i].worth, NODE_WORTH_LATER);
+		sim_compute(&sim, i, t[i], 0);
+		sim_commit(&sim, i, t[i]);
+		assert_int_equal(sim.peers[i].worth, NODE_WORTH_NOW);
+	}
+	sim_disconnect(&sim, 0, 1000);
+	sim_wait(&sim, 2000);
+	assert_int_equal(sim.peers[0].worth, NODE_WORTH_NOW); /* its next session, too */
+	for (int i = 0; i < 10; i++)
+		sim_request(&sim, 2, 1);
+	assert_int_equal(sim_count(&sim, 2, MESSAGE_LEASE), 0);
+	assert_int_equal(sim.peers[2].worth, NODE_WORTH_NONE);
+	for (uint32_t i = 0; i < 2; i++)
+		sim_reveal(&sim, i, t[i]);
+	for (uint32_t i = 0; i < 2; i++)
+		if (state_of(t[i]) == REPLICA_UPLOADING)
+			sim_upload(&sim, i, t[i]);
+	for (uint32_t i = 0; i < 2; i++)
+		assert_int_equal(sim.peers[i].worth, NODE_WORTH_NONE); /* settled */
+}
+
 /* Peer 2 leases unit 0, goes away; peers 0 and 1 settle the unit; unit 1 keeps the round open. */
 static struct sim_task *straggler(struct sim_task *t[2])
 {
@@ -445,6 +497,8 @@ int main(void)
 		RULE(the_oldest_project_with_work_comes_first),
 		RULE(strangers_leave_no_trace),
 		RULE(the_same_identity_again_replaces_its_session),
+		RULE(a_peer_that_was_sent_away_keeps_its_lease_to_the_deadline),
+		RULE(a_lease_and_a_result_give_a_session_worth_and_questions_do_not),
 		RULE(a_retired_identity_is_sent_away_when_it_comes_back),
 	};
 

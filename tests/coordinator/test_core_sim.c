@@ -155,12 +155,36 @@ static void any_mix_of_peers_churn_and_crashes_trains_the_same_model(void **stat
 	}
 }
 
+/* Four peers for each place: they come and go in turns, nothing of theirs is lost, and all of them work. */
+static void a_full_house_trains_the_same_model_with_everybody_in_it(void **state)
+{
+	(void)state;
+	for (uint64_t seed = 1; seed <= 20; seed++) {
+		sim_init(&sim, seed, 12, 40, 2, 64);
+		sim.places = SIM_PEERS_MAX / 4;
+		for (uint32_t i = 0; i < SIM_PEERS_MAX; i++)
+			sim_peer_add(&sim, SIM_HONEST, 5000 + sim_random(&sim, 20000));
+		sim_submit(&sim);
+		check_finished(&sim, 12 * HOUR_MS);
+		assert_true(sim.releases > SIM_PEERS_MAX);
+		assert_int_equal(sim.project.units_rejected, 0);
+		/* what they bring late is waited for, and hardly ever computed again here */
+		assert_in_range(sim.referees, 0, sim.project.units_accepted / 50);
+		for (uint32_t i = 0; i < SIM_PEERS_MAX; i++) {
+			assert_true(sim.peers[i].visits > 1);
+			assert_true(sim_peer_row(&sim, i)->valid > 0);
+		}
+		sim_close(&sim);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_crash_at_any_step_changes_no_merge),
 		cmocka_unit_test(running_out_of_memory_loses_nothing),
 		cmocka_unit_test(crashes_every_few_steps_change_no_merge),
+		cmocka_unit_test(a_full_house_trains_the_same_model_with_everybody_in_it),
 		cmocka_unit_test(any_mix_of_peers_churn_and_crashes_trains_the_same_model),
 	};
 

@@ -293,6 +293,9 @@ static void speak(struct sim *s, const struct core_effect *e)
 		item->round = e->round_index;
 		item->unit = e->unit_index;
 		break;
+	case CORE_WORTH:
+		sim_worth(s, e);
+		break;
 	case CORE_SELFTEST:
 		sim_later(s, SIM_SELFTEST, 200)->seed = e->seed;
 		break;
@@ -476,7 +479,8 @@ static void happens(struct sim *s, struct sim_item *item)
 		deliver(s, item);
 		break;
 	case SIM_CONNECT:
-		sim_connect(s, item->peer);
+		if (sim_enter(s, item->peer))
+			sim_connect(s, item->peer);
 		break;
 	case SIM_COMPUTED:
 		sim_peer_computed(s, item->peer, &item->nonce);

@@ -61,6 +61,10 @@ struct sim_peer {
 	const char *engine; /* NULL: baseline */
 	uint32_t wrong;	    /* its self-test's operation that is off, from 1; 0: none */
 	bool untested;	    /* it never answers a self-test */
+	enum node_worth
+		worth; /* of its session, as the core said; here and below: core_sim_house.c */
+	uint64_t since_ms, idle_ms;
+	uint32_t visits; /* times that it got a place */
 	struct sim_task tasks[SIM_TASKS_MAX];
 	struct message inbox[SIM_INBOX_MAX]; /* what arrived, newest last; spans are not kept */
 	size_t inbox_count;
@@ -128,6 +132,8 @@ struct sim {
 	uint64_t memory_short; /* one step in so many runs out of memory; 0: none */
 	uint64_t crashes, merges, referees, drops;
 	uint64_t faults; /* proven */
+	uint32_t places; /* that the coordinator has; 0: as many as there are peers */
+	uint64_t releases;
 };
 
 /* A project of `rounds` rounds with `units` units and payloads of about payload_bytes. */
@@ -157,6 +163,7 @@ void sim_restart_peer(
 	struct sim *s, uint32_t peer, uint64_t back_after_ms); /* forgets what it computes */
 
 void sim_connect(struct sim *s, uint32_t peer); /* at once */
+void sim_release(struct sim *s, uint32_t peer); /* its place is another's */
 
 /* For MANUAL peers. */
 void sim_send(struct sim *s, uint32_t peer, const struct message *m); /* arrives at once */

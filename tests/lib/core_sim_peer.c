@@ -240,8 +240,11 @@ void sim_peer_computed(struct sim *s, uint32_t peer, const struct digest *nonce)
 	compute(s, peer, t, variant_of(s, peer, t));
 	if (p->behaviour == SIM_HUGE_PAYLOAD)
 		huge_payload(t);
-	if (p->conn == 0)
+	if (p->conn == 0) {
+		if (s->places != 0)
+			sim_later(s, SIM_CONNECT, sim_random(s, 2000))->peer = peer;
 		return;
+	}
 	commit(s, peer, t, false);
 	if (p->behaviour == SIM_EQUIVOCATES)
 		commit(s, peer, t, true);

@@ -51,6 +51,10 @@ void sim_blob_add(struct sim *s, const struct digest *digest);
 void sim_selftest_answered(struct sim *s, uint64_t seed);
 void sim_selftest_digests(struct digest *out, uint64_t seed);
 
+/* core_sim_house.c: false: there is no place, and it comes again. */
+bool sim_enter(struct sim *s, uint32_t peer);
+void sim_worth(struct sim *s, const struct core_effect *e);
+
 /* core_sim_jobs.c: the answer to CORE_MERGE. */
 void sim_merge_answer(struct sim *s, uint32_t round);
 

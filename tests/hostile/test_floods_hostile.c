@@ -275,6 +275,35 @@ static void sessions_do_not_take_the_files_that_the_store_needs(void **state)
 	assert_serves(s);
 }
 
+/* Strangers with good identities have taken every place before anybody honest came, and ask for work now and then. */
+static void house_full_of_squatters_is_opened_by_those_who_work(void **state)
+{
+	struct message ask = {.type = MESSAGE_WORK_REQUEST, .work_request.slots = 1};
+	struct served *s = *state;
+	struct intruder *crowd = calloc(FILES_MAX, sizeof(*crowd));
+	struct intruder late;
+
+	assert_non_null(crowd);
+	for (size_t i = 0; i < FILES_MAX; i++) {
+		intruder_init(&crowd[i], &s->network);
+		if (intruder_connect(&crowd[i], s->port) &&
+			intruder_handshake(&crowd[i], LIE_NONE) && i % 2 == 0)
+			(void)intruder_say(&crowd[i], &ask);
+	}
+	intruder_init(&late, &s->network);
+	assert_false(intruder_connect(&late, s->port) && intruder_handshake(&late, LIE_NONE) &&
+		     intruder_alive(&late)); /* it is full */
+	intruder_close(&late);
+	assert_true(served_submit(s, "opened", 3));
+	assert_true(served_add_peer(s));
+	assert_true(served_add_peer(s));
+	assert_true(served_finishes(s, "opened"));
+	assert_true(served_is_running(s));
+	for (size_t i = 0; i < FILES_MAX; i++)
+		intruder_close(&crowd[i]);
+	free(crowd);
+}
+
 int main(void)
 {
 #define FLOOD(f) cmocka_unit_test_setup_teardown(f, open_usual, close_served)
@@ -286,6 +315,8 @@ int main(void)
 		FLOOD(who_never_stops_talking_is_dropped_with_a_line_in_the_log),
 		FLOOD(crowd_of_identities_is_borne),
 		cmocka_unit_test_setup_teardown(sessions_do_not_take_the_files_that_the_store_needs,
+			open_with_few_files, close_served),
+		cmocka_unit_test_setup_teardown(house_full_of_squatters_is_opened_by_those_who_work,
 			open_with_few_files, close_served),
 	};
 

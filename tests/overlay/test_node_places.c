@@ -285,6 +285,32 @@ static void neighbours_keep_their_places(void **state)
 		assert_int_equal(is_in(net, in[i]), i <= 4);
 }
 
+/* A newcomer that is sent away as soon as anybody may be has learnt where the others are, and hears the news. */
+static void ten_seconds_are_enough_to_be_in_the_overlay(void **state)
+{
+	struct net *net = *state;
+	conn_id in[GUESTS + 1], late;
+
+	for (size_t i = 0; i <= 9; i++)
+		net_gossip(net, i);
+	for (size_t i = 1; i <= 9; i++)
+		net_advertise(net, i);
+	fill(net, in, 8);
+	net_pass(net, 60000);
+	node_limit_connections(net->nodes[0].node, NODE_CONNECTIONS_MAX);
+	late = come(net, 9);
+	assert_true(is_in(net, late));
+	net_pass(net, NODE_PLACE_MS);
+	assert_int_equal(net_drop(net, late, GOODBYE_OVERLOAD, "all places are taken"), TK_OK);
+	net_run(net);
+	assert_int_equal(net_count(net, 9, NODE_DOWN, late - 1), 1);
+	assert_in_range(node_neighbour_count(net->nodes[9].node), 1, 8);
+	for (int i = 0; i < 60; i++) { /* and stays there without the coordinator */
+		net_pass(net, NODE_TICK_MS);
+		assert_in_range(node_neighbour_count(net->nodes[9].node), 1, 8);
+	}
+}
+
 int main(void)
 {
 #define CLAIM(f) cmocka_unit_test_setup_teardown(f, house_open, house_close)
@@ -298,6 +324,7 @@ int main(void)
 		CLAIM(dial_of_our_own_gets_a_place_too),
 		CLAIM(everybody_gets_in_where_there_are_four_for_each_place),
 		CLAIM(neighbours_keep_their_places),
+		CLAIM(ten_seconds_are_enough_to_be_in_the_overlay),
 	};
 
 	if (crypto_start() != TK_OK)

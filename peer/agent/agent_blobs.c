@@ -70,6 +70,14 @@ static bool on_needed(void *context, const struct digest *digest)
 	return agent_needs_blob(s->core, digest);
 }
 
+/* When all our places are taken. */
+static void on_needs(void *context, conn_id conn, bool needed)
+{
+	struct shell *s = context;
+
+	node_uv_value(s->node, conn, needed ? NODE_WORTH_LATER : NODE_WORTH_NONE);
+}
+
 static void on_log(void *context, const char *line)
 {
 	shell_log(context, line);
@@ -119,6 +127,7 @@ int blobs_open(struct shell *s, struct errmsg *msg)
 		.complete = on_complete,
 		.failed = on_failed,
 		.needed = on_needed,
+		.needs = on_needs,
 		.log = on_log};
 	if (blob_store_list(&s->files.blobs, note_unchecked, s, msg) != TK_OK)
 		return TK_EIO;

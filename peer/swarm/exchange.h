@@ -36,6 +36,8 @@ struct exchange_handler {
 	void (*unreadable)(void *context, const struct digest *digest, const char *why);
 	/* Must it stay when room is needed? NULL: nothing is ever removed. */
 	bool (*needed)(void *context, const struct digest *digest);
+	/* Blobs are exchanged through that session from now on, or no more. NULL: nobody wants to know. */
+	void (*needs)(void *context, conn_id conn, bool needed);
 	void (*log)(void *context, const char *line);
 };
 

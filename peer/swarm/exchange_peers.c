@@ -114,7 +114,7 @@ void exchange_end_session(struct exchange *x, struct exchange_peer *p)
 	if (p->conn != 0)
 		index_remove(&x->peers_by_conn, p->conn);
 	p->conn = 0;
-	p->up = p->dialling = p->opened = p->released = false;
+	p->up = p->dialling = p->opened = p->released = p->needed = false;
 	p->served_count = 0;
 }
 
@@ -320,6 +320,16 @@ static void linger(struct exchange *x, struct exchange_peer *p)
 	x->handler->drop(x->handler->context, conn, GOODBYE_SHUTDOWN, "no blobs to exchange");
 }
 
+static void tell_need(struct exchange *x, struct exchange_peer *p)
+{
+	bool needed = swarm_needs_peer(x->core, p->ref);
+
+	if (needed == p->needed || x->handler->needs == NULL)
+		return;
+	p->needed = needed;
+	x->handler->needs(x->handler->context, p->conn, needed);
+}
+
 void exchange_tick(struct exchange *x)
 {
 	struct swarm_event wake = {.type = SWARM_WAKE};
@@ -328,6 +338,7 @@ void exchange_tick(struct exchange *x)
 		if (x->peers[i] == NULL || !x->peers[i]->up)
 			continue;
 		serve_on(x, x->peers[i]);
+		tell_need(x, x->peers[i]);
 		linger(x, x->peers[i]);
 	}
 	exchange_look_at_one(x);

@@ -31,6 +31,7 @@ struct exchange_peer {
 	bool up, dialling;
 	bool opened;   /* the session is one that we dialled for blobs */
 	bool released; /* the core does not need it any more */
+	bool needed;   /* as the handler was told */
 	uint64_t released_ms;
 	uint64_t prefix; /* of the session; 0: none */
 	enum swarm_reach reach;

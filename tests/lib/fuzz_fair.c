@@ -357,7 +357,7 @@ static void exchange_make(struct fair *f)
 		.self = f->self};
 
 	f->handler = (struct exchange_handler){f, on_send, on_drop, on_connect, on_record,
-		on_waiting, on_complete, on_failed, on_unknown, NULL, on_needed, on_log};
+		on_waiting, on_complete, on_failed, on_unknown, NULL, on_needed, NULL, on_log};
 	REQUIRE(exchange_new(&f->x, &o, &f->handler, NULL) == TK_OK);
 	fair_now(f);
 }

@@ -30,6 +30,7 @@ struct node {
 	bool liar;		/* a bit of each part that it sends is wrong */
 	bool sessions[NODES];
 	bool needs_all;
+	bool exchanging[NODES]; /* as it was told last */
 	uint64_t received;
 };
 
@@ -164,6 +165,13 @@ static inline bool on_needed(void *context, const struct digest *digest)
 	return ((struct node *)context)->needs_all;
 }
 
+static inline void on_needs(void *context, conn_id conn, bool needed)
+{
+	struct node *n = context;
+
+	n->exchanging[conn - 1] = needed;
+}
+
 static inline void on_log(void *context, const char *line)
 {
 	print_message("# %u: %s\n", ((struct node *)context)->number, line);
@@ -189,6 +197,7 @@ static inline void node_begin(struct net *net, uint32_t i)
 		.failed = on_failed,
 		.unknown = on_unknown,
 		.needed = on_needed,
+		.needs = on_needs,
 		.log = on_log};
 	assert_int_equal(exchange_new(&n->x, &o, &n->handler, NULL), TK_OK);
 }

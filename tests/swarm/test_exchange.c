@@ -23,6 +23,33 @@ static void a_blob_reaches_all_and_leaves_the_coordinator_a_few_times(void **sta
 		assert_int_equal(net->nodes[i].dropped, 0);
 }
 
+static uint32_t exchanging(const struct net *net)
+{
+	uint32_t count = 0;
+
+	for (uint32_t i = 1; i < NODES; i++)
+		for (uint32_t k = 1; k < NODES; k++)
+			count += net->nodes[i].exchanging[k] && net->nodes[i].sessions[k];
+	return count;
+}
+
+static void sessions_are_needed_while_a_blob_is_exchanged_and_not_after(void **state)
+{
+	struct net *net = *state;
+
+	begin(net, NODES - 1);
+	assert_int_equal(exchanging(net), 0);
+	run(net, 40, 20);
+	assert_true(exchanging(net) > 0);
+	run(net, 300, 60);
+	for (uint32_t i = 1; i < NODES; i++) {
+		now(&net->nodes[i]);
+		exchange_forget(net->nodes[i].x, &net->digest);
+	}
+	run(net, 20, 60);
+	assert_int_equal(exchanging(net), 0);
+}
+
 static void a_liars_bytes_are_never_kept(void **state)
 {
 	struct net *net = *state;
@@ -203,6 +230,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, net_open, net_close)
 	const struct CMUnitTest tests[] = {
 		TEST(a_blob_reaches_all_and_leaves_the_coordinator_a_few_times),
+		TEST(sessions_are_needed_while_a_blob_is_exchanged_and_not_after),
 		TEST(a_liars_bytes_are_never_kept),
 		TEST(who_restarts_fetches_only_what_is_missing),
 		TEST(a_blob_that_nobody_has_fails),

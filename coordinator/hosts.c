@@ -217,7 +217,7 @@ void hosts_lacking(const struct hosts_choice *c, uint32_t wanted, char out[TEXT_
 	if (c->unplaced + c->gone + c->crowded == 0 && !c->full)
 		return;
 	snprintf(out + strlen(out), TEXT_MAX - strlen(out), "; of them:");
-	because(out, c->unplaced, "cannot be dialled by strangers, as far as was seen");
+	because(out, c->unplaced, "cannot be dialled by strangers, or do not want to be hosts");
 	because(out, c->gone, "were not here for three days");
 	because(out, c->crowded, "share another host's address prefix");
 	if (c->full)

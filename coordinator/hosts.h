@@ -18,7 +18,7 @@ struct hosts_choice {
 	struct host_row hosts[LINK_HOSTS_MAX];
 	uint32_t count;
 	uint32_t credited; /* peers with accepted results … */
-	uint32_t unplaced; /* … of whom so many were never seen to be public, */
+	uint32_t unplaced; /* … of whom so many were not seen to be public, or do not want to, */
 	uint32_t gone;	   /* … so many not lately, */
 	uint32_t crowded;  /* … and so many share another host's prefix */
 	bool full;	   /* HOSTS_MAX are named */

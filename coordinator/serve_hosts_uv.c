@@ -1,7 +1,8 @@
 /* Hosts of the link (hosts.h), as the server sees to them: it notes where peers with credit are reached by strangers, from
  * whom the owner's `invite --hosts` chooses; brings each host its certificate when it is here; and renews those that
  * have less than half of their time left. A place is believed when the peer's signed record says that a dial-back has
- * got through to it, and its session comes from the same host, so that nobody puts another's address into links. */
+ * got through to it, and its session comes from the same host, so that nobody puts another's address into links. Whoever
+ * does not want to be a host has none. */
 #include <string.h>
 #include <time.h>
 #include <uv.h>
@@ -28,13 +29,19 @@ static struct host_row *host_of(struct serve *s, const struct public_key *key)
 	return NULL;
 }
 
+static bool is_willing(const struct serve *s, const struct serve_guest *g)
+{
+	return (node_uv_features(s->node, g->conn) & FEATURE_HOST) != 0;
+}
+
 /* What the store holds, and nothing else, is said. */
 static void tell(struct serve *s, struct serve_guest *g)
 {
 	const struct host_row *h = host_of(s, &g->key);
 	struct message m = {.type = MESSAGE_HOST_CERTIFICATE};
 
-	if (h == NULL || h->expiry_s == g->told_s || !core_peer_established(s->core, &g->key))
+	if (h == NULL || h->expiry_s == g->told_s || !core_peer_established(s->core, &g->key) ||
+		!is_willing(s, g))
 		return;
 	m.host_certificate = (struct message_host_certificate){h->expiry_s, h->signature};
 	if (node_uv_send(s->node, g->conn, &m) == TK_OK)
@@ -78,20 +85,24 @@ static bool same_host(const struct endpoint *a, const struct endpoint *b)
 	return a->family == b->family && memcmp(a->ip, b->ip, sizeof(a->ip)) == 0;
 }
 
+/* An address that is empty takes back one of earlier days. */
 static bool find_place(const struct serve *s, const struct serve_guest *g, struct place_row *out)
 {
 	struct endpoint from;
 	struct record record;
 	struct span encoded;
 
-	if (!core_peer_established(s->core, &g->key) ||
-		!node_uv_record(s->node, &g->key, &encoded, &record) ||
+	*out = (struct place_row){.key = g->key};
+	if (!core_peer_established(s->core, &g->key))
+		return false;
+	if (!is_willing(s, g))
+		return true;
+	if (!node_uv_record(s->node, &g->key, &encoded, &record) ||
 		(record.flags & RECORD_PUBLIC) == 0 || !node_uv_remote(s->node, g->conn, &from))
 		return false;
 	for (uint32_t i = 0; i < record.endpoint_count; i++) {
 		if (!same_host(&record.endpoints[i], &from))
 			continue;
-		*out = (struct place_row){.key = g->key};
 		endpoint_text(out->address, &record.endpoints[i]);
 		return true;
 	}

@@ -500,6 +500,10 @@ static int with_loop(struct runner *r, const struct agent_options *options, stru
 		return errmsg_set(
 			msg, TK_EIO, "the event loop does not start: %s", uv_strerror(rc));
 	agent_home_identity(s->home, &s->id);
+	if (options->no_host) {
+		s->id.features &= ~(uint64_t)FEATURE_HOST;
+		s->id.has_certificate = false;
+	}
 	rc = prepare(r, options, msg);
 	if (rc == TK_OK)
 		rc = run(r, options, msg);

@@ -20,6 +20,7 @@ struct agent_options {
 	uint64_t cache_bytes;	/* of data that may stay on disk; 0: CACHE_BYTES */
 	const char *listen;   /* ADDR:PORT for other peers; NULL: PEER_PORT, or any that is free */
 	bool no_port_mapping; /* the router is never asked for a port */
+	bool no_host;	      /* it may not be named as a host of the network's link */
 	FILE *log;	      /* one line for each event, with its time */
 };
 

@@ -20,7 +20,11 @@ static void explain(const char *home, const struct link *link)
 	       "  at %s%s\n"
 	       "Peers compute at the lowest priority, on one core, while `talkoot-peer run` runs. "
 	       "The network's\nowner decides what is trained and sees this peer's key, address, "
-	       "kind of processor and results;\nno program of theirs ever runs here. Stored in %s: "
+	       "kind of processor and results;\nno program of theirs ever runs here. If strangers "
+	       "can dial this "
+	       "computer, the network's links may\nname its address, so that newcomers get in "
+	       "while "
+	       "the coordinator is away; `run --no-host` forbids\nthat. Stored in %s: "
 	       "a key, training data\nand models of the network, and results until they are "
 	       "settled. Remove the folder to leave.\n",
 		link->has_secret ? "private " : "", key, link->hosts[0],

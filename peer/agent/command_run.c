@@ -1,4 +1,4 @@
-/* talkoot-peer run [--home HOME] [--listen ADDR:PORT] [--no-port-mapping] [--cache-gb GB]
+/* talkoot-peer run [--home HOME] [--listen ADDR:PORT] [--no-port-mapping] [--no-host] [--cache-gb GB]
  * [--checkpoint SECONDS] [--misbehave MODE] */
 #include "peer/agent/commands.h"
 
@@ -56,6 +56,7 @@ int peer_run(int argc, char **argv)
 		{"checkpoint", required_argument, NULL, 'c'},
 		{"cache-gb", required_argument, NULL, 'g'},
 		{"no-port-mapping", no_argument, NULL, 'n'},
+		{"no-host", no_argument, NULL, 'N'},
 		{"misbehave", required_argument, NULL, 'm'},
 		{NULL, 0, NULL, 0},
 	};
@@ -73,6 +74,8 @@ int peer_run(int argc, char **argv)
 			options.listen = optarg;
 		else if (c == 'n')
 			options.no_port_mapping = true;
+		else if (c == 'N')
+			options.no_host = true;
 		else if (c == 'c' && (options.checkpoint_ms = milliseconds(optarg)) == 0)
 			return peer_misused(
 				"--checkpoint wants seconds, 0.2 to 86400, not \"%s\"", optarg);

@@ -18,7 +18,7 @@ static void not_running(struct status_file *s, const char *path, const char *hom
 	s->connected = false;
 	s->project[0] = '\0';
 	s->round = s->unit = s->percent = s->leases = s->neighbours = 0;
-	s->beacon_s = 0;
+	s->beacon_s = s->host_until_s = 0;
 	s->port = 0;
 	s->reached[0] = '\0';
 	if (retired) {
@@ -109,7 +109,6 @@ static int status(const char *home, bool json)
 		return peer_failed(&msg);
 	agent_home_identity(&loaded, &id);
 	file.peer = id.key.public;
-	file.host_until_s = id.has_certificate ? id.certificate.expiry_s : 0;
 	identity_wipe(&id);
 	if (file.coordinator[0] == '\0')
 		snprintf(file.coordinator, sizeof(file.coordinator), "%s", loaded.link.hosts[0]);

@@ -93,6 +93,13 @@ uint32_t node_answer_ms(const struct node *n, conn_id conn)
 	return c != NULL && pulse_rtt_ms(&c->pulse) != 0 ? pulse_answer_ms(&c->pulse) : 0;
 }
 
+uint64_t node_features(const struct node *n, conn_id conn)
+{
+	const struct connection *c = connections_find(&n->table, conn);
+
+	return c != NULL && c->up ? session_features(c->session) : 0;
+}
+
 int64_t node_skew_s(const struct node *n, conn_id conn)
 {
 	const struct connection *c = connections_find(&n->table, conn);

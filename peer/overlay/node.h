@@ -202,6 +202,8 @@ uint32_t node_rtt_ms(const struct node *n, conn_id conn);
 uint32_t node_late_ms(const struct node *n, conn_id conn);
 /* How long an answer may take there, by its round trips (pulse.h); 0: not measured yet, or no session. */
 uint32_t node_answer_ms(const struct node *n, conn_id conn);
+/* session_features() of it; 0: no session. */
+uint64_t node_features(const struct node *n, conn_id conn);
 /* session_skew_s() of it; 0: no session. */
 int64_t node_skew_s(const struct node *n, conn_id conn);
 

@@ -150,6 +150,11 @@ bool node_uv_remote(const struct node_uv *n, conn_id conn, struct endpoint *out)
 	return ways_remote(n->ways, conn, out);
 }
 
+uint64_t node_uv_features(const struct node_uv *n, conn_id conn)
+{
+	return ways_features(n->ways, conn);
+}
+
 int64_t node_uv_skew_s(const struct node_uv *n, conn_id conn)
 {
 	return ways_skew_s(n->ways, conn);

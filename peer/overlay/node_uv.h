@@ -112,6 +112,9 @@ size_t node_uv_sessions(const struct node_uv *n);
 /* Where the session's transport comes from or leads. False: a relay carries it, it is over, or nobody knows. */
 bool node_uv_remote(const struct node_uv *n, conn_id conn, struct endpoint *out);
 
+/* The feature bits that both sides know: session_features(); 0: the session is over. */
+uint64_t node_uv_features(const struct node_uv *n, conn_id conn);
+
 /* How far the other side's clock is ahead of ours, in seconds: session_skew_s(). */
 int64_t node_uv_skew_s(const struct node_uv *n, conn_id conn);
 /* node_waiting(), node_rtt_ms(), node_prefix(). */

@@ -202,6 +202,13 @@ uint32_t ways_rtt_ms(const struct ways *w, conn_id conn)
 	return node_rtt_ms(w->node, way != NULL ? way->now : conn);
 }
 
+uint64_t ways_features(const struct ways *w, conn_id conn)
+{
+	const struct way *way = way_by_id(w, conn);
+
+	return node_features(w->node, way != NULL ? way->now : conn);
+}
+
 int64_t ways_skew_s(const struct ways *w, conn_id conn)
 {
 	const struct way *way = way_by_id(w, conn);

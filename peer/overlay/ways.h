@@ -54,7 +54,8 @@ void ways_mapped(struct ways *w, const struct endpoint *at);
 bool ways_is_relayed(const struct ways *w, conn_id conn);
 /* Where the transport comes from or leads. False: a relay carries it, it is over, or nobody knows. */
 bool ways_remote(const struct ways *w, conn_id conn, struct endpoint *out);
-/* node_waiting, node_rtt_ms, node_skew_s and node_prefix, of ways too. */
+/* node_waiting, node_rtt_ms, node_features, node_skew_s and node_prefix, of ways too. */
+uint64_t ways_features(const struct ways *w, conn_id conn);
 uint64_t ways_prefix(const struct ways *w, conn_id conn);
 size_t ways_waiting(const struct ways *w, conn_id conn);
 uint32_t ways_rtt_ms(const struct ways *w, conn_id conn);

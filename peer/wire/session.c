@@ -474,6 +474,8 @@ static uint64_t feature_of(enum message_type type)
 {
 	if (type == MESSAGE_OBSERVED || type >= MESSAGE_DIAL_BACK)
 		return FEATURE_RELAY;
+	if (type == MESSAGE_HOST_CERTIFICATE)
+		return FEATURE_HOST;
 	if (type >= MESSAGE_JOIN)
 		return FEATURE_GOSSIP;
 	return type >= MESSAGE_BLOB_BUSY && type <= MESSAGE_BLOB_SOURCES ? FEATURE_SWARM : 0;

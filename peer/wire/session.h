@@ -16,7 +16,8 @@
 #define FEATURE_GOSSIP	    1u /* membership and broadcast */
 #define FEATURE_SWARM	    2u /* serves blobs with proofs, knows HAVE, WHO, SOURCES and BUSY */
 #define FEATURE_RELAY	    4u /* ways through NATs: OBSERVED, dial-backs, circuits */
-#define WIRE_FEATURES	    (FEATURE_GOSSIP | FEATURE_SWARM | FEATURE_RELAY)
+#define FEATURE_HOST	    8u /* may be named as a host of the link */
+#define WIRE_FEATURES	    (FEATURE_GOSSIP | FEATURE_SWARM | FEATURE_RELAY | FEATURE_HOST)
 #define WIRE_PRIVATE	    0x80u /* of the preamble's version byte */
 #define NETWORK_SECRET	    32u	  /* bytes */
 #define FRAME_BYTES_MAX	    65535u

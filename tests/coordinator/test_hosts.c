@@ -109,7 +109,8 @@ static void those_known_longest_with_results_that_strangers_reach(void **state)
 	assert_string_equal(b->choice.hosts[0].address, "198.51.100.3:7331");
 	assert_string_equal(b->lacking,
 		"2 of 5 hosts: 5 peers have accepted results; of them: 1 cannot be dialled by "
-		"strangers, as far as was seen, 1 were not here for three days, 1 share another "
+		"strangers, or do not want to be hosts, 1 were not here for three days, 1 share "
+		"another "
 		"host's address prefix");
 	assert_string_equal(choose(b, 1, NOW_S), "3 ");
 	assert_string_equal(b->lacking, "");

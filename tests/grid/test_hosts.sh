@@ -10,7 +10,7 @@ coordinator_start
 alone=$("$talkoot" invite "$home" --hosts 1 2>"$work/none.log")
 claim "who has nobody to name says so" says "$work/none.log" '0 of 1 hosts: 0 peers have accepted results'
 claim "and the link is the coordinator's alone" same "$link" "$alone"
-peer_start 1
+peer_start 1 --no-host
 peer_start 2
 submit first "$work/first.yaml"
 claim "volunteers earn credit" finished first 120
@@ -25,14 +25,14 @@ host_address=${with_host##*,}
 claim "behind the coordinator's address" same "$with_host" "$link,$host_address"
 claim "another link names the same one" same "$with_host" "$("$talkoot" invite "$home" --hosts 1)"
 
+host=2
 told() {
-	host=
-	for i in 1 2; do
-		if says "$work/peer-$i.log" 'this computer is a host of the network'; then host=$i; fi
-	done
-	[ -n "$host" ]
+	says "$work/peer-$host.log" 'this computer is a host of the network'
 }
-claim "that peer is told" wait_for 30 told
+claim "the one that does not mind is told" wait_for 30 told
+"$talkoot" invite "$home" --hosts 2 >"$work/two.log" 2>&1
+claim "the other is not named" says "$work/two.log" '1 of 2 hosts: .* 1 cannot be dialled by strangers, or do not want to'
+claim "nor told" bash -c "! grep -q 'is a host of' '$work/peer-1.log'"
 claim "and keeps it to itself" same 600 "$(stat -c %a "$work/peer-$host/host")"
 key=$("$talkoot_peer" status --json --home "$work/peer-$host" | sed -n 's/.*"peer": *"\([0-9a-f]*\)".*/\1/p')
 "$talkoot" -C "$home" hosts >"$work/hosts.log"

@@ -266,7 +266,7 @@ def identity(seed, x_secret, role, network, now_s, more=b""):
     expiry = now_s + 30 * 24 * 3600
     fields = [network, x25519_public(x_secret), bytes([role]), struct.pack("<Q", expiry)]
     signature = ed_sign(seed, digest_fields(b"talkoot identity", fields))
-    return (bytes([0x98 if more else 0x96]) + pack_number(1) + pack_number(7) + pack_number(role)
+    return (bytes([0x98 if more else 0x96]) + pack_number(1) + pack_number(15) + pack_number(role)
             + pack_bin(ed_public(seed)) + pack_number(expiry) + pack_bin(signature) + more)
 
 

@@ -63,6 +63,7 @@ static void messages_of_features_that_are_not_shared_are_not_sent(void **state)
 		{{.type = MESSAGE_UPLOADED}, 0},
 		{{.type = MESSAGE_BLOB_BUSY}, FEATURE_SWARM},
 		{{.type = MESSAGE_BLOB_WHO, .blob_who.want = 1}, FEATURE_SWARM},
+		{{.type = MESSAGE_HOST_CERTIFICATE}, FEATURE_HOST},
 		{{.type = MESSAGE_NEIGHBOR_REPLY}, FEATURE_GOSSIP},
 		{{.type = MESSAGE_PULL, .pull.kind = ANNOUNCE_BEACON}, FEATURE_GOSSIP},
 		{{.type = MESSAGE_OBSERVED, .observed.from = {4, {192, 0, 2, 1}, 7}},

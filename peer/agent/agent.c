@@ -29,6 +29,7 @@ void agent_free(struct agent *a)
 		mem_free(a->jobs[i].shards);
 	if (a->has_recipe)
 		recipe_close(&a->recipe);
+	bytes_close(&a->selftest_answer);
 	secret_wipe(a, sizeof(*a)); /* salts */
 	mem_free(a);
 }
@@ -80,7 +81,7 @@ static void take_message(
 		link_host(a, event, out);
 		break;
 	case MESSAGE_SELFTEST_REQUEST:
-		selftest_asked(a, event);
+		selftest_asked(a, event, out);
 		break;
 	case MESSAGE_COMMITTED:
 	case MESSAGE_REVEAL_REQUEST:

@@ -1,16 +1,13 @@
 /* The self-test: when the coordinator asks for it, the worker runs it between two units, and the answer is signed.
- * One that cannot be run is said in the log; the coordinator gives no work without it. */
+ * One that cannot be run is said in the log; the coordinator gives no work without it. An answer that is found while the
+ * session is away waits for the next one that asks: a slow computer at a full coordinator gets by so. It is said once,
+ * since after a wrong one the operations are run again. */
 #include "peer/agent/agent_state.h"
 
 #include <stdio.h>
 #include <string.h>
 
 #include "tasks/base/version.h"
-
-void selftest_asked(struct agent *a, const struct agent_event *event)
-{
-	a->selftest_seed = event->message->selftest_request.seed;
-}
 
 bool selftest_busy(struct agent *a, struct agent_effects *out)
 {
@@ -42,13 +39,45 @@ static void sign(const struct agent *a, struct message_selftest *m)
 	key_sign(&m->signature, &a->id->key, "talkoot selftest", fields, 5);
 }
 
-void selftest_done(struct agent *a, const struct agent_event *event, struct agent_effects *out)
+static void answer(struct agent *a, uint64_t seed, struct span digests, struct agent_effects *out)
 {
 	struct message m = {.type = MESSAGE_SELFTEST};
 
+	m.selftest.seed = seed;
+	memcpy(m.selftest.engine, a->engine, sizeof(m.selftest.engine));
+	snprintf(m.selftest.build, sizeof(m.selftest.build), "%s", TALKOOT_VERSION);
+	m.selftest.digests = digests;
+	sign(a, &m.selftest);
+	effect_send(out, &m);
+}
+
+void selftest_asked(struct agent *a, const struct agent_event *event, struct agent_effects *out)
+{
+	uint64_t seed = event->message->selftest_request.seed;
+
+	a->selftest_seed = seed;
+	if (seed == a->selftest_kept && a->selftest_answer.len != 0) {
+		answer(a, seed, bytes_span(&a->selftest_answer), out);
+		a->selftest_seed = 0;
+	}
+	a->selftest_answer.len = 0;
+}
+
+static void keep(struct agent *a, const struct agent_event *event)
+{
+	a->selftest_kept = event->job;
+	a->selftest_answer.len = 0;
+	if (bytes_append(&a->selftest_answer, event->bytes.data, event->bytes.len) != TK_OK)
+		a->selftest_answer.len = 0; /* it is run again */
+}
+
+void selftest_done(struct agent *a, const struct agent_event *event, struct agent_effects *out)
+{
 	if (event->job != a->selftesting)
 		return;
 	a->selftesting = 0;
+	if (a->selftest_seed == 0 && event->code == TK_OK)
+		keep(a, event);
 	if (event->job != a->selftest_seed)
 		return; /* another seed was asked for meanwhile: that is begun next */
 	a->selftest_seed = 0;
@@ -58,11 +87,5 @@ void selftest_done(struct agent *a, const struct agent_event *event, struct agen
 		effect_log(out, "%s", a->trouble);
 		return;
 	}
-	m.selftest.seed = event->job;
-	memcpy(m.selftest.engine, a->engine, sizeof(m.selftest.engine));
-	snprintf(m.selftest.build, sizeof(m.selftest.build), "%s", TALKOOT_VERSION);
-	m.selftest.digests = event->bytes;
-	sign(a, &m.selftest);
-	if (link_is_up(a))
-		effect_send(out, &m);
+	answer(a, event->job, event->bytes, out);
 }

@@ -124,8 +124,10 @@ struct agent {
 	uint64_t rest_ms;   /* compute nothing before this */
 
 	/* the self-test (agent_selftest.c) */
-	uint64_t selftest_seed; /* asked for; 0: none */
-	uint64_t selftesting;	/* the worker is at this one: no unit is begun; 0: none */
+	uint64_t selftest_seed;	      /* asked for; 0: none */
+	uint64_t selftesting;	      /* the worker is at this one: no unit is begun; 0: none */
+	uint64_t selftest_kept;	      /* the seed of an answer that is not said yet … */
+	struct bytes selftest_answer; /* … and its digests; empty: there is none */
 
 	/* checkpoints (agent_checkpoint.c) */
 	uint64_t checkpoint_ms;			   /* between two of them */
@@ -234,7 +236,7 @@ void checkpoint_tick(struct agent *a, uint64_t now_ms, struct agent_effects *out
 void checkpoint_ask(struct agent *a, uint64_t now_ms, struct agent_effects *out);
 
 /* agent_selftest.c */
-void selftest_asked(struct agent *a, const struct agent_event *event);
+void selftest_asked(struct agent *a, const struct agent_event *event, struct agent_effects *out);
 /* Begins it once no unit is computed; true while it is on its way. */
 bool selftest_busy(struct agent *a, struct agent_effects *out);
 void selftest_done(struct agent *a, const struct agent_event *event, struct agent_effects *out);

@@ -194,6 +194,54 @@ static void news_hurry_nobody_who_waits_for_another_reason(void **state)
 	assert_null(strstr(s->trace, "DIAL"));
 }
 
+/* A computer so slow that its place is another's before its self-test is done. */
+static void a_self_test_that_ends_without_a_session_is_answered_in_the_next(void **state)
+{
+	struct message ask = {.type = MESSAGE_SELFTEST_REQUEST, .selftest_request.seed = 7};
+	struct script *s = *state;
+	static const uint8_t digests[2 * DIGEST_BYTES] = {1, 2, 3};
+
+	s->random = 0x4b;
+	connect(s);
+	script_say(s, &ask);
+	script_expect(s, "SELFTEST 7\n");
+	make_place(s);
+	script_event(s, (struct agent_event){.type = AGENT_SELFTESTED,
+				.job = 7,
+				.bytes = span_of(digests, sizeof(digests))});
+	(void)wait_for_dial(s);
+	script_connect(s);
+	script_clear(s);
+	script_say(s, &ask);
+	assert_non_null(strstr(s->trace, "SEND SELFTEST"));
+	assert_int_equal(s->sent.selftest.seed, 7);
+	/* once: what was wrong with it would be wrong again */
+	script_clear(s);
+	script_say(s, &ask);
+	script_expect(s, "SELFTEST 7\n");
+}
+
+static void another_days_self_test_is_run_anew(void **state)
+{
+	struct message ask = {.type = MESSAGE_SELFTEST_REQUEST, .selftest_request.seed = 7};
+	struct script *s = *state;
+	static const uint8_t digests[DIGEST_BYTES] = {1};
+
+	s->random = 0x4b;
+	connect(s);
+	script_say(s, &ask);
+	make_place(s);
+	script_event(s, (struct agent_event){.type = AGENT_SELFTESTED,
+				.job = 7,
+				.bytes = span_of(digests, sizeof(digests))});
+	(void)wait_for_dial(s);
+	script_connect(s);
+	script_clear(s);
+	ask.selftest_request.seed = 8;
+	script_say(s, &ask);
+	script_expect(s, "SELFTEST 8\n");
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, script_setup, script_teardown)
@@ -204,6 +252,8 @@ int main(void)
 		TEST(a_unit_is_computed_without_a_place_and_its_result_ends_the_wait),
 		TEST(a_new_round_shortens_the_wait_to_a_random_part),
 		TEST(a_lease_ends_the_growth_of_waits),
+		TEST(a_self_test_that_ends_without_a_session_is_answered_in_the_next),
+		TEST(another_days_self_test_is_run_anew),
 		TEST(news_hurry_nobody_who_waits_for_another_reason),
 	};
 

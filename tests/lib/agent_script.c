@@ -192,6 +192,9 @@ static void see(struct script *s, const struct agent_effect *e, struct queue *q)
 	case AGENT_REMOVE_RESULT:
 		note(s, "REMOVE_RESULT %u\n", (unsigned)e->digest.b[0]);
 		break;
+	case AGENT_SELFTEST:
+		note(s, "SELFTEST %llu\n", (unsigned long long)e->job);
+		break;
 	case AGENT_SAVE_LEASES:
 		keep(&s->leases, &e->bytes);
 		break;

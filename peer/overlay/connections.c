@@ -153,21 +153,3 @@ struct connection *connections_find_key(const struct connections *t, const struc
 		c = c->next_by_key;
 	return c;
 }
-
-struct connection *connections_crowding(const struct connections *t, uint64_t prefix)
-{
-	struct connection *first = NULL, *first_of_prefix = NULL;
-	size_t all = 0, of_prefix = 0;
-
-	for (struct connection *c = t->first; c != NULL; c = c->next) {
-		if (c->up || c->dialled)
-			continue;
-		if (all++ == 0)
-			first = c;
-		if (prefix != 0 && c->prefix == prefix && of_prefix++ == 0)
-			first_of_prefix = c;
-	}
-	if (of_prefix >= NODE_PREFIX_MAX)
-		return first_of_prefix;
-	return all >= NODE_HALF_OPEN_MAX ? first : NULL;
-}

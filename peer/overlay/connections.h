@@ -38,8 +38,8 @@ struct connection {
 	conn_id renews;		/* the one that it replaces */
 	size_t waiting;		/* bytes that the transport has not taken yet */
 	uint64_t taken_ms;	/* while some wait: when it last took any */
-	bool placed;		/* node_places.c: it may have to give its place up … */
-	bool released;		/* … and has */
+	bool placed;		/* node_places.c: in one of its lists */
+	bool released;		/* it had to make place */
 	enum node_worth wanted; /* by the application */
 	enum node_worth worth;	/* by all: whose list it is in */
 	uint64_t relied_ms;	/* when a circuit last needed it; 0: never */
@@ -77,10 +77,5 @@ struct connection *connections_find(const struct connections *t, conn_id id);
 /* From here on c is found by c->key, and no other connection with that key is. */
 void connections_set_key(struct connections *t, struct connection *c);
 struct connection *connections_find_key(const struct connections *t, const struct public_key *key);
-
-/* The half-open connection that goes when one more of this prefix comes: of those of the prefix when they
- * are NODE_PREFIX_MAX (0: of no prefix), of all when they are NODE_HALF_OPEN_MAX, the one that has had the
- * most time. NULL: there is room. */
-struct connection *connections_crowding(const struct connections *t, uint64_t prefix);
 
 #endif

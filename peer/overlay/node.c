@@ -255,8 +255,10 @@ static int step_begin(struct node *n, const struct node_event *event, struct nod
 		connections_remove(&n->table, c);
 		return TK_ENOMEM;
 	}
-	if (!dialled)
+	if (!dialled) {
 		n->half_open++;
+		places_begin(n, c);
+	}
 	return TK_OK;
 }
 

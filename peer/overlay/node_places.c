@@ -12,6 +12,8 @@
 #include "peer/overlay/node_state.h"
 
 #define RELIED_MS (2u * NODE_TICK_MS)
+#define HALF_OPEN                                                                                  \
+	NODE_WORTHS /* the list of those whose handshake is not done, in the order in which they came */
 
 /* The lists */
 
@@ -50,11 +52,17 @@ static void list_in(struct node *n, struct connection *c, enum node_worth worth)
 	p->count[worth]++;
 }
 
+void places_begin(struct node *n, struct connection *c)
+{
+	c->placed = true;
+	list_in(n, c, HALF_OPEN);
+}
+
 void places_enter(struct node *n, struct connection *c)
 {
-	if (c->dialled)
+	if (!c->placed)
 		return;
-	c->placed = true;
+	list_out(n, c);
 	c->turn_ms = n->now_ms;
 	list_in(n, c, NODE_WORTH_NONE);
 }
@@ -70,7 +78,7 @@ void places_tick(struct node *n, struct connection *c)
 {
 	enum node_worth worth = c->wanted;
 
-	if (!c->placed)
+	if (!c->placed || !c->up)
 		return;
 	if (gossip_is_neighbour(n, c) ||
 		(c->relied_ms != 0 && n->now_ms < c->relied_ms + RELIED_MS))
@@ -131,6 +139,23 @@ void node_rely(struct node *n, conn_id conn)
 
 /* Who comes */
 
+/* The half-open connection that goes when one more of this prefix comes: of those of the prefix when they are
+ * NODE_PREFIX_MAX (0: of no prefix), of all when they are NODE_HALF_OPEN_MAX, the one that has had the most time. NULL:
+ * there is room. Looks at NODE_HALF_OPEN_MAX connections at most. */
+static struct connection *crowding(const struct node *n, uint64_t prefix)
+{
+	struct connection *first = n->places.first[HALF_OPEN], *first_of_prefix = NULL;
+	size_t of_prefix = 0;
+
+	for (struct connection *c = first; c != NULL; c = c->place_after) {
+		if (prefix != 0 && c->prefix == prefix && of_prefix++ == 0)
+			first_of_prefix = c;
+	}
+	if (of_prefix >= NODE_PREFIX_MAX)
+		return first_of_prefix;
+	return n->half_open >= NODE_HALF_OPEN_MAX ? first : NULL;
+}
+
 /* An honest handshake is done in a moment, so the half-open connection that has had the most time makes room:
  * of its own prefix, if that has its share. */
 static void make_room(struct node *n, uint64_t prefix, struct node_effects *out)
@@ -138,7 +163,7 @@ static void make_room(struct node *n, uint64_t prefix, struct node_effects *out)
 	struct connection *c = NULL;
 
 	if (n->half_open >= NODE_PREFIX_MAX)
-		c = connections_crowding(&n->table, prefix);
+		c = crowding(n, prefix);
 	if (c == NULL)
 		return;
 	admission_count(&n->admission, ADMISSION_CROWD, NULL);

@@ -8,10 +8,11 @@
 
 struct overlay; /* node_gossip.c */
 
-/* Accepted sessions by what they are worth, who has been silent longest first; node_places.c. */
+/* Accepted sessions by what they are worth, who has been silent longest first, and accepted connections whose handshake is
+ * not done; node_places.c. */
 struct places {
-	struct connection *first[NODE_WORTHS], *last[NODE_WORTHS];
-	size_t count[NODE_WORTHS];
+	struct connection *first[NODE_WORTHS + 1], *last[NODE_WORTHS + 1];
+	size_t count[NODE_WORTHS + 1];
 };
 
 struct node {
@@ -58,7 +59,8 @@ uint64_t places_prefix(const struct node_event *event);
 /* A connection that comes up: NULL when there is a place for it, perhaps in another's stead; otherwise why it
  * is closed. Two times EFFECTS_TO_END are in reserve. */
 const char *places_refuse(struct node *n, const struct node_event *event, struct node_effects *out);
-/* A session that we accepted is up, or over. */
+/* A connection that we accepted begins; its session is up; it is over. */
+void places_begin(struct node *n, struct connection *c);
 void places_enter(struct node *n, struct connection *c);
 void places_leave(struct node *n, struct connection *c);
 /* A message for the application came or went: is it of the kind that keeps a session of worth? */

@@ -32,6 +32,7 @@ struct exam {
 	uint32_t host; /* that is tried, and since when (uv_hrtime) */
 	uint64_t host_ns;
 	conn_id dialling;    /* 0: none */
+	conn_id turned_away; /* the last dial that was */
 	conn_id coordinator; /* the newest session with it; 0: none */
 	bool met;	     /* it, or a host, was met at all */
 	bool met_coordinator;
@@ -49,6 +50,7 @@ void hosts_begin(struct exam *x);
 void hosts_tick(struct exam *x);
 void hosts_up(void *context, conn_id conn, const struct public_key *key, enum role role);
 void hosts_down(void *context, conn_id conn, const char *why);
+void hosts_turned_away(void *context, conn_id conn);
 void hosts_dial_failed(void *context, conn_id conn, const char *why);
 
 #endif

@@ -120,10 +120,14 @@ static const char *dial_advice(const char *why)
 static void host_failed(struct exam *x, const char *why)
 {
 	bool tcp = strstr(why, "cannot connect") != NULL;
+	const char *advice = x->dialling != x->turned_away || x->dialling == 0
+				     ? dial_advice(why)
+				     : "it may be full: `talkoot-peer run` waits for a place there "
+				       "and comes in by itself";
 
 	if (!tcp)
 		doctor_note(x->d, "connection", DOCTOR_OK, NULL, "%s answers", host_name(x));
-	doctor_note(x->d, tcp ? "connection" : "handshake", DOCTOR_BAD, dial_advice(why), "%s: %s",
+	doctor_note(x->d, tcp ? "connection" : "handshake", DOCTOR_BAD, advice, "%s: %s",
 		host_name(x), why);
 	x->host++;
 	host_next(x);
@@ -236,6 +240,13 @@ void hosts_up(void *context, conn_id conn, const struct public_key *key, enum ro
 	}
 	x->host++;
 	host_next(x);
+}
+
+void hosts_turned_away(void *context, conn_id conn)
+{
+	struct exam *x = context;
+
+	x->turned_away = conn; /* its failure is next */
 }
 
 void hosts_dial_failed(void *context, conn_id conn, const char *why)

@@ -323,6 +323,7 @@ int doctor_network(struct doctor *d, const struct agent_home *h,
 		.up = hosts_up,
 		.down = hosts_down,
 		.message = on_message,
+		.turned_away = hosts_turned_away,
 		.dial_failed = hosts_dial_failed,
 		.log = on_log,
 		.announced = on_announced};

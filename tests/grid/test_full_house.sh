@@ -20,13 +20,14 @@ been_in() { # COUNT
 	[ "$(grep -l ' connected to ' "$work"/peer-*.log | wc -l)" -ge "$1" ]
 }
 
-has_neighbours() {
-	"$talkoot_peer" status --home "$work/peer-$1" --json | grep -qE '"neighbours": *[1-9]'
+all_hear() {
+	[ "$(grep -l 'the network has a project: text' "$work"/peer-*.log | wc -l)" = 8 ]
 }
 
 claim "those for whom there is no place are told so" wait_for 30 told 5
 claim "without work everybody gets in, one after the other" wait_for 120 been_in 8
 submit text "$work/text.yaml"
+claim "all hear of the project, with a place or without" wait_for 60 all_hear
 claim "all rounds are finished" finished text 240
 claim "the grid's model is bit for bit the local one" same "$(local_model "$work/text.yaml")" "$(field text model_digest)"
 claim "each unit was accepted once" same 48 "$(field text units_accepted)"

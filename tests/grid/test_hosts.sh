@@ -5,7 +5,7 @@
 . "$(dirname "$0")/lib.sh"
 
 text_project first 2
-text_project second 120 6 100
+text_project second 24 6 100
 coordinator_start
 alone=$("$talkoot" invite "$home" --hosts 1 2>"$work/none.log")
 claim "who has nobody to name says so" says "$work/none.log" '0 of 1 hosts: 0 peers have accepted results'
@@ -88,12 +88,19 @@ claim "and does not take the host for the coordinator" grep -qE '"connected": ?f
 claim "the doctor tells a host from the coordinator" says "$work/doctor.log" 'ok +identity +it is a host of the link'
 claim "and joining works" says "$work/doctor.log" '^Joining works'
 
-link=${with_host%%,*}
+peer_stop 1 # whoever was there before must not end the project while the newcomer waits for its next try
+peer_stop 2
 coordinator_start
+back() {
+	grep -qE '"connected": ?true' "$work/peer-3/status.json"
+}
+claim "when the coordinator is back, the newcomer finds it without a restart" wait_for 90 back
+peer_start 1 --no-host
+peer_start 2
 works() {
 	grep -qE '"units_valid": ?[1-9]' "$work/peer-3/status.json"
 }
-claim "when the coordinator is back, the newcomer works without a restart" wait_for 120 works
+claim "and works" wait_for 120 works
 claim "and the project is trained to its end" finished second 240
 claim "to the model that one computer trains" same "$(local_model "$work/second.yaml")" "$(field second model_digest)"
 

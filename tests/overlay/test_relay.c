@@ -500,6 +500,37 @@ static void every_number_says_who_relays(void **state)
 
 #define CLAIM(name) cmocka_unit_test(name)
 
+static void note_conn(void *context, conn_id conn)
+{
+	bool *seen = context;
+
+	assert_false(seen[conn]); /* once each */
+	seen[conn] = true;
+}
+
+static void sessions_with_a_place_or_a_circuit_are_named_and_others_are_not(void **state)
+{
+	struct message cancel = {.type = MESSAGE_RELAY_RESERVE};
+	bool seen[CONNS] = {false};
+	struct bench bench, *b = &bench;
+
+	(void)state;
+	bench_open(b, NULL);
+	assert_int_equal(reserve(b, 1, 0), RELAY_OK);
+	assert_int_equal(reserve(b, 2, 0), RELAY_OK);
+	(void)open_circuit(b, 3, 1, NUMBER(0));
+	assert_int_not_equal(try_open(b, 4, 5, NUMBER(0)), 0); /* asked, and got nothing */
+	say(b, 2, 0, &cancel);
+	relay_each(b->relay, note_conn, seen);
+	for (conn_id conn = 1; conn <= 5; conn++)
+		assert_int_equal(seen[conn], conn == 1 || conn == 3);
+	relay_down(b->relay, b->now_ms, 3);
+	memset(seen, 0, sizeof(seen));
+	relay_each(b->relay, note_conn, seen);
+	assert_true(seen[1] && !seen[3]);
+	relay_free(b->relay);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -508,6 +539,7 @@ int main(void)
 		CLAIM(a_session_alone_in_its_prefix_gets_the_whole_share_of_a_full_relay),
 		CLAIM(one_session_does_not_shut_its_prefix_out_of_a_relay),
 		CLAIM(circuit_that_carries_nothing_ends_when_its_place_is_wanted),
+		CLAIM(sessions_with_a_place_or_a_circuit_are_named_and_others_are_not),
 		CLAIM(places_are_few_and_fewer_for_each_prefix),
 		CLAIM(a_place_runs_out_unless_it_is_asked_for_again),
 		CLAIM(circuits_are_few_and_fewer_for_each_peer),

@@ -109,6 +109,19 @@ void announce_revocation(struct core *c, const struct public_key *key)
 	announce_revocations(c);
 }
 
+/* It is not on the list any more; those who never saw the new list do not talk to it for a while. */
+void announce_readmission(struct core *c, const struct public_key *key)
+{
+	struct revocations *r = &c->revoked;
+	uint32_t kept = 0;
+
+	for (uint32_t i = 0; i < r->count; i++)
+		if (!key_equal(&r->keys[i], key))
+			r->keys[kept++] = r->keys[i];
+	r->count = kept;
+	announce_revocations(c);
+}
+
 static void head_add(struct beacon *b, enum announcement_kind kind, const struct digest *subject,
 	uint64_t sequence)
 {

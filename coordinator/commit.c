@@ -105,7 +105,7 @@ static void equivocation(struct core *c, struct core_replica *r, const struct me
 		r->row.round + 1, r->unit->project->row.name);
 	if (r->unit->uploader == r)
 		upload_release(c, r->unit);
-	fault_prove(c, r, &what, why);
+	fault_prove(c, r, &what, NULL, why);
 }
 
 /* The lease ended before this COMMIT, and its result can't be opened any more: the peer was told to
@@ -220,7 +220,7 @@ static void reveal_judge(struct core *c, struct core_replica *r, const struct me
 		return;
 	snprintf(why, sizeof(why), "unit %u of round %u of %s: its claim does not fit the unit",
 		r->row.unit + 1, r->row.round + 1, r->unit->project->row.name);
-	fault_prove(c, r, &what, why);
+	fault_prove(c, r, &what, NULL, why);
 }
 
 /* A reveal before it was asked for is refused: it would make the unit's other replicas late. */

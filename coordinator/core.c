@@ -93,6 +93,8 @@ static void unit_tick(struct core *c, struct core_unit *u)
 
 	for (struct core_replica *r = u->replicas; r != NULL; r = r->unit_next)
 		away |= replica_tick(c, r);
+	if (u->row.state == UNIT_DISPUTED && u->referee == REFEREE_NONE)
+		dispute_tick(c, u);
 	if (away && u->row.state != UNIT_SETTLED)
 		unit_touch(c, u); /* who is gone for too long is replaced */
 }
@@ -126,6 +128,15 @@ static void message_take(struct core *c, struct core_peer *peer, const struct me
 		break;
 	case MESSAGE_SELFTEST:
 		selftest_take(c, peer, &m->selftest);
+		break;
+	case MESSAGE_TRACE:
+		trace_take(c, peer, &m->trace);
+		break;
+	case MESSAGE_SEGMENT:
+		segment_take(c, peer, &m->segment);
+		break;
+	case MESSAGE_STATE:
+		state_take(c, peer, &m->state);
 		break;
 	case MESSAGE_ABANDON:
 		abandon_take(c, peer, &m->abandon);
@@ -212,6 +223,14 @@ static void event_take(struct core *c, const struct core_event *event)
 		break;
 	case CORE_REFEREED:
 		referee_answer(c, event);
+		break;
+	case CORE_STEPPED:
+		step_answer(c, event);
+		break;
+	case CORE_PEER_READMIT:
+		peer = peer_find(c, event->key);
+		if (peer == NULL || !peer_readmit(c, peer))
+			core_log(c, "that identity is not retired, or it is for good");
 		break;
 	case CORE_BLOB_BAD:
 		blob_bad(c, &event->blob, event->text);

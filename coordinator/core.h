@@ -37,6 +37,11 @@
 #define SELFTEST_END_S	   86400u /* and from which on there are no more leases without it */
 #define SELFTEST_REPEAT_MS 3600000u /* without a right answer it is asked for again in a session */
 #define SELFTEST_AGAIN_MS  60000u   /* when the coordinator's own could not be run */
+#define DISPUTES_MAX	   8u	    /* between peers, in progress; further ones wait */
+#define TRACE_MS	   30000u   /* to send the leaves of a trace, while connected */
+#define SEGMENT_MS	   60000u   /* to compute a segment again, beyond the time of a lease */
+#define DISPUTE_AWAY_MS	   REVEAL_TOTAL_MS /* so much longer, whatever the connection does */
+#define ENGINES_PAUSED_MAX 4u
 
 enum core_event_type {
 	CORE_PEER_UP = 1,
@@ -50,6 +55,8 @@ enum core_event_type {
 	CORE_PROJECT_RESUME = 9, /* project id: what paused it has been put right; try again */
 	CORE_BLOB_BAD = 10,	 /* blob: it is missing or corrupt here; text says which file */
 	CORE_SELFTESTED = 20, /* the shell's answer to CORE_SELFTEST: seed, code, text, selftest */
+	CORE_STEPPED = 11,    /* the shell's answer to CORE_REFEREE_STEP */
+	CORE_PEER_READMIT = 12, /* key: a retired identity may work again, once */
 };
 
 struct core_event {
@@ -77,7 +84,10 @@ struct core_event {
 	uint32_t merged;
 	uint64_t seed;		       /* SELFTESTED */
 	const struct digest *selftest; /* SELFTESTED: SELFTEST_OPERATIONS digests; copied */
-	struct span claim; /* REFEREED: encoded; its payload blob (if any) is already durable */
+	struct span claim;   /* REFEREED: encoded; its payload blob (if any) is already durable */
+			     /* STEPPED: the claim when the unit ends there; else empty */
+	struct digest state; /* STEPPED: the trace's digest of the state after the step */
+	uint64_t job;	     /* STEPPED: the effect's */
 };
 
 enum core_effect_type {
@@ -97,15 +107,23 @@ enum core_effect_type {
 	CORE_WORTH = 17,    /* conn, worth: what its session is worth to us from now on */
 	CORE_SELFTEST = 20, /* seed: run the self-test twice on this computer, answer */
 	CORE_LEDGER = 14,   /* bytes: an entry's content; ledger: to be remembered with the rows */
-	CORE_FAULT =
-		16, /* bytes: an encoded struct fault_statement, digest: its fault_digest; to be kept */
+	CORE_REFEREE_STEP = 15, /* see struct core_effect */
+	CORE_FAULT = 16, /* bytes: an encoded struct fault_statement, its fault_digest, state */
+	CORE_REMOVE_BLOB = 17, /* digest: a state that no dispute needs any more */
 };
 
+/* REFEREE_STEP asks for one step of project, round, unit, computed twice: the one after `step` steps, or
+ * packing. digest: the blob of the state after `step` steps, stored before and checked against a leaf on
+ * which both sides agree; zero with step 0. bytes: the trace's leaves up to there (replay.h). */
 struct core_effect {
 	enum core_effect_type type;
 	conn_id conn;
 	struct digest digest;
 	struct bytes bytes;
+	struct digest state; /* FAULT: the blob of the state before the step; zero: none.
+			      * REFEREE_STEP: the digest of that state on which both agree */
+	uint64_t job;	     /* REFEREE_STEP: for its answer */
+	uint32_t step;
 	struct message message;
 	struct signature signature;
 	uint32_t reason;

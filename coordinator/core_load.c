@@ -100,11 +100,7 @@ int core_load_unit(struct core *c, const struct unit_row *row, struct errmsg *ms
 	u->project->settled += row->state == UNIT_SETTLED;
 	u->project->settled -= u->row.state == UNIT_SETTLED;
 	u->row = *row;
-	if (row->state == UNIT_DISPUTED && !refereed && u->referee == REFEREE_NONE) {
-		u->referee = REFEREE_WAITING;
-		u->project->referees++;
-	}
-	return TK_OK;
+	return TK_OK; /* what a disputed one waits for, its replicas say (dispute_judge) */
 }
 
 static bool replica_sound(const struct replica_row *row)

@@ -14,6 +14,7 @@
 
 #include "coordinator/core.h"
 #include "coordinator/lookup.h"
+#include "tasks/unit/fault.h"
 #include "tasks/unit/selftest.h"
 
 struct core_peer {
@@ -50,11 +51,52 @@ struct core_replica {
 	struct core_replica *unit_next;
 	struct core_replica *peer_before, *peer_after;
 	uint64_t asked_ms; /* first REVEAL_REQUEST that this process knows of; 0: none */
+	bool unmatched;	   /* neither it nor its opponent agreed with the referee's step */
 	uint64_t heard_ms; /* when a part of its payload came, or was asked for, last */
 	conn_id told;	   /* the session on which its LEASE or UPLOAD_REQUEST was sent last */
 	conn_id forgotten; /* the session on which the peer was told to forget it, uncommitted */
 	bool changed;
 	struct core_replica *changed_next;
+};
+
+/* Two replicas of one unit whose results differ (dispute_peers.c). Nothing of it is kept in rows: what has
+ * been decided is in the replicas', and the rest begins anew after a restart. */
+enum dispute_stage {
+	DISPUTE_TRACES =
+		1, /* both send the leaves of their traces: the first difference's segment */
+	DISPUTE_SEGMENTS = 2, /* both compute it again: the first difference's step */
+	DISPUTE_STATE = 3,    /* one of them sends the state before it */
+	DISPUTE_STEP = 4,     /* the referee computes it */
+};
+
+struct leaf_list {
+	struct digest *at; /* (total), of which `have` are here */
+	uint32_t total, have;
+};
+
+struct disputant {
+	struct core_replica *replica;
+	struct leaf_list trace, steps;
+	struct signature signature; /* its own, under steps */
+	uint64_t asked_ms;	    /* first time in this stage */
+	uint64_t deadline_ms;	    /* while it is connected */
+	conn_id told;		    /* the session on which it was asked last */
+};
+
+struct dispute {
+	enum dispute_stage stage;
+	struct disputant side[2];
+	uint32_t segment;	  /* from this leaf, the last common one, to the next */
+	uint32_t at;		  /* step leaves that are common in it */
+	uint32_t step;		  /* steps done before the one that is disputed */
+	uint32_t holder;	  /* the side that was asked for the state */
+	struct bytes state;	  /* as it arrives */
+	struct digest state_blob; /* stored; zero: none */
+	bool state_kept;	  /* a proof names it */
+	uint64_t state_bytes, heard_ms;
+	uint64_t reserved; /* of UPLOAD_BUFFER_MAX */
+	uint64_t job;	   /* of its step */
+	uint32_t messages; /* from the disputants, but for parts of the state */
 };
 
 enum referee_job { REFEREE_NONE = 0, REFEREE_WAITING, REFEREE_RUNNING };
@@ -66,7 +108,8 @@ struct core_unit {
 	struct core_replica *replicas; /* in order of leasing, newest first */
 	bool wanting;		       /* fewer live replicas than wanted: can be leased */
 	bool revealed;		       /* a reveal has been recorded */
-	enum referee_job referee;
+	enum referee_job referee;      /* recomputes the unit or, in a dispute, one step */
+	struct dispute *dispute;       /* between two of its replicas; NULL: none */
 	struct core_replica *uploader; /* whose payload is arriving */
 	struct bytes payload;
 	uint64_t payload_reserved;
@@ -123,6 +166,10 @@ struct core {
 	struct core_peer *hungry_first, *hungry_last;
 	size_t connected;
 	uint32_t referees_running;
+	uint32_t disputes; /* between peers, in progress */
+	uint64_t jobs;	   /* steps asked for */
+	char engines_paused[ENGINES_PAUSED_MAX][16];
+	uint32_t engines_paused_count;
 	uint32_t unreadable; /* projects */
 	uint64_t uploading_bytes;
 	struct revocations revoked; /* retired identities, the last ones first */
@@ -169,6 +216,11 @@ void say_unknown(struct core *c, struct core_peer *peer, const struct digest *no
 void announce_say(struct core *c, struct bytes *takes); /* an encoded announcement; signs it */
 void merge_ask(struct core *c, const struct core_project *p);
 void referee_ask(struct core *c, const struct core_unit *u);
+void step_ask(struct core *c, struct core_unit *u); /* the one that its dispute is about */
+/* Goes with the rows: a crash does not lose it. */
+void fault_say(struct core *c, const struct digest *digest, const struct digest *state,
+	struct bytes *takes);
+void blob_remove(struct core *c, const struct digest *digest);
 void core_log(struct core *c, const char *format, ...) TK_PRINTF(2, 3);
 void worth_say(struct core *c, conn_id conn, enum node_worth worth);
 void drop_say(struct core *c, conn_id conn, uint32_t reason, const char *text);
@@ -204,6 +256,10 @@ void peer_down(struct core *c, conn_id conn, bool released);
 void peer_drop(struct core *c, struct core_peer *peer, uint32_t reason, const char *text);
 void peer_protocol(struct core *c, struct core_peer *peer, const char *format, ...) TK_PRINTF(3, 4);
 void peer_retire(struct core *c, struct core_peer *peer, const char *why);
+/* A result of it was proven wrong: retires it; convicts it when no accident explains that. */
+void peer_fault(struct core *c, struct core_peer *peer, bool accident, const char *why);
+/* Lets a retired identity work again, which its owner vouches for: once. False: it is not retired, or for good. */
+bool peer_readmit(struct core *c, struct core_peer *peer);
 bool peer_held(const struct core *c, const struct core_peer *peer);
 void peer_hold(struct core *c, struct core_peer *peer); /* after an unopened result */
 void peer_hungry(struct core *c, struct core_peer *peer, uint32_t wants); /* 0: not any more */
@@ -250,6 +306,7 @@ void announce_start(struct core *c);			       /* everything, after loading */
 void announce_round(struct core *c, struct core_project *p);   /* one that begins */
 void announce_control(struct core *c, struct core_project *p); /* it pauses, goes on or ends */
 void announce_revocation(struct core *c, const struct public_key *key);
+void announce_readmission(struct core *c, const struct public_key *key);
 void revocation_load(struct core *c, const struct public_key *key); /* of an earlier run */
 void announce_tick(struct core *c);
 void announced_save(struct core *c); /* with the rows */
@@ -266,6 +323,7 @@ struct core_replica *replica_of(const struct core_unit *u, const struct core_pee
 void lease_expire(struct core *c, struct core_replica *r);
 void lease_cancel(struct core *c, struct core_replica *r, enum verdict verdict, const char *why);
 void duration_add(struct core_project *p, const struct replica_row *row);
+uint64_t lease_ms(const struct core_project *p); /* how long a lease lasts now */
 void stragglers_count(struct core *c, struct core_project *p);
 
 /* selftest.c */
@@ -279,14 +337,6 @@ void selftest_answer(struct core *c, const struct core_event *event);
 /* The peer has another engine than the one that was tested. */
 void selftest_void(struct core_peer *peer);
 void selftest_ask(struct core *c); /* the shell, for the challenge; effects.c */
-
-/* fault_core.c */
-/* A result is proven wrong: says the proof, rejects the replica and retires its identity. *what has the kind and
- * what belongs to it alone; the rest is filled in. */
-struct fault_statement;
-void fault_prove(
-	struct core *c, struct core_replica *r, struct fault_statement *what, const char *why);
-void fault_say(struct core *c, const struct digest *digest, struct bytes *takes); /* effects.c */
 
 /* commit.c */
 void commit_take(struct core *c, struct core_peer *peer, const struct message_commit *m);
@@ -314,6 +364,29 @@ void dispute_convict(struct core *c, struct core_replica *r);
 void dispute_again(struct core *c, struct core_unit *u); /* the referee's word is put aside */
 void referees_start(struct core *c);
 void referee_answer(struct core *c, const struct core_event *event);
+
+/* dispute_peers.c: two peers, down to one step */
+void dispute_judge(struct core *c, struct core_unit *u); /* a disputed unit without a referee */
+void dispute_tick(struct core *c, struct core_unit *u);
+void dispute_close(struct core *c, struct core_unit *u);
+/* What a side was asked for is here; or it has lost (no conviction: its result was not opened). */
+void dispute_next(struct core *c, struct core_unit *u);
+void dispute_lose(struct core *c, struct disputant *s, const char *why);
+
+/* dispute_answers.c: what disputants say */
+void trace_take(struct core *c, struct core_peer *peer, const struct message_trace *m);
+void segment_take(struct core *c, struct core_peer *peer, const struct message_segment *m);
+void state_take(struct core *c, struct core_peer *peer, const struct message_state *m);
+uint32_t trace_total(const struct core_replica *r); /* leaves that its claim must have */
+
+/* dispute_verdict.c: the referee's step, and faults */
+void step_answer(struct core *c, const struct core_event *event);
+/* fault_core.c. A result is proven wrong: says the proof, which `what` narrows down (its kind and what belongs to it alone;
+ * state: the blob before the step), rejects the replica and retires its identity. */
+void fault_prove(struct core *c, struct core_replica *r, struct fault_statement *what,
+	const struct digest *state, const char *why);
+bool engine_paused(const struct core *c, const struct core_peer *peer);
+void engines_resume(struct core *c);
 
 /* upload.c */
 struct core_replica *upload_holder(const struct core *c, const struct core_unit *u);

@@ -1,5 +1,6 @@
-/* Disputes: the referee (the coordinator's own machine, computing the unit twice) decides who is
- * right.
+/* The referee (the coordinator's own machine, computing a whole unit twice) decides who is right where peers
+ * cannot settle it among themselves (dispute_peers.c): a unit that was settled before or has lost its
+ * quorum, a claim of non-finite numbers on which all agree, an impossible payload, too many replicas.
  *
  * Nobody is convicted on the referee's word alone: only when at least one independent replica
  * equals its result are the others proven wrong, and their identities retired. If none equals it,
@@ -24,6 +25,11 @@ static void reopen(struct core *c, struct core_unit *u)
 		project_changed(c, u->project);
 	}
 	unit_move(c, u, UNIT_DISPUTED);
+	unit_touch(c, u);
+}
+
+static void referee_order(struct core_unit *u)
+{
 	u->referee = REFEREE_WAITING;
 	u->project->referees++;
 }
@@ -45,7 +51,7 @@ static void dispute_log(struct core *c, const struct core_unit *u)
 	REQUIRE(a != NULL && b != NULL);
 	peer_label(a->peer, x);
 	peer_label(b->peer, y);
-	core_log(c, "unit %u of round %u of %s is disputed: peers %s and %s differ; recomputing it",
+	core_log(c, "unit %u of round %u of %s is disputed: peers %s and %s differ",
 		u->row.index + 1, u->row.round + 1, u->project->row.name, x, y);
 }
 
@@ -54,7 +60,7 @@ void dispute_open(struct core *c, struct core_unit *u)
 	uint32_t n = unit_live(c, u);
 
 	dispute_log(c, u);
-	reopen(c, u);
+	reopen(c, u); /* who waits for what, dispute_judge says */
 	u->row.wanted = n < REPLICAS_PER_UNIT ? n + 1 : REPLICAS_PER_UNIT;
 	u->project->row.disputes++;
 	project_changed(c, u->project);
@@ -67,6 +73,7 @@ void audit_open(struct core *c, struct core_unit *u, const char *why)
 	core_log(c, "unit %u of round %u of %s %s; recomputing it", u->row.index + 1,
 		u->row.round + 1, u->project->row.name, why);
 	reopen(c, u);
+	referee_order(u);
 	u->row.wanted = n > 0 ? n : 1; /* the referee needs one that matches */
 }
 
@@ -78,7 +85,7 @@ void dispute_convict(struct core *c, struct core_replica *r)
 	snprintf(why, sizeof(why),
 		"unit %u of round %u of %s: its result differs from the recomputed one",
 		r->row.unit + 1, r->row.round + 1, r->unit->project->row.name);
-	fault_prove(c, r, &what, why);
+	fault_prove(c, r, &what, NULL, why);
 }
 
 /* A result that nobody's word has refuted yet and that counts. */
@@ -159,11 +166,12 @@ void dispute_decide(struct core *c, struct core_unit *u)
 
 void dispute_again(struct core *c, struct core_unit *u)
 {
+	for (struct core_replica *r = u->replicas; r != NULL; r = r->unit_next)
+		r->unmatched = false;
 	if (u->row.state != UNIT_DISPUTED || digest_is_zero(&u->row.referee))
 		return;
 	u->row.referee = (struct digest){0};
-	u->referee = REFEREE_WAITING;
-	u->project->referees++;
+	referee_order(u);
 	unit_changed(c, u);
 }
 
@@ -180,7 +188,10 @@ void referees_start(struct core *c)
 				continue;
 			p->units[i].referee = REFEREE_RUNNING;
 			c->referees_running++;
-			referee_ask(c, &p->units[i]);
+			if (p->units[i].dispute != NULL)
+				step_ask(c, &p->units[i]);
+			else
+				referee_ask(c, &p->units[i]);
 		}
 	}
 }
@@ -216,7 +227,8 @@ void referee_answer(struct core *c, const struct core_event *event)
 		c->referees_running--;
 	if (p == NULL || p->units == NULL || event->round != p->row.round ||
 		event->unit >= p->row.units_per_round ||
-		p->units[event->unit].referee != REFEREE_RUNNING)
+		p->units[event->unit].referee != REFEREE_RUNNING ||
+		p->units[event->unit].dispute != NULL)
 		return; /* the project ended meanwhile */
 	u = &p->units[event->unit];
 	if (rc != TK_OK)

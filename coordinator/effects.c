@@ -132,14 +132,6 @@ void ledger_push(struct core *c, const struct ledger_row *row, struct bytes *tak
 	push_bytes(c, x, takes);
 }
 
-void fault_say(struct core *c, const struct digest *digest, struct bytes *takes)
-{
-	struct core_effect *x = push(c, c->out, CORE_FAULT);
-
-	x->digest = *digest;
-	push_bytes(c, x, takes);
-}
-
 void round_save(struct core *c, const struct round_row *row)
 {
 	push(c, c->out, CORE_SAVE_ROUND)->round = *row;
@@ -239,6 +231,41 @@ void referee_ask(struct core *c, const struct core_unit *u)
 	x->project_id = u->row.project;
 	x->round_index = u->row.round;
 	x->unit_index = u->row.index;
+}
+
+void step_ask(struct core *c, struct core_unit *u)
+{
+	struct core_effect *x = push(c, &c->said, CORE_REFEREE_STEP);
+	struct dispute *d = u->dispute;
+	const struct digest *leaves = d->side[0].trace.at;
+	size_t size = (size_t)(d->segment + 1) * sizeof(*leaves);
+
+	d->job = ++c->jobs;
+	x->project_id = u->row.project;
+	x->round_index = u->row.round;
+	x->unit_index = u->row.index;
+	x->step = d->step;
+	x->job = d->job;
+	x->digest = d->state_blob;
+	if (d->step > 0)
+		x->state = d->at > 0 ? d->side[0].steps.at[d->at - 1] : leaves[d->segment];
+	if (x != &c->spare && d->step > 0 && bytes_append(&x->bytes, leaves, size) != TK_OK)
+		c->error = TK_ENOMEM;
+}
+
+void fault_say(struct core *c, const struct digest *digest, const struct digest *state,
+	struct bytes *takes)
+{
+	struct core_effect *x = push(c, c->out, CORE_FAULT);
+
+	x->digest = *digest;
+	x->state = *state;
+	push_bytes(c, x, takes);
+}
+
+void blob_remove(struct core *c, const struct digest *digest)
+{
+	push(c, &c->said, CORE_REMOVE_BLOB)->digest = *digest;
 }
 
 void core_log(struct core *c, const char *format, ...)

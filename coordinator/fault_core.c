@@ -34,8 +34,10 @@ static int statement_fill(const struct core *c, const struct core_replica *r,
 	return TK_OK;
 }
 
-static void proof_say(struct core *c, const struct core_replica *r, struct fault_statement *f)
+static void proof_say(struct core *c, const struct core_replica *r, struct fault_statement *f,
+	const struct digest *state)
 {
+	static const struct digest none;
 	struct bytes unit = {0};
 	struct bytes encoded = {0};
 	struct digest path[64];
@@ -57,27 +59,18 @@ static void proof_say(struct core *c, const struct core_replica *r, struct fault
 	peer_label(r->peer, label);
 	core_log(c, "unit %u of round %u of %s: the fault of peer %s is proven by faults/%s.fault",
 		r->row.unit + 1, r->row.round + 1, r->unit->project->row.name, label, hex);
-	fault_say(c, &digest, &encoded);
+	fault_say(c, &digest, state != NULL ? state : &none, &encoded);
 	ledger_fault(c, r, &digest);
 }
 
-/* What an accident of hardware explains retires only. */
-static void peer_fault(struct core *c, struct core_peer *peer, bool accident, const char *why)
-{
-	peer->row.faults++;
-	peer->row.convicted |= !accident;
-	peer_changed(c, peer);
-	peer_retire(c, peer, why);
-}
-
-void fault_prove(
-	struct core *c, struct core_replica *r, struct fault_statement *what, const char *why)
+void fault_prove(struct core *c, struct core_replica *r, struct fault_statement *what,
+	const struct digest *state, const char *why)
 {
 	bool judged = r->row.state == REPLICA_INVALID ||
 		      (what->kind == FAULT_EQUIVOCATION &&
 			      (r->row.state == REPLICA_VALID || r->row.state == REPLICA_LATE));
 
-	proof_say(c, r, what);
+	proof_say(c, r, what, state);
 	if (judged)
 		say_settled(c, r, VERDICT_INVALID, why); /* by its first word; stays so */
 	else

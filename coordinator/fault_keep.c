@@ -55,11 +55,12 @@ static uint64_t folder_bytes(const char *path)
 }
 
 int fault_keep(const struct home *home, const struct digest *digest, struct span statement,
-	struct errmsg *msg)
+	const struct digest *state, struct errmsg *msg)
 {
 	struct blob_store blobs = home->blobs;
 	const struct blob_lookup lookup = {&blobs, get_blob};
 	struct bytes file = {0};
+	struct bytes before = {0};
 	struct errmsg lacks = {""};
 	char path[1100];
 	bool whole;
@@ -67,7 +68,11 @@ int fault_keep(const struct home *home, const struct digest *digest, struct span
 
 	if (rc != TK_OK || file_exists(path))
 		return rc;
-	rc = fault_file_encode(statement, span_of(NULL, 0), &lookup, &file, &lacks);
+	if (!digest_is_zero(state))
+		rc = blob_store_get(&blobs, state, BLOB_BYTES_MAX, &before, &lacks);
+	if (rc == TK_OK)
+		rc = fault_file_encode(statement, bytes_span(&before), &lookup, &file, &lacks);
+	bytes_close(&before);
 	if (rc == TK_ENOMEM)
 		return errmsg_set(msg, rc, "not enough memory for a proof of fault");
 	if (rc == TK_OK && folder_bytes(path) + file.len > FAULTS_BYTES_MAX)

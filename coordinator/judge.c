@@ -292,6 +292,8 @@ static void unit_judge(struct core *c, struct core_unit *u)
 		judge_open(c, u, &t);
 	else if (!digest_is_zero(&u->row.referee))
 		dispute_decide(c, u);
+	else if (u->referee == REFEREE_NONE || u->dispute != NULL)
+		dispute_judge(c, u);
 	unit_refresh(c, u);
 }
 

@@ -21,7 +21,8 @@ static const unsigned unit_moves[] = {
 		TO(UNIT_IN_PROGRESS) | TO(UNIT_DISPUTED) | TO(UNIT_UPLOADING) | TO(UNIT_SETTLED),
 	[UNIT_IN_PROGRESS] =
 		TO(UNIT_UNSENT) | TO(UNIT_DISPUTED) | TO(UNIT_UPLOADING) | TO(UNIT_SETTLED),
-	[UNIT_DISPUTED] = TO(UNIT_SETTLED),
+	[UNIT_DISPUTED] =
+		TO(UNIT_SETTLED) | TO(UNIT_UNSENT), /* peers have settled it: one result left */
 	[UNIT_UPLOADING] = TO(UNIT_UNSENT) | TO(UNIT_DISPUTED) | TO(UNIT_SETTLED),
 	[UNIT_SETTLED] = TO(UNIT_DISPUTED), /* a late dissent, or a quorum that lost a member */
 };
@@ -30,8 +31,8 @@ static const unsigned replica_moves[] = {
 	[REPLICA_LEASED] = TO(REPLICA_COMMITTED) | TO(REPLICA_EXPIRED) | TO(REPLICA_ABANDONED),
 	[REPLICA_COMMITTED] = TO(REPLICA_REVEALED) | TO(REPLICA_UNOPENED) | TO(REPLICA_INVALID) |
 			      TO(REPLICA_LATE),
-	[REPLICA_REVEALED] =
-		TO(REPLICA_UPLOADING) | TO(REPLICA_VALID) | TO(REPLICA_INVALID) | TO(REPLICA_LATE),
+	[REPLICA_REVEALED] = TO(REPLICA_UPLOADING) | TO(REPLICA_VALID) | TO(REPLICA_INVALID) |
+			     TO(REPLICA_UNOPENED) | TO(REPLICA_LATE),
 	[REPLICA_UPLOADING] = TO(REPLICA_REVEALED) | TO(REPLICA_VALID) | TO(REPLICA_INVALID) |
 			      TO(REPLICA_UNOPENED) | TO(REPLICA_LATE),
 	[REPLICA_VALID] = TO(REPLICA_INVALID), /* an audit found its whole quorum wrong */
@@ -62,6 +63,7 @@ void unit_move(struct core *c, struct core_unit *u, enum unit_state to)
 	REQUIRE(!decided || (u->row.claim_bytes > 0 && !digest_is_zero(&u->row.result)));
 	REQUIRE(u->uploader == NULL);
 	REQUIRE(to != UNIT_SETTLED || u->referee == REFEREE_NONE);
+	REQUIRE(to == UNIT_DISPUTED || u->dispute == NULL);
 	REQUIRE(u->project->settled <= u->project->row.units_per_round);
 	unit_changed(c, u);
 }

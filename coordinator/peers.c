@@ -204,6 +204,32 @@ void peer_retire(struct core *c, struct core_peer *peer, const char *why)
 	peer_drop(c, peer, GOODBYE_RETIRED, why);
 }
 
+/* What an accident of hardware explains retires only; the same again after a second chance convicts. */
+void peer_fault(struct core *c, struct core_peer *peer, bool accident, const char *why)
+{
+	peer->row.faults++;
+	peer->row.convicted |= !accident || peer->row.readmitted;
+	peer_changed(c, peer);
+	peer_retire(c, peer, why);
+}
+
+bool peer_readmit(struct core *c, struct core_peer *peer)
+{
+	char label[17];
+
+	if (!peer->row.retired || peer->row.readmitted || peer->row.convicted)
+		return false;
+	peer->row.retired = false;
+	peer->row.readmitted = true;
+	peer->row.reason[0] = '\0';
+	peer_changed(c, peer);
+	announce_readmission(c, &peer->row.key);
+	peer_label(peer, label);
+	core_log(c, "peer %s may work again; %llu of its results were proven wrong", label,
+		(unsigned long long)peer->row.faults);
+	return true;
+}
+
 int replica_attach(
 	struct core *c, struct core_replica *r, struct core_unit *u, struct core_peer *peer)
 {

@@ -89,6 +89,7 @@ static void round_free(struct core *c, struct core_project *p)
 		struct core_replica *next;
 
 		upload_close(c, u);
+		dispute_close(c, u);
 		for (struct core_replica *r = u->replicas; r != NULL; r = next) {
 			next = r->unit_next;
 			replica_detach(c, r);
@@ -344,6 +345,7 @@ void project_resume(struct core *c, uint64_t id)
 	project_move(c, p, PROJECT_RUNNING);
 	announce_control(c, p);
 	c->dispatch = true;
+	engines_resume(c);
 	for (uint32_t i = 0; i < p->row.units_per_round; i++) {
 		dispute_again(c, &p->units[i]);
 		unit_touch(c, &p->units[i]);

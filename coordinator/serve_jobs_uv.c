@@ -6,6 +6,7 @@
 
 #include "coordinator/jobs.h"
 #include "coordinator/serve_state.h"
+#include "peer/wire/messages.h"
 #include "tasks/base/mem.h"
 
 struct job {
@@ -21,6 +22,13 @@ struct job {
 	struct merge_input *inputs;
 	struct merge_output merged;
 	struct bytes claim;
+	/* REFEREE_STEP */
+	struct step_request step;
+	struct step_output stepped;
+	struct digest state; /* blob */
+	struct digest *leaves;
+	struct bytes before;
+	uint64_t id;
 	int rc;
 	struct errmsg msg;
 };
@@ -30,7 +38,20 @@ static void job_free(struct job *j)
 	mem_free(j->inputs);
 	mem_free(j->merged.state_digests);
 	bytes_close(&j->claim);
+	step_output_close(&j->stepped);
+	bytes_close(&j->before);
+	mem_free(j->leaves);
 	mem_free(j);
+}
+
+static int step(struct job *j)
+{
+	int rc = TK_OK;
+
+	if (j->step.from > 0)
+		rc = blob_store_get(&j->blobs, &j->state, BLOB_BYTES_MAX, &j->before, &j->msg);
+	j->step.before = bytes_span(&j->before);
+	return rc == TK_OK ? job_step(&j->blobs, &j->project, &j->step, &j->stepped, &j->msg) : rc;
 }
 
 static void work(uv_work_t *w)
@@ -39,6 +60,8 @@ static void work(uv_work_t *w)
 
 	if (j->type == CORE_SELFTEST)
 		j->rc = job_selftest(j->seed, j->selftest, &j->msg);
+	else if (j->type == CORE_REFEREE_STEP)
+		j->rc = step(j);
 	else if (j->type == CORE_MERGE)
 		j->rc = job_merge(&j->blobs, &j->project, j->inputs, &j->merged, &j->msg);
 	else
@@ -72,6 +95,12 @@ static void answer(const struct job *j)
 
 	if (j->type == CORE_SELFTEST)
 		event.type = CORE_SELFTESTED;
+	if (j->type == CORE_REFEREE_STEP) {
+		event.type = CORE_STEPPED;
+		event.claim = bytes_span(&j->stepped.claim);
+		event.state = j->stepped.after;
+		event.job = j->id;
+	}
 	serve_step(j->serve, &event);
 }
 
@@ -127,6 +156,24 @@ static int find_by_id(void *context, const void *row)
 	return 0;
 }
 
+static int step_prepare(struct job *j, const struct core_effect *effect)
+{
+	size_t count = effect->bytes.len / sizeof(*j->leaves);
+
+	if (count > 0 && (j->leaves = mem_calloc(count, sizeof(*j->leaves))) == NULL)
+		return errmsg_set(&j->msg, TK_ENOMEM, "not enough memory for a step");
+	if (count > 0)
+		memcpy(j->leaves, effect->bytes.data, effect->bytes.len);
+	j->state = effect->digest;
+	j->id = effect->job;
+	j->step = (struct step_request){.unit = effect->unit_index,
+		.from = effect->step,
+		.agreed = effect->state,
+		.leaves = j->leaves,
+		.leaf_count = (uint32_t)count};
+	return TK_OK;
+}
+
 /* Everything the job reads, from the store's committed rows. */
 static int job_prepare(struct job *j, struct store *store, const struct core_effect *effect)
 {
@@ -140,6 +187,8 @@ static int job_prepare(struct job *j, struct store *store, const struct core_eff
 
 	if (rc == TK_OK && (!find.found || j->project.round != effect->round_index))
 		rc = errmsg_set(&j->msg, TK_ECORRUPT, "the store has no such round in progress");
+	if (rc == TK_OK && j->type == CORE_REFEREE_STEP)
+		rc = step_prepare(j, effect);
 	if (rc != TK_OK || j->type != CORE_MERGE)
 		return rc;
 	j->inputs = mem_calloc(j->project.units_per_round, sizeof(*j->inputs));

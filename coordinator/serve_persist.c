@@ -46,7 +46,7 @@ static int save_file(const struct home *home, const struct core_effect *e, struc
 	case CORE_STORE_BLOB:
 		return blob_store_put(&home->blobs, &digest, bytes_span(&e->bytes), msg);
 	case CORE_FAULT:
-		return fault_keep(home, &e->digest, bytes_span(&e->bytes), msg);
+		return fault_keep(home, &e->digest, bytes_span(&e->bytes), &e->state, msg);
 	default:
 		return TK_OK;
 	}

@@ -166,8 +166,12 @@ static void speak(struct serve *s, const struct core_effect *e)
 		break;
 	case CORE_MERGE:
 	case CORE_REFEREE:
+	case CORE_REFEREE_STEP:
 	case CORE_SELFTEST:
 		serve_start_job(s, e);
+		break;
+	case CORE_REMOVE_BLOB:
+		blob_store_remove(&s->home.blobs, &e->digest);
 		break;
 	case CORE_ANNOUNCE:
 		announce(s, e);

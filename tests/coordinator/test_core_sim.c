@@ -133,6 +133,9 @@ static void random_grid(struct sim *s, uint64_t seed)
 	for (uint32_t i = 0; i < bad; i++)
 		sim_peer_add(s, (enum sim_behaviour)(SIM_WRONG + sim_random(s, SIM_BEHAVIOURS - 2)),
 			100 + sim_random(s, 5000));
+	for (uint32_t i = 0; i < s->peer_count; i++)
+		if (s->peers[i].behaviour != SIM_HONEST)
+			s->peers[i].lie = (enum sim_lie)sim_random(s, SIM_LIES);
 	s->crash = (enum sim_crash)(1 + sim_random(s, 3));
 	s->crash_every = sim_random(s, 3) == 0 ? 40 + sim_random(s, 100) : 0;
 	s->referee_ms = 500 + sim_random(s, 20000);

@@ -71,7 +71,9 @@ static void bench_end(struct bench *b)
 static void keep(struct bench *b, struct errmsg *msg)
 {
 	*msg = (struct errmsg){""};
-	assert_int_equal(fault_keep(&b->home, &b->digest, bytes_span(&b->statement), msg), TK_OK);
+	assert_int_equal(fault_keep(&b->home, &b->digest, bytes_span(&b->statement),
+				 &(struct digest){0}, msg),
+		TK_OK);
 }
 
 static char *kept(const struct bench *b, const char *ending)

@@ -86,7 +86,7 @@ static void recipe_make(struct sim *s, size_t payload_bytes)
 			.schedule = SCHEDULE_CONSTANT,
 			.batch_size = 4,
 			.accumulate = 1,
-			.inner_steps = 2,
+			.inner_steps = SIM_STEPS,
 			.trace_every = 2,
 			.units_per_round = s->units,
 			.rounds = s->rounds,
@@ -170,6 +170,9 @@ void sim_close(struct sim *s)
 	for (size_t i = 0; i < s->entry_count; i++)
 		bytes_close(&s->entries[i].content);
 	free(s->entries);
+	for (size_t i = 0; i < s->state_blob_count; i++)
+		bytes_close(&s->state_blobs[i]);
+	free(s->state_blobs);
 	audit_close(&s->audit);
 	free(s->items);
 	free(s->round_rows);
@@ -295,6 +298,12 @@ static void speak(struct sim *s, const struct core_effect *e)
 		break;
 	case CORE_WORTH:
 		sim_worth(s, e);
+		break;
+	case CORE_REFEREE_STEP:
+		sim_step_ask(s, e);
+		break;
+	case CORE_REMOVE_BLOB:
+		sim_state_keep(s, e);
 		break;
 	case CORE_SELFTEST:
 		sim_later(s, SIM_SELFTEST, 200)->seed = e->seed;
@@ -495,6 +504,13 @@ static void happens(struct sim *s, struct sim_item *item)
 	case SIM_REFEREE:
 		if (!lost)
 			referee_answer(s, item);
+		break;
+	case SIM_ANSWER:
+		sim_dispute_answer(s, item);
+		break;
+	case SIM_STEP:
+		if (!lost)
+			sim_step_answer(s, item);
 		break;
 	case SIM_SELFTEST:
 		if (!lost)

@@ -35,6 +35,19 @@ enum sim_behaviour {
 	SIM_BEHAVIOURS,
 };
 
+/* What a peer does when it is asked in a dispute. */
+enum sim_lie {
+	SIM_ANSWERS = 0,
+	SIM_NO_TRACE,
+	SIM_NO_SEGMENT,
+	SIM_NO_STATE,
+	SIM_BAD_TRACE,	 /* other leaves than those that it committed to */
+	SIM_BAD_SEGMENT, /* what is right, which is not what it committed to */
+	SIM_BAD_STEPS,	 /* made-up leaves, with the end that it committed to */
+	SIM_BAD_STATE,
+	SIM_LIES,
+};
+
 /* When the core is killed in a step that had effects. */
 enum sim_crash { SIM_BEFORE_COMMIT = 1, SIM_AFTER_COMMIT = 2, SIM_AFTER_SPEAKING = 3 };
 
@@ -45,6 +58,7 @@ struct sim_task {
 	uint32_t round, unit;
 	struct digest unit_digest;
 	struct digest salt;
+	uint64_t variant;
 	uint8_t claim[CLAIM_BYTES_MAX];
 	uint32_t claim_bytes;
 	struct bytes payload;
@@ -53,6 +67,7 @@ struct sim_task {
 struct sim_peer {
 	struct key_pair key;
 	enum sim_behaviour behaviour;
+	enum sim_lie lie;    /* in disputes; the answers come by themselves, MANUAL or not */
 	uint64_t unit_ms;    /* to compute one unit */
 	uint64_t latency_ms; /* one way */
 	uint64_t busy_until_ms;
@@ -115,6 +130,9 @@ struct sim {
 	uint64_t generation; /* of the core: jobs of a killed one are lost */
 	bool submitted;
 	uint64_t merge_ms, referee_ms;
+	struct bytes *state_blobs; /* states that disputes have stored */
+	size_t state_blob_count;
+	uint64_t referee_steps;
 	bool referee_broken;
 	bool selftest;	   /* the core wants self-tests: sim_require_selftest */
 	int selftest_code; /* != 0: the coordinator's own next one fails so */
@@ -172,6 +190,11 @@ size_t sim_count(const struct sim *s, uint32_t peer, enum message_type type);
 struct sim_task *sim_task_of(struct sim *s, uint32_t peer, uint32_t unit);
 void sim_request(struct sim *s, uint32_t peer, uint32_t slots);
 #define SIM_SAYS_NONFINITE 1000u
+#define SIM_STEPS	   6u /* of a unit; a leaf every second one */
+/* The variant of who goes wrong in step `step` (SIM_STEPS: packing) in its own way `id`, and is right from there
+ * on; and of who does that twice. Another variant goes wrong in a step of its own. */
+#define SIM_WRONG_AT(step, id)		  ((uint64_t)((step) + 1u) << 16 | (id))
+#define SIM_WRONG_TWICE(step, id, s2, i2) (SIM_WRONG_AT(s2, i2) << 32 | SIM_WRONG_AT(step, id))
 /* variant 0 is the honest result; equal variants are equal results; SIM_SAYS_NONFINITE claims that there
  * are no finite numbers. */
 void sim_compute(struct sim *s, uint32_t peer, struct sim_task *t, uint64_t variant);

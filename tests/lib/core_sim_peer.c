@@ -7,37 +7,31 @@
 
 #define SLOTS 2u
 
+/* Made-up payloads, finite as floats. */
+void sim_payload(const struct sim *s, const struct digest *pack, struct bytes *out)
+{
+	for (size_t i = 0; i < s->payload_bytes / 4; i++) {
+		uint8_t le[4];
+		float x = (float)pack->b[i % DIGEST_BYTES] - (float)(i % 7);
+		uint32_t bits;
+
+		memcpy(&bits, &x, sizeof(bits));
+		store_le32(le, bits);
+		SIM_CHECK(s, bytes_append(out, le, 4) == TK_OK);
+	}
+}
+
 /* Made-up results: bytes that follow from the unit's digest and the variant, finite as floats. */
 void sim_result(const struct sim *s, const struct digest *unit, uint32_t index, uint64_t variant,
 	struct bytes *claim, struct bytes *payload)
 {
-	struct claim c = {.unit = *unit, .outcome = OUTCOME_UPDATE, .loss = 0.5f};
-	struct span fields[2] = {
-		span_of(unit->b, DIGEST_BYTES), span_of(&variant, sizeof(variant))};
-	int rc = TK_OK;
+	struct digest pack;
+	struct claim c;
 
-	digest_fields(&c.trace, "sim trace", fields, 2);
-	if (variant == SIM_SAYS_NONFINITE ||
-		(s->nonfinite_units && index % 3 == 0 && variant == 0)) {
-		c.outcome = OUTCOME_NONFINITE;
-		c.failing_step = 1;
-		c.loss = 0;
-	} else {
-		for (size_t i = 0; i < s->payload_bytes / 4 && rc == TK_OK; i++) {
-			uint8_t le[4];
-			float x = (float)c.trace.b[i % DIGEST_BYTES] - (float)(i % 7);
-			uint32_t bits;
-
-			memcpy(&bits, &x, sizeof(bits));
-			store_le32(le, bits);
-			rc = bytes_append(payload, le, 4);
-		}
-		c.payload_bytes = payload->len;
-		digest_blob(&c.payload, payload->data, payload->len);
-	}
-	if (rc == TK_OK)
-		rc = claim_encode(&c, claim);
-	SIM_CHECK(s, rc == TK_OK);
+	sim_trace_claim(s, unit, index, variant, &c, &pack);
+	if (c.outcome == OUTCOME_UPDATE)
+		sim_payload(s, &pack, payload);
+	SIM_CHECK(s, claim_encode(&c, claim) == TK_OK);
 }
 
 void sim_task_close(struct sim_task *t)
@@ -46,7 +40,7 @@ void sim_task_close(struct sim_task *t)
 	*t = (struct sim_task){0};
 }
 
-static struct sim_task *task_find(struct sim_peer *p, const struct digest *nonce)
+struct sim_task *sim_task_find(struct sim_peer *p, const struct digest *nonce)
 {
 	for (uint32_t i = 0; i < SIM_TASKS_MAX; i++)
 		if (p->tasks[i].used && digest_equal(&p->tasks[i].nonce, nonce))
@@ -110,6 +104,7 @@ static void compute(struct sim *s, uint32_t peer, struct sim_task *t, uint64_t v
 
 	if (t->done)
 		return;
+	t->variant = variant;
 	sim_result(s, &t->unit_digest, t->unit, variant, &claim, &t->payload);
 	if (s->peers[peer].behaviour == SIM_MISFIT) {
 		SIM_CHECK(s, claim_decode(&c, bytes_span(&claim), NULL) == TK_OK);
@@ -233,7 +228,7 @@ void sim_connect(struct sim *s, uint32_t peer)
 void sim_peer_computed(struct sim *s, uint32_t peer, const struct digest *nonce)
 {
 	struct sim_peer *p = &s->peers[peer];
-	struct sim_task *t = task_find(p, nonce);
+	struct sim_task *t = sim_task_find(p, nonce);
 
 	if (t == NULL || t->done)
 		return; /* settled or forgotten meanwhile */
@@ -255,7 +250,7 @@ static void hears_lease(struct sim *s, uint32_t peer, const struct message_lease
 {
 	struct sim_peer *p = &s->peers[peer];
 	struct sim_item *item;
-	struct sim_task *t = task_find(p, &m->nonce);
+	struct sim_task *t = sim_task_find(p, &m->nonce);
 	struct unit unit;
 
 	if (t != NULL)
@@ -299,6 +294,7 @@ void sim_peer_hears(struct sim *s, uint32_t peer, const struct message *m)
 	struct sim_task *t;
 
 	inbox_add(s, p, m);
+	sim_dispute_hears(s, peer, m);
 	if (m->type == MESSAGE_LEASE)
 		hears_lease(s, peer, &m->lease);
 	if (p->behaviour == SIM_MANUAL)
@@ -308,15 +304,15 @@ void sim_peer_hears(struct sim *s, uint32_t peer, const struct message *m)
 	} else if (m->type == MESSAGE_NO_WORK) {
 		sim_later(s, SIM_RETRY, m->no_work.retry_ms)->peer = peer;
 	} else if (m->type == MESSAGE_REVEAL_REQUEST) {
-		t = task_find(p, &m->reveal_request.nonce);
+		t = sim_task_find(p, &m->reveal_request.nonce);
 		if (t != NULL && t->done && p->behaviour != SIM_WITHHOLDS)
 			sim_reveal(s, peer, t);
 	} else if (m->type == MESSAGE_UPLOAD_REQUEST) {
-		t = task_find(p, &m->upload_request.nonce);
+		t = sim_task_find(p, &m->upload_request.nonce);
 		if (t != NULL && t->done && p->behaviour != SIM_NO_PAYLOAD)
 			upload_from(s, peer, t, m->upload_request.offset);
 	} else if (m->type == MESSAGE_SETTLED) {
-		t = task_find(p, &m->settled.nonce);
+		t = sim_task_find(p, &m->settled.nonce);
 		if (t != NULL)
 			sim_task_close(t);
 		sim_peer_asks(s, peer);

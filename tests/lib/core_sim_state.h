@@ -14,6 +14,8 @@ enum sim_item_type {
 	SIM_MERGE = 6,
 	SIM_REFEREE = 7,
 	SIM_SELFTEST = 8, /* seed */
+	SIM_ANSWER = 9,	  /* of a peer in a dispute: bytes, a request */
+	SIM_STEP = 10,	  /* the referee's: bytes, leaves; blob, step, seed: its job */
 };
 
 struct sim_item {
@@ -25,6 +27,8 @@ struct sim_item {
 	struct digest nonce;
 	uint32_t round, unit;
 	uint64_t seed;
+	struct digest blob;
+	uint32_t step;
 	struct bytes bytes;
 };
 
@@ -58,9 +62,20 @@ void sim_worth(struct sim *s, const struct core_effect *e);
 /* core_sim_jobs.c: the answer to CORE_MERGE. */
 void sim_merge_answer(struct sim *s, uint32_t round);
 
+/* core_sim_trace.c: made-up traces, what peers say of them, and the referee's step. */
+void sim_trace_claim(const struct sim *s, const struct digest *unit, uint32_t index,
+	uint64_t variant, struct claim *claim, struct digest *pack);
+void sim_dispute_hears(struct sim *s, uint32_t peer, const struct message *m);
+void sim_dispute_answer(struct sim *s, struct sim_item *item);
+void sim_step_ask(struct sim *s, const struct core_effect *e);
+void sim_step_answer(struct sim *s, const struct sim_item *item);
+void sim_state_keep(struct sim *s, const struct core_effect *e); /* STORE_BLOB, REMOVE_BLOB */
+struct sim_task *sim_task_find(struct sim_peer *p, const struct digest *nonce);
+
 /* core_sim_peer.c: what peers do; the result of a unit. variant 0 is the honest one. */
 void sim_result(const struct sim *s, const struct digest *unit, uint32_t index, uint64_t variant,
 	struct bytes *claim, struct bytes *payload);
+void sim_payload(const struct sim *s, const struct digest *pack, struct bytes *out);
 void sim_peer_hears(struct sim *s, uint32_t peer, const struct message *m);
 void sim_peer_computed(struct sim *s, uint32_t peer, const struct digest *nonce);
 void sim_peer_asks(struct sim *s, uint32_t peer);

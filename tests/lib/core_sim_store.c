@@ -246,6 +246,7 @@ void sim_save(struct sim *s, const struct core_effect *e)
 		digest_blob(&digest, e->bytes.data, e->bytes.len);
 		SIM_CHECK(s, digest_equal(&digest, &e->digest));
 		sim_blob_add(s, &digest);
+		sim_state_keep(s, e);
 		break;
 	case CORE_LEDGER:
 		save_ledger(s, e);

@@ -127,6 +127,7 @@ struct peer_row {
 	char build[24];
 	char misfit[32]; /* the operation that the last self-test had wrong; empty: none */
 	bool retired;
+	bool readmitted;  /* once; after that a fault is no accident */
 	bool convicted;	  /* of what hardware does not explain: retired for good */
 	char reason[256]; /* why retired */
 };

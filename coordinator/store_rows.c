@@ -117,6 +117,7 @@ static const struct column peer_columns[] = {
 	TEXT(peer_row, build),
 	TEXT(peer_row, misfit),
 	BOOL(peer_row, retired),
+	BOOL(peer_row, readmitted),
 	BOOL(peer_row, convicted),
 	TEXT(peer_row, reason),
 };

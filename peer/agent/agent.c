@@ -27,6 +27,7 @@ void agent_free(struct agent *a)
 		return;
 	for (uint32_t i = 0; i < AGENT_JOBS_MAX; i++)
 		mem_free(a->jobs[i].shards);
+	dispute_forget(a, NULL, NULL);
 	if (a->has_recipe)
 		recipe_close(&a->recipe);
 	bytes_close(&a->selftest_answer);
@@ -90,6 +91,11 @@ static void take_message(
 	case MESSAGE_SETTLED:
 		result_message(a, event, out);
 		break;
+	case MESSAGE_TRACE_REQUEST:
+	case MESSAGE_SEGMENT_REQUEST:
+	case MESSAGE_STATE_REQUEST:
+		dispute_message(a, event, out);
+		break;
 	default:
 		snprintf(text, sizeof(text), "%s is not for a coordinator to say",
 			message_name(event->message->type));
@@ -124,6 +130,7 @@ int agent_step(struct agent *a, const struct agent_event *event, struct agent_ef
 		break;
 	case AGENT_SENT:
 		result_sent(a, out);
+		dispute_sent(a, out);
 		break;
 	case AGENT_BLOB_FOUND:
 	case AGENT_BLOB_ABSENT:
@@ -140,6 +147,7 @@ int agent_step(struct agent *a, const struct agent_event *event, struct agent_ef
 	case AGENT_WORKER_LACKS:
 	case AGENT_WORKER_GONE:
 	case AGENT_WORKER_CHECKPOINT:
+	case AGENT_WORKER_REPLAYED:
 		job_worker(a, event, out);
 		break;
 	case AGENT_RESULT_SAVED:
@@ -147,6 +155,10 @@ int agent_step(struct agent *a, const struct agent_event *event, struct agent_ef
 	case AGENT_PAYLOAD_READ:
 	case AGENT_PAYLOAD_FAILED:
 		result_disk(a, event, out);
+		break;
+	case AGENT_TRACE_READ:
+	case AGENT_TRACE_FAILED:
+		dispute_disk(a, event, out);
 		break;
 	case AGENT_TICK:
 		tick(a, event, out);
@@ -162,6 +174,7 @@ int agent_step(struct agent *a, const struct agent_event *event, struct agent_ef
 		checkpoint_ask(a, event->now_ms, out);
 		return out->error; /* nothing new is begun */
 	}
+	dispute_advance(a, out);
 	job_advance(a, event->now_ms, out);
 	ahead_advance(a, out);
 	link_ask(a, event->now_ms, out);

@@ -45,21 +45,24 @@ enum agent_event_type {
 	AGENT_BLOB_STORED = 9,	    /* answers FETCH_BLOB: digest; it is on disk and right */
 	AGENT_BLOB_FAILED = 10,	    /* answers FETCH_BLOB: digest, text */
 	AGENT_WORKER_PROGRESS = 11, /* job, done, total */
-	AGENT_WORKER_DONE = 12,	    /* job, claim, bytes (payload); random becomes the salt */
-	AGENT_WORKER_FAILED = 13,   /* job, code, text */
-	AGENT_WORKER_LACKS = 14,    /* job: a blob it needs is gone from the disk or was corrupt */
-	AGENT_WORKER_GONE = 15,	    /* the process died; text */
-	AGENT_RESULT_SAVED = 16,    /* answers SAVE_RESULT: digest (nonce) */
-	AGENT_RESULT_FAILED = 17,   /* answers SAVE_RESULT: digest (nonce), text */
-	AGENT_PAYLOAD_READ = 18,    /* answers READ_PAYLOAD: digest (nonce), offset, bytes */
-	AGENT_PAYLOAD_FAILED = 19,  /* answers READ_PAYLOAD: digest (nonce), text */
-	AGENT_TICK = 20,	    /* every AGENT_TICK_MS */
+	AGENT_WORKER_DONE = 12,	  /* job, claim, leaves, bytes (payload); random becomes the salt */
+	AGENT_WORKER_FAILED = 13, /* job, code, text */
+	AGENT_WORKER_LACKS = 14,  /* job: a blob it needs is gone from the disk or was corrupt */
+	AGENT_WORKER_GONE = 15,	  /* the process died; text */
+	AGENT_RESULT_SAVED = 16,  /* answers SAVE_RESULT: digest (nonce) */
+	AGENT_RESULT_FAILED = 17, /* answers SAVE_RESULT: digest (nonce), text */
+	AGENT_PAYLOAD_READ = 18,  /* answers READ_PAYLOAD: digest (nonce), offset, bytes */
+	AGENT_PAYLOAD_FAILED = 19,    /* answers READ_PAYLOAD: digest (nonce), text */
+	AGENT_TICK = 20,	      /* every AGENT_TICK_MS */
 	AGENT_WORKER_CHECKPOINT = 21, /* job, bytes: how far its unit has come */
 	AGENT_STOPPING = 22,	      /* this run ends soon */
 	AGENT_ANNOUNCED = 23,	      /* announcement: news of the network's root */
 	AGENT_ISOLATED = 24, /* no news, each host of the link is worth a try; total: neighbours */
 	AGENT_SELFTESTED =
 		30, /* answers SELFTEST: job (its seed), bytes (a digest an operation), or code */
+	AGENT_TRACE_READ = 31,	    /* answers READ_TRACE: digest (nonce), offset, bytes */
+	AGENT_TRACE_FAILED = 32,    /* answers READ_TRACE: digest (nonce), text */
+	AGENT_WORKER_REPLAYED = 33, /* job, bytes (see WORKER_REPLAYED) */
 };
 
 struct agent_event {
@@ -78,6 +81,7 @@ struct agent_event {
 	uint32_t done, total;
 	int code;
 	struct span claim;
+	struct span leaves;
 	struct span bytes;
 	const char *text;
 };
@@ -106,6 +110,9 @@ enum agent_effect_type {
 	AGENT_RELEASE = 20,   /* a host of the link answered: the session is the overlay's */
 	AGENT_SAVE_HOST = 21, /* certificate: durably; and shown in each handshake from now on */
 	AGENT_SELFTEST = 30,  /* job: the seed; nothing is being computed */
+	AGENT_READ_TRACE =
+		31, /* digest (nonce), total (how far before its record's end), offset, length */
+	AGENT_REPLAY = 32, /* as COMPUTE, without digest and resume; first, to, keep (replay.h) */
 };
 
 enum agent_blob { BLOB_RECIPE = 1, BLOB_PARAMETERS = 2, BLOB_SHARD = 3, BLOB_STATE = 4 };
@@ -124,6 +131,7 @@ struct agent_effect {
 	uint64_t total, max, offset;
 	uint32_t length;
 	struct certificate certificate;
+	uint32_t first, to, keep;
 	struct message message;
 	struct bytes bytes;  /* owned by the list */
 	struct bytes shards; /* owned: digests, 32 bytes each */

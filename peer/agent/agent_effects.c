@@ -61,6 +61,12 @@ static struct span *message_span(struct message *m)
 		return &m->selftest.digests;
 	case MESSAGE_UPLOAD:
 		return &m->upload.bytes;
+	case MESSAGE_TRACE:
+		return &m->trace.leaves;
+	case MESSAGE_SEGMENT:
+		return &m->segment.leaves;
+	case MESSAGE_STATE:
+		return &m->state.bytes;
 	default:
 		return NULL;
 	}

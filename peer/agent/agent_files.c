@@ -107,7 +107,7 @@ static int read_tail(
 	off_t at;
 
 	if (fstat(fd, &st) != 0 || (uint64_t)st.st_size < from_end)
-		return errmsg_set(msg, TK_EIO, "a result on disk is shorter than its payload");
+		return errmsg_set(msg, TK_EIO, "a result on disk is shorter than what it holds");
 	at = (off_t)((uint64_t)st.st_size - from_end);
 	if (bytes_reserve(out, length) != TK_OK)
 		return errmsg_set(msg, TK_ENOMEM, "not enough memory to read a result");
@@ -125,8 +125,8 @@ static int read_tail(
 	return TK_OK;
 }
 
-int agent_files_read_payload(const struct agent_files *f, const struct digest *nonce,
-	uint64_t total, uint64_t offset, uint32_t length, struct bytes *out, struct errmsg *msg)
+int agent_files_read_result(const struct agent_files *f, const struct digest *nonce, uint64_t total,
+	uint64_t offset, uint32_t length, struct bytes *out, struct errmsg *msg)
 {
 	char path[AGENT_PATH_MAX];
 	int rc = result_path(f, nonce, path, sizeof(path), msg);

@@ -31,10 +31,10 @@ int agent_files_save_result(const struct agent_files *f, const struct digest *no
 	struct span record, struct errmsg *msg) TK_CHECKED;
 void agent_files_remove_result(const struct agent_files *f, const struct digest *nonce);
 
-/* Appends length bytes of a result's payload, which has total bytes. Errors: TK_EIO, TK_ENOMEM. */
-int agent_files_read_payload(const struct agent_files *f, const struct digest *nonce,
-	uint64_t total, uint64_t offset, uint32_t length, struct bytes *out,
-	struct errmsg *msg) TK_CHECKED;
+/* Appends length bytes of a result's record, from an offset on in its last `total` bytes. Errors: TK_EIO,
+ * TK_ENOMEM. */
+int agent_files_read_result(const struct agent_files *f, const struct digest *nonce, uint64_t total,
+	uint64_t offset, uint32_t length, struct bytes *out, struct errmsg *msg) TK_CHECKED;
 
 /* How far a unit has come, under its digest. Not synced: what a power failure spoils is seen by its reader.
  * Errors: TK_EIO, TK_ENOSPC; TK_ENOENT, TK_ELIMIT, TK_ENOMEM. */

@@ -46,6 +46,10 @@ static struct job *job_oldest(struct agent *a, enum job_stage from, enum job_sta
 
 struct job *prepare_next(struct agent *a)
 {
+	struct job *replay = &a->replaying.job;
+
+	if (replay->id != 0 && replay->stage < JOB_READY)
+		return replay;
 	return job_oldest(a, JOB_RECIPE, JOB_SHARDS);
 }
 
@@ -105,6 +109,10 @@ void job_abandon(
 {
 	struct digest nonce = j->nonce;
 
+	if (j == &a->replaying.job) {
+		dispute_give_up(a, why, out);
+		return;
+	}
 	effect_log(out, "giving back unit %u of round %u: %s", (unsigned)j->unit.index + 1,
 		(unsigned)j->unit.round + 1, why);
 	job_end(a, j, out);
@@ -217,7 +225,7 @@ void job_advance(struct agent *a, uint64_t now_ms, struct agent_effects *out)
 		if (j->id == id && j->stage != JOB_READY)
 			break; /* it waits for a blob */
 	}
-	if (selftest_busy(a, out))
+	if (selftest_busy(a, out) || dispute_busy(a, now_ms, out))
 		return;
 	j = job_oldest(a, JOB_READY, JOB_READY);
 	if (j != NULL && job_computing(a) == NULL && now_ms >= a->rest_ms)
@@ -235,8 +243,7 @@ void job_tick(struct agent *a, const struct agent_event *event, struct agent_eff
 	}
 }
 
-/* Once more something went wrong with the worker: after a few in a row it rests. */
-static void worker_failed(struct agent *a, uint64_t now_ms, struct agent_effects *out)
+void worker_failed(struct agent *a, uint64_t now_ms, struct agent_effects *out)
 {
 	uint64_t rest_ms = AGENT_REST_MIN_MS;
 
@@ -280,15 +287,19 @@ void job_worker(struct agent *a, const struct agent_event *event, struct agent_e
 {
 	struct job *j = job_computing(a);
 
-	if (event->type == AGENT_WORKER_GONE) {
+	if (event->type == AGENT_WORKER_GONE)
 		a->selftesting = 0; /* it is begun again */
+	if (dispute_worker(a, event, out))
+		return;
+	if (event->type == AGENT_WORKER_GONE) {
 		worker_gone(a, event, out);
 		return;
 	}
 	if (event->type == AGENT_WORKER_FAILED && event->job == a->selftesting)
 		selftest_done(a, event, out);
-	if (j == NULL || j->id != event->job)
-		return; /* about a job that was cancelled */
+	if (j == NULL || j->id != event->job ||
+		(event->type == AGENT_WORKER_FAILED && event->code == TK_ECANCELED))
+		return; /* about a job, or a run of it, that was cancelled */
 	switch (event->type) {
 	case AGENT_WORKER_PROGRESS:
 		j->done = event->done;
@@ -297,6 +308,7 @@ void job_worker(struct agent *a, const struct agent_event *event, struct agent_e
 		break;
 	case AGENT_WORKER_CHECKPOINT:
 		checkpoint_save(j, event, out);
+		dispute_saved(a, j, out);
 		break;
 	case AGENT_WORKER_DONE:
 		result_computed(a, j, event, out);

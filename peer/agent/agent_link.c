@@ -197,6 +197,7 @@ static void retire(struct agent *a, const char *text, struct agent_effects *out)
 	for (uint32_t i = 0; i < AGENT_JOBS_MAX; i++)
 		if (a->jobs[i].id != 0)
 			job_end(a, &a->jobs[i], out);
+	dispute_forget(a, NULL, out);
 	result_disconnected(a);
 	e = effect_push(out, AGENT_STOP);
 	if (e != NULL)

@@ -52,7 +52,7 @@ static void fetch_ahead(const struct job *j, struct agent_effects *out)
 static int unit_check(const struct job *j, const struct recipe *recipe,
 	const struct state_layout *state, struct errmsg *msg)
 {
-	if (j->unit_count != recipe->train.units_per_round)
+	if (j->unit_count != 0 && j->unit_count != recipe->train.units_per_round)
 		return errmsg_set(msg, TK_EINVAL, "the round has %u units and its recipe says %u",
 			(unsigned)j->unit_count, (unsigned)recipe->train.units_per_round);
 	if (j->unit.round >= recipe->train.rounds)
@@ -131,6 +131,14 @@ static int job_plan(
 	return TK_OK;
 }
 
+/* A replay must know its steps as well. */
+static int plan(struct agent *a, struct job *j, struct errmsg *msg)
+{
+	int rc = job_plan(a, j, &a->recipe, msg);
+
+	return rc == TK_OK && j == &a->replaying.job ? dispute_plan(a, &a->recipe, msg) : rc;
+}
+
 static bool has_recipe_of(const struct agent *a, const struct job *j)
 {
 	return a->has_recipe && digest_equal(&a->recipe_digest, &j->unit.recipe);
@@ -141,7 +149,7 @@ void prepare_job(struct agent *a, struct job *j, uint64_t now_ms, struct agent_e
 	struct errmsg msg = {{0}};
 
 	if (j->stage == JOB_RECIPE && j->lacks == 0 && has_recipe_of(a, j)) {
-		if (job_plan(a, j, &a->recipe, &msg) != TK_OK) {
+		if (plan(a, j, &msg) != TK_OK) {
 			job_abandon(a, j, now_ms, msg.text, out);
 			return;
 		}
@@ -165,13 +173,18 @@ void prepare_job(struct agent *a, struct job *j, uint64_t now_ms, struct agent_e
 		find(a, BLOB_SHARD, &j->shards[j->shards_found], 0, SHARD_BYTES, out);
 }
 
+static bool starts_from(const struct job *j, const struct digest *blob)
+{
+	return j->id != 0 &&
+	       (digest_equal(&j->unit.parameters, blob) || digest_equal(&j->unit.state, blob));
+}
+
 bool prepare_needs(const struct agent *a, const struct digest *blob)
 {
 	for (uint32_t i = 0; i < AGENT_JOBS_MAX; i++)
-		if (a->jobs[i].id != 0 && (digest_equal(&a->jobs[i].unit.parameters, blob) ||
-						  digest_equal(&a->jobs[i].unit.state, blob)))
+		if (starts_from(&a->jobs[i], blob))
 			return true;
-	return false;
+	return starts_from(&a->replaying.job, blob);
 }
 
 /* Parameters and states last for a round: the oldest that no job needs leaves the disk. */
@@ -230,7 +243,7 @@ static void take_recipe(
 	a->recipe = recipe;
 	a->recipe_digest = j->unit.recipe;
 	a->has_recipe = true;
-	if (job_plan(a, j, &a->recipe, &msg) != TK_OK) {
+	if (plan(a, j, &msg) != TK_OK) {
 		job_abandon(a, j, event->now_ms, msg.text, out);
 		return;
 	}
@@ -263,14 +276,31 @@ static void blob_ready(struct agent *a, enum agent_blob kind, const struct diges
 		j->shards_found++;
 }
 
-/* The wanted blob is not to be had: whoever waits for it is given back. */
+static bool waits_for(const struct job *j, const struct digest *blob)
+{
+	switch (j->stage) {
+	case JOB_RECIPE:
+		return digest_equal(&j->unit.recipe, blob);
+	case JOB_PARAMETERS:
+		return digest_equal(&j->unit.parameters, blob);
+	case JOB_STATE:
+		return digest_equal(&j->unit.state, blob);
+	default:
+		return j->stage == JOB_SHARDS && j->shards_found < j->shard_count &&
+		       digest_equal(&j->shards[j->shards_found], blob);
+	}
+}
+
+/* The wanted blob is not to be had: whoever waits for it is given back. A replay may have come before them: they
+ * ask again when it is their turn. */
 static void blob_failed(
 	struct agent *a, uint64_t now_ms, const char *why, struct agent_effects *out)
 {
 	struct job *j = prepare_next(a);
+	struct digest blob = a->want.digest;
 
 	a->want.phase = WANT_NOTHING;
-	if (j != NULL)
+	if (j != NULL && waits_for(j, &blob))
 		job_abandon(a, j, now_ms, why, out);
 }
 
@@ -298,20 +328,20 @@ void prepare_blob(struct agent *a, const struct agent_event *event, struct agent
 	}
 }
 
+static bool reads(const struct job *j, const struct digest *blob)
+{
+	if (j->id == 0)
+		return false;
+	for (uint32_t k = 0; k < j->shard_count; k++)
+		if (digest_equal(&j->shards[k], blob))
+			return true;
+	return digest_equal(&j->unit.recipe, blob);
+}
+
 bool agent_needs_blob(const struct agent *a, const struct digest *blob)
 {
-	if (prepare_needs(a, blob))
-		return true;
-	for (uint32_t i = 0; i < AGENT_JOBS_MAX; i++) {
-		const struct job *j = &a->jobs[i];
-
-		if (j->id == 0)
-			continue;
-		if (digest_equal(&j->unit.recipe, blob))
+	for (uint32_t i = 0; i < AGENT_JOBS_MAX; i++)
+		if (reads(&a->jobs[i], blob))
 			return true;
-		for (uint32_t k = 0; k < j->shard_count; k++)
-			if (digest_equal(&j->shards[k], blob))
-				return true;
-	}
-	return false;
+	return prepare_needs(a, blob) || reads(&a->replaying.job, blob);
 }

@@ -64,6 +64,7 @@ static void result_remove(struct agent *a, struct result *r, struct agent_effect
 		e->digest = r->record.nonce;
 	if (a->uploading && digest_equal(&a->upload_nonce, &r->record.nonce))
 		upload_stop(a);
+	dispute_forget(a, &r->record.nonce, out);
 	*r = a->results[--a->result_count];
 }
 
@@ -91,7 +92,7 @@ void result_computed(
 	for (size_t i = 0; i < DIGEST_BYTES; i++)
 		salt.b[i] = event->random[i];
 	rc = result_record_init(&record, &j->nonce, &salt, span_of(j->encoded, j->encoded_bytes),
-		event->claim, event->bytes.len, &msg);
+		event->claim, event->leaves, event->bytes.len, &msg);
 	if (rc == TK_OK)
 		rc = result_add(a, &record, false, &msg);
 	j->stage = JOB_READY; /* the worker has stopped: nothing to cancel */
@@ -106,7 +107,7 @@ void result_computed(
 	if (e == NULL)
 		return;
 	e->digest = record.nonce;
-	if (result_record_encode(&record, event->bytes, &e->bytes) != TK_OK)
+	if (result_record_encode(&record, event->leaves, event->bytes, &e->bytes) != TK_OK)
 		out->error = TK_ENOMEM;
 	job_end(a, j, out);
 }
@@ -143,6 +144,7 @@ void result_reconnected(struct agent *a, struct agent_effects *out)
 void result_disconnected(struct agent *a)
 {
 	upload_stop(a);
+	dispute_disconnected(a);
 	for (uint32_t i = 0; i < a->result_count; i++)
 		a->results[i].wanted = false; /* whoever wants it still asks again */
 }

@@ -15,7 +15,8 @@ bool selftest_busy(struct agent *a, struct agent_effects *out)
 
 	if (a->selftesting != 0)
 		return true;
-	if (a->selftest_seed == 0 || !link_is_up(a) || job_computing(a) != NULL)
+	if (a->selftest_seed == 0 || !link_is_up(a) || job_computing(a) != NULL ||
+		a->replaying.job.stage == JOB_COMPUTING)
 		return false;
 	e = effect_push(out, AGENT_SELFTEST);
 	if (e != NULL)

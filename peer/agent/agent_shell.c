@@ -108,6 +108,8 @@ static void send_message(struct shell *s, struct agent_effect *e)
 	rc = node_uv_send(s->node, s->conn, &e->message);
 	if (rc == TK_EINVAL || rc == TK_ELIMIT)
 		shell_log(s, "a message of ours broke a limit and was not sent");
+	if (misbehave_again(s->misbehave, &s->id.key, &e->message))
+		(void)!node_uv_send(s->node, s->conn, &e->message);
 }
 
 static void drop(struct shell *s, const struct agent_effect *e)
@@ -214,16 +216,19 @@ static void save_result(struct shell *s, const struct agent_effect *e)
 	shell_answer(s, &saved, NULL);
 }
 
-static void read_payload(struct shell *s, const struct agent_effect *e)
+/* READ_PAYLOAD, READ_TRACE */
+static void read_result(struct shell *s, const struct agent_effect *e)
 {
-	struct agent_event event = {
-		.type = AGENT_PAYLOAD_READ, .digest = e->digest, .offset = e->offset};
+	bool trace = e->type == AGENT_READ_TRACE;
+	struct agent_event event = {.type = trace ? AGENT_TRACE_READ : AGENT_PAYLOAD_READ,
+		.digest = e->digest,
+		.offset = e->offset};
 	struct errmsg msg = {{0}};
 	struct bytes part = {0};
 
-	if (agent_files_read_payload(
+	if (agent_files_read_result(
 		    &s->files, &e->digest, e->total, e->offset, e->length, &part, &msg) != TK_OK) {
-		event.type = AGENT_PAYLOAD_FAILED;
+		event.type = trace ? AGENT_TRACE_FAILED : AGENT_PAYLOAD_FAILED;
 		event.text = msg.text;
 	}
 	shell_answer(s, &event, &part);
@@ -297,6 +302,7 @@ static void carry_out(struct shell *s, struct agent_effect *e)
 		blobs_remove(s, e);
 		break;
 	case AGENT_COMPUTE:
+	case AGENT_REPLAY:
 		compute(s, e);
 		break;
 	case AGENT_SELFTEST:
@@ -312,7 +318,8 @@ static void carry_out(struct shell *s, struct agent_effect *e)
 		agent_files_remove_result(&s->files, &e->digest);
 		break;
 	case AGENT_READ_PAYLOAD:
-		read_payload(s, e);
+	case AGENT_READ_TRACE:
+		read_result(s, e);
 		break;
 	case AGENT_SAVE_LEASES:
 		save_leases(s, e);
@@ -448,4 +455,5 @@ void shell_close(struct shell *s)
 		answer_free(a);
 	agent_effects_close(&s->effects);
 	bytes_close(&s->scratch);
+	bytes_close(&s->leaves);
 }

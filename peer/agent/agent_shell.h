@@ -33,6 +33,7 @@ struct shell {
 	bool watching;	     /* the core waits for AGENT_SENT */
 	uint64_t beacon_s;   /* the newest one's; 0: none was heard */
 	struct worker_uv *worker;
+	struct bytes leaves; /* of the trace whose result comes next */
 	enum misbehave misbehave;
 	struct bytes scratch; /* for misbehave */
 

@@ -3,6 +3,7 @@
 #define PEER_AGENT_AGENT_STATE_H
 
 #include "peer/agent/agent.h"
+#include "tasks/unit/replay.h"
 
 #define KEPT_MAX (AGENT_JOBS_MAX + 1u) /* sets of parameters kept on disk, and states */
 
@@ -39,6 +40,29 @@ struct job {
 	uint64_t asked_ms;   /* when it was asked for a checkpoint last, or began */
 };
 
+/* What a dispute asks of a result beyond its trace: steps or a state, computed again (agent_dispute.c). */
+enum replay_kind { REPLAY_NOTHING = 0, REPLAY_SEGMENT = 1, REPLAY_STATE = 2 };
+
+struct question {
+	enum replay_kind kind;
+	uint32_t at;	 /* the segment, or the steps done */
+	uint64_t offset; /* bytes of a state that were received before */
+};
+
+/* The replay that is gathered for, computed, or kept whole. */
+struct replaying {
+	struct question question;
+	struct digest nonce;
+	struct job job; /* until the answer is there; it is no lease, and goes before all */
+	uint32_t first, to, keep; /* replay.h */
+	bool asked;		  /* a unit in progress for its checkpoint */
+	bool whole;		  /* the answer is here */
+	bool wanted;		  /* and is to be sent, from the offset on */
+	uint64_t offset;
+	struct bytes answer;	    /* owned: step leaves, or the state */
+	struct signature signature; /* of a segment */
+};
+
 struct result {
 	struct result_record record;
 	struct digest commitment;
@@ -48,6 +72,9 @@ struct result {
 	bool crossed;	/* EXPIRED came before an answer to our COMMIT */
 	bool wanted;	/* an upload was asked for, from upload_offset on */
 	uint64_t upload_offset;
+	bool trace_wanted; /* a dispute asks for its leaves, from trace_at on */
+	uint32_t trace_at;
+	struct question asked;
 };
 
 /* The one blob that is waited for. A fetch that nobody needs any more runs to its end. */
@@ -143,6 +170,11 @@ struct agent {
 	bool upload_reading;
 	uint32_t upload_burst; /* parts since the last AGENT_SENT */
 	struct agent_totals totals;
+
+	/* disputes (agent_dispute.c) */
+	struct replaying replaying;
+	bool trace_reading;
+	uint32_t dispute_burst; /* parts since the last AGENT_SENT */
 };
 
 /* agent_effects.c: each appends one effect; running out of memory sticks in out->error. */
@@ -198,6 +230,8 @@ void job_abandon(struct agent *a, struct job *j, uint64_t now_ms, const char *wh
 /* Gives back a lease that is no job (any more): now, or when the connection is back. */
 void job_give_back(struct agent *a, const struct digest *nonce, uint64_t now_ms, const char *why,
 	struct agent_effects *out);
+/* Once more something went wrong with the worker: after a few in a row it rests. */
+void worker_failed(struct agent *a, uint64_t now_ms, struct agent_effects *out);
 void job_save_leases(const struct agent *a, struct agent_effects *out);
 uint32_t job_count(const struct agent *a);
 
@@ -240,6 +274,26 @@ void selftest_asked(struct agent *a, const struct agent_event *event, struct age
 /* Begins it once no unit is computed; true while it is on its way. */
 bool selftest_busy(struct agent *a, struct agent_effects *out);
 void selftest_done(struct agent *a, const struct agent_event *event, struct agent_effects *out);
+
+/* agent_dispute.c */
+void dispute_message(struct agent *a, const struct agent_event *event, struct agent_effects *out);
+void dispute_disk(struct agent *a, const struct agent_event *event, struct agent_effects *out);
+/* True when the event is about a replay. */
+bool dispute_worker(struct agent *a, const struct agent_event *event, struct agent_effects *out);
+/* The next question has its turn. */
+void dispute_advance(struct agent *a, struct agent_effects *out);
+/* Which steps, once the recipe is at hand. Errors: TK_EPROTO (the unit has no such), TK_ENOENT. */
+int dispute_plan(struct agent *a, const struct recipe *recipe, struct errmsg *msg) TK_CHECKED;
+/* Begins the replay once it is gathered and nothing else is computed; true while the worker is its. */
+bool dispute_busy(struct agent *a, uint64_t now_ms, struct agent_effects *out);
+/* The unit in progress was saved: it makes way for a replay that waits. */
+void dispute_saved(struct agent *a, struct job *j, struct agent_effects *out);
+/* It cannot be answered: says so. */
+void dispute_give_up(struct agent *a, const char *why, struct agent_effects *out);
+/* Nobody asks any more about this result (NULL: about any). out NULL: the agent is freed. */
+void dispute_forget(struct agent *a, const struct digest *nonce, struct agent_effects *out);
+void dispute_sent(struct agent *a, struct agent_effects *out);
+void dispute_disconnected(struct agent *a);
 
 /* agent_result.c */
 void result_computed(

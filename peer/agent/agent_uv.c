@@ -7,6 +7,7 @@
 #include <uv.h>
 
 #include "peer/agent/agent_shell.h"
+#include "peer/agent/misbehave_unit.h"
 #include "peer/agent/portmapper_uv.h"
 #include "peer/overlay/reach.h"
 #include "peer/agent/peer_cache.h"
@@ -31,6 +32,7 @@ struct runner {
 	bool no_port_mapping;
 	struct portmapper_uv *ports; /* NULL: the router was not asked yet */
 	char program[4096];
+	char lies[LIAR_NAME_SIZE]; /* the worker's; empty: none */
 	uint64_t ticks;
 	size_t peers_saved; /* how many the cache holds that this run has written */
 	uint32_t bootstrap; /* of cached peers, who is dialled next */
@@ -181,29 +183,22 @@ static void peers_tick(struct runner *r)
 
 /* What the worker says */
 
+static void worker_trace(struct shell *s, const struct worker_message *m)
+{
+	s->leaves.len = 0;
+	if (bytes_append(&s->leaves, m->bytes.data, m->bytes.len) != TK_OK)
+		s->leaves.len = 0; /* without it the result is refused */
+}
+
 static void worker_result(struct shell *s, const struct worker_message *m)
 {
-	struct agent_event event = {.type = AGENT_WORKER_DONE, .job = m->job};
-	struct bytes claim = {0};
-	struct bytes payload = {0};
-	uint64_t random;
-	int rc = bytes_append(&claim, m->claim.data, m->claim.len);
+	struct agent_event event = {.type = AGENT_WORKER_DONE,
+		.job = m->job,
+		.claim = m->claim,
+		.leaves = bytes_span(&s->leaves),
+		.bytes = m->bytes};
 
-	if (rc == TK_OK)
-		rc = bytes_append(&payload, m->bytes.data, m->bytes.len);
-	random_bytes(&random, sizeof(random));
-	if (rc == TK_OK && s->misbehave != MISBEHAVE_NOT)
-		rc = misbehave_result(s->misbehave, random, &claim, &payload);
-	if (rc != TK_OK) {
-		event.type = AGENT_WORKER_FAILED;
-		event.code = rc;
-		event.text = error_text(rc);
-	}
-	event.claim = bytes_span(&claim);
-	event.bytes = bytes_span(&payload);
 	shell_event(s, &event);
-	bytes_close(&claim);
-	bytes_close(&payload);
 }
 
 static void worker_selftested(struct shell *s, const struct worker_message *m)
@@ -234,6 +229,10 @@ static void on_worker_message(void *context, const struct worker_message *m)
 		worker_result(context, m);
 		return;
 	}
+	if (m->type == WORKER_TRACE) {
+		worker_trace(context, m);
+		return;
+	}
 	if (m->type == WORKER_SELFTESTED) {
 		worker_selftested(context, m);
 		return;
@@ -242,6 +241,8 @@ static void on_worker_message(void *context, const struct worker_message *m)
 		event.type = AGENT_WORKER_FAILED;
 	if (m->type == WORKER_CHECKPOINT)
 		event.type = AGENT_WORKER_CHECKPOINT;
+	if (m->type == WORKER_REPLAYED)
+		event.type = AGENT_WORKER_REPLAYED;
 	event.bytes = m->bytes;
 	shell_event(context, &event);
 }
@@ -438,7 +439,8 @@ static int prepare(struct runner *r, const struct agent_options *options, struct
 		agent_limit_memory(s->core, memory_lent());
 	if (s->core != NULL && options->checkpoint_ms != 0)
 		agent_checkpoint_every(s->core, options->checkpoint_ms);
-	s->worker = worker_uv_new(&r->loop, r->program, &s->files, &r->worker_handler);
+	liar_name(r->lies, s->misbehave, load_le64(s->id.key.public.b));
+	s->worker = worker_uv_new(&r->loop, r->program, r->lies, &s->files, &r->worker_handler);
 	if (s->core == NULL || s->worker == NULL)
 		return errmsg_set(msg, TK_ENOMEM, "not enough memory to start the agent");
 	return load(s, msg);

@@ -101,7 +101,7 @@ static void check_worker(struct doctor *d)
 		return;
 	}
 	t.handler = (struct worker_handler){.context = &t, .message = on_message, .gone = on_gone};
-	t.worker = worker_uv_new(&t.loop, program, NULL, &t.handler);
+	t.worker = worker_uv_new(&t.loop, program, "", NULL, &t.handler);
 	rc = t.worker != NULL ? worker_trial_init(&unit, &msg) : TK_ENOMEM;
 	if (rc == TK_OK)
 		rc = trial_begin(&t, &unit, &msg);

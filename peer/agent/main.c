@@ -9,6 +9,7 @@
 
 #include "peer/agent/commands.h"
 #include "peer/agent/portmap.h"
+#include "peer/agent/misbehave_unit.h"
 #include "peer/agent/worker.h"
 #include "tasks/base/version.h"
 
@@ -16,13 +17,20 @@ static int peer_worker(int argc, char **argv)
 {
 	const struct engine *engine;
 	struct errmsg msg = {{0}};
+	struct liar liar;
+	int code;
 
-	if (argc != 1 || isatty(STDIN_FILENO))
+	if (argc > 2 || isatty(STDIN_FILENO) ||
+		(argc == 2 && liar_parse(&liar, argv[1], &msg) != TK_OK))
 		return peer_misused("\"%s\" is started by the agent itself", argv[0]);
 	if (engine_choose(&engine, getenv("TALKOOT_ENGINE"), &msg) != TK_OK)
 		return peer_failed(&msg);
 	worker_confine();
-	return worker_serve(STDIN_FILENO, STDOUT_FILENO, engine);
+	if (argc == 1)
+		return worker_serve(STDIN_FILENO, STDOUT_FILENO, engine, NULL);
+	code = worker_serve(STDIN_FILENO, STDOUT_FILENO, engine, &liar);
+	liar_close(&liar);
+	return code;
 }
 
 static int peer_port_mapper(int argc, char **argv)
@@ -91,8 +99,9 @@ static void usage(FILE *out)
 	      "                    nonfinite  says that every unit left the finite numbers\n"
 	      "                    truncate   cuts its uploads short\n"
 	      "                    huge       uploads more than it claimed\n"
-	      "                    silent     commits, but never reveals\n"
 	      "                    mute       takes leases and never answers\n"
+	      "                    lazy, poisoner, plagiarist, withholder, equivocator, "
+	      "arithmetic\n"
 	      "  --help, --version\n"
 	      "\nTALKOOT_ENGINE=baseline, avx2 or avx512 in the environment computes with these\n"
 	      "instructions instead of the fastest ones; the results are the same, bit for bit.\n"

@@ -3,25 +3,37 @@
 
 #include <string.h>
 
+#include "tasks/unit/sign.h"
+
 static const char *const names[] = {[MISBEHAVE_CORRUPT] = "corrupt",
 	[MISBEHAVE_GARBAGE] = "garbage",
 	[MISBEHAVE_NONFINITE] = "nonfinite",
 	[MISBEHAVE_TRUNCATE] = "truncate",
 	[MISBEHAVE_HUGE] = "huge",
-	[MISBEHAVE_SILENT] = "silent",
+	[MISBEHAVE_WITHHOLDER] = "withholder",
 	[MISBEHAVE_MUTE] = "mute",
-	[MISBEHAVE_ARITHMETIC] = "arithmetic"};
+	[MISBEHAVE_ARITHMETIC] = "arithmetic",
+	[MISBEHAVE_LAZY] = "lazy",
+	[MISBEHAVE_POISONER] = "poisoner",
+	[MISBEHAVE_PLAGIARIST] = "plagiarist",
+	[MISBEHAVE_EQUIVOCATOR] = "equivocator"};
+
+const char *misbehave_name(enum misbehave mode)
+{
+	return names[mode];
+}
 
 int misbehave_parse(enum misbehave *out, const char *name, struct errmsg *msg)
 {
-	for (int i = MISBEHAVE_CORRUPT; i <= MISBEHAVE_ARITHMETIC; i++)
+	for (int i = MISBEHAVE_CORRUPT; i <= MISBEHAVE_LAST; i++)
 		if (strcmp(names[i], name) == 0) {
 			*out = (enum misbehave)i;
 			return TK_OK;
 		}
 	return errmsg_set(msg, TK_EINVAL,
-		"there is no misbehaviour \"%s\"; there are corrupt, garbage, nonfinite, truncate, "
-		"huge, silent, mute and arithmetic",
+		"there is no misbehaviour \"%.40s\"; there are corrupt, garbage, nonfinite, "
+		"truncate, "
+		"huge, withholder, mute, arithmetic, lazy, poisoner, plagiarist and equivocator",
 		name);
 }
 
@@ -47,31 +59,14 @@ static void scramble(struct bytes *payload, uint64_t random)
 	}
 }
 
-int misbehave_result(
-	enum misbehave mode, uint64_t random, struct bytes *claim, struct bytes *payload)
+void misbehave_payload(enum misbehave mode, uint64_t random, struct bytes *payload)
 {
-	struct claim c;
-	int rc = claim_decode(&c, bytes_span(claim), NULL);
-
-	if (rc != TK_OK || payload->len == 0)
-		return rc;
-	if (mode == MISBEHAVE_CORRUPT) {
+	if (payload->len == 0)
+		return;
+	if (mode == MISBEHAVE_CORRUPT)
 		flip(payload, random);
-	} else if (mode == MISBEHAVE_GARBAGE) {
+	else if (mode == MISBEHAVE_GARBAGE)
 		scramble(payload, random);
-	} else if (mode == MISBEHAVE_NONFINITE) {
-		c = (struct claim){.unit = c.unit,
-			.outcome = OUTCOME_NONFINITE,
-			.failing_step = 1,
-			.trace = c.trace};
-		payload->len = 0;
-	} else {
-		return TK_OK;
-	}
-	if (payload->len != 0)
-		digest_blob(&c.payload, payload->data, payload->len);
-	claim->len = 0;
-	return claim_encode(&c, claim);
 }
 
 /* Adds zeros to a part, up to the most that a message holds. */
@@ -90,7 +85,7 @@ static void lengthen(struct message_upload *u, struct bytes *scratch)
 
 bool misbehave_message(enum misbehave mode, struct message *m, struct bytes *scratch)
 {
-	if (mode == MISBEHAVE_SILENT)
+	if (mode == MISBEHAVE_WITHHOLDER)
 		return m->type != MESSAGE_REVEAL;
 	if (mode == MISBEHAVE_MUTE)
 		return m->type == MESSAGE_WORK_REQUEST || m->type == MESSAGE_BLOB_GET;
@@ -100,6 +95,15 @@ bool misbehave_message(enum misbehave mode, struct message *m, struct bytes *scr
 		m->upload.bytes.len -= m->upload.bytes.len / 2;
 	else if (mode == MISBEHAVE_HUGE)
 		lengthen(&m->upload, scratch);
+	return true;
+}
+
+bool misbehave_again(enum misbehave mode, const struct key_pair *peer, struct message *m)
+{
+	if (mode != MISBEHAVE_EQUIVOCATOR || m->type != MESSAGE_COMMIT)
+		return false;
+	m->commit.commitment.b[0] ^= 1;
+	commit_sign(&m->commit.signature, peer, &m->commit.commitment, &m->commit.nonce);
 	return true;
 }
 

@@ -17,9 +17,10 @@
 #include <sys/prctl.h>
 #endif
 
+#include "peer/agent/misbehave_unit.h"
 #include "peer/agent/worker_protocol.h"
 #include "tasks/math/engine.h"
-#include "tasks/unit/run.h"
+#include "tasks/unit/replay.h"
 #include "tasks/unit/selftest.h"
 #include "tasks/unit/shard_cache.h"
 
@@ -44,10 +45,11 @@ struct worker {
 	struct shard_cache shards;
 	struct frame state, checkpoint; /* for the next run; without bytes: none */
 	const struct engine *engine;
-	uint64_t job;	  /* being computed; 0: none */
-	atomic_bool stop; /* the job is cancelled, or nobody waits for it any more */
-	atomic_bool save; /* a checkpoint is asked for */
-	uint32_t percent; /* last told */
+	struct liar *liar; /* NULL: none, as everywhere but in tests */
+	uint64_t job;	   /* being computed; 0: none */
+	atomic_bool stop;  /* the job is cancelled, or nobody waits for it any more */
+	atomic_bool save;  /* a checkpoint is asked for */
+	uint32_t percent;  /* last told */
 };
 
 /* Should memory run out, the kernel ends this process before anything of the volunteer's. */
@@ -282,24 +284,44 @@ static void take_shard(struct worker *w, const struct worker_message *m)
 		worker_break(w, msg.text[0] != '\0' ? msg.text : error_text(rc));
 }
 
-static int run_unit(struct worker *w, const struct unit *unit, struct span parameters,
-	struct unit_result *result, struct errmsg *msg)
+/* What is asked for, and what comes of it. */
+struct order {
+	const struct worker_message *m; /* RUN or REPLAY */
+	struct unit unit;
+	struct unit_result result;
+	struct replay replay;
+};
+
+static int order_run(struct worker *w, struct order *o, struct errmsg *msg)
 {
 	struct shard_source source = {.context = &w->shards, .get = shard_cache_get};
 	struct run_progress progress = {.context = w, .step = worker_step};
 	const struct compute alone = {.engine = w->engine, .stop = &w->stop};
-	const struct unit_input input = {.parameters = parameters,
+	const struct unit_input input = {.parameters = o->m->bytes,
 		.state = w->state.m.bytes,
 		.checkpoint = w->checkpoint.m.bytes};
+	const struct replay_input part = {.parameters = o->m->bytes,
+		.slot = w->state.m.bytes,
+		.before = span_of("", 0),
+		.first = o->m->first,
+		.to = o->m->to,
+		.keep = o->m->keep};
 
-	if (!w->has_recipe || !digest_equal(&unit->recipe, &w->recipe_digest))
+	if (!w->has_recipe || !digest_equal(&o->unit.recipe, &w->recipe_digest))
 		return errmsg_set(msg, TK_EINVAL, "the unit is about another recipe");
-	return unit_run(&w->recipe, unit, &alone, &input, &source, &progress, result, msg);
+	if (w->liar != NULL)
+		return o->m->type == WORKER_REPLAY
+			       ? liar_replay(w->liar, &w->recipe, &o->unit, &alone, &part, &source,
+					 &o->replay, msg)
+			       : liar_run(w->liar, &w->recipe, &o->unit, &alone, &input, &source,
+					 &progress, &o->result, msg);
+	if (o->m->type == WORKER_REPLAY)
+		return unit_replay(&w->recipe, &o->unit, &alone, &part, &source, &o->replay, msg);
+	return unit_run(&w->recipe, &o->unit, &alone, &input, &source, &progress, &o->result, msg);
 }
 
 /* The same, with somebody listening. What has been said already is heard before the first step. */
-static int run_listening(struct worker *w, const struct unit *unit, struct span parameters,
-	struct unit_result *result, struct errmsg *msg)
+static int order_listening(struct worker *w, struct order *o, struct errmsg *msg)
 {
 	pthread_t thread;
 	int rc;
@@ -308,7 +330,7 @@ static int run_listening(struct worker *w, const struct unit *unit, struct span 
 		return errmsg_set(msg, TK_ENOMEM, "cannot make a pipe: %s", strerror(errno));
 	worker_listen(w, 0);
 	if (pthread_create(&thread, NULL, listener, w) == 0) {
-		rc = run_unit(w, unit, parameters, result, msg);
+		rc = order_run(w, o, msg);
 		close(w->over[1]);
 		pthread_join(thread, NULL);
 	} else {
@@ -320,33 +342,53 @@ static int run_listening(struct worker *w, const struct unit *unit, struct span 
 	return rc;
 }
 
-static void take_run(struct worker *w, const struct worker_message *m)
+static void say_result(struct worker *w, uint64_t job, const struct unit_result *r)
 {
-	struct unit_result result = {0};
+	const struct worker_message trace = {.type = WORKER_TRACE,
+		.job = job,
+		.bytes = span_of(r->leaves, r->leaf_count * sizeof(*r->leaves))};
+	const struct worker_message result = {.type = WORKER_RESULT,
+		.job = job,
+		.claim = bytes_span(&r->claim),
+		.bytes = bytes_span(&r->payload)};
+
+	worker_say(w, &trace);
+	worker_say(w, &result);
+}
+
+static void say_replay(struct worker *w, uint64_t job, bool state, const struct replay *r)
+{
+	const struct worker_message m = {.type = WORKER_REPLAYED,
+		.job = job,
+		.bytes = state ? bytes_span(&r->kept)
+			       : span_of(r->leaves, r->count * sizeof(*r->leaves))};
+
+	worker_say(w, &m);
+}
+
+static void take_order(struct worker *w, const struct worker_message *m)
+{
+	struct order o = {.m = m};
 	struct errmsg msg = {{0}};
-	struct unit unit;
 	uint64_t job = m->job;
-	int rc = unit_decode(&unit, m->unit, &msg);
+	int rc = unit_decode(&o.unit, m->unit, &msg);
 
 	w->job = job;
 	w->stop = w->save = false;
 	w->percent = 0;
 	if (rc == TK_OK)
-		rc = run_listening(w, &unit, m->bytes, &result, &msg);
+		rc = order_listening(w, &o, &msg);
 	w->job = 0;
 	frame_close(&w->state);
 	frame_close(&w->checkpoint);
-	if (rc == TK_OK) {
-		struct worker_message answer = {.type = WORKER_RESULT,
-			.job = job,
-			.claim = bytes_span(&result.claim),
-			.bytes = bytes_span(&result.payload)};
-
-		worker_say(w, &answer);
-		unit_result_close(&result);
-	} else {
+	if (rc != TK_OK)
 		worker_say_failed(w, job, rc, msg.text);
-	}
+	else if (m->type == WORKER_REPLAY)
+		say_replay(w, job, m->keep != 0, &o.replay);
+	else
+		say_result(w, job, &o.result);
+	unit_result_close(&o.result);
+	replay_close(&o.replay);
 }
 
 /* Short enough that nobody needs to listen meanwhile. */
@@ -376,7 +418,7 @@ static bool take_large(struct worker *w, enum worker_message_type type, size_t u
 		return frame_take(w, used, &w->checkpoint);
 	taken = frame_take(w, used, &run);
 	if (taken)
-		take_run(w, &run.m);
+		take_order(w, &run.m);
 	frame_close(&run);
 	return taken;
 }
@@ -395,7 +437,8 @@ static bool worker_take(struct worker *w)
 		worker_break(w, msg.text);
 		return false;
 	}
-	if (m.type == WORKER_RUN || m.type == WORKER_STATE || m.type == WORKER_RESUME)
+	if (m.type == WORKER_RUN || m.type == WORKER_REPLAY || m.type == WORKER_STATE ||
+		m.type == WORKER_RESUME)
 		return take_large(w, m.type, used);
 	if (m.type == WORKER_RECIPE)
 		take_recipe(w, &m);
@@ -410,9 +453,9 @@ static bool worker_take(struct worker *w)
 	return true;
 }
 
-int worker_serve(int in, int out, const struct engine *engine)
+int worker_serve(int in, int out, const struct engine *engine, struct liar *liar)
 {
-	struct worker w = {.in = in, .out = out, .over = {-1, -1}, .engine = engine};
+	struct worker w = {.in = in, .out = out, .over = {-1, -1}, .engine = engine, .liar = liar};
 	struct errmsg msg = {{0}};
 
 	if (engine_enter_thread(&msg) != TK_OK) {

@@ -7,9 +7,11 @@
 
 #include "tasks/math/engine.h"
 
-/* Serves until `in` ends, computing with this engine. Returns the process's exit code: 0 at the end of input, 1 when the agent
+struct liar;
+
+/* Serves until `in` ends, computing with this engine, or lying (liar not NULL; misbehave_unit.h). Returns the process's exit code: 0 at the end of input, 1 when the agent
  * broke the protocol, memory ran out between units, or this machine's arithmetic is not canonical. */
-int worker_serve(int in, int out, const struct engine *engine);
+int worker_serve(int in, int out, const struct engine *engine, struct liar *liar);
 
 /* Lowest priority, no privileges to gain, no core dumps, killed when the agent goes, and the first to go
  * when the computer runs out of memory. */

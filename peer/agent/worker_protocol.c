@@ -35,8 +35,19 @@ static void pack_fields(struct packer *p, const struct worker_message *m)
 		pack_u64(p, m->type);
 		pack_u64(p, m->job);
 		return;
+	case WORKER_REPLAY:
+		pack_array(p, 7);
+		pack_u64(p, m->type);
+		pack_u64(p, m->job);
+		pack_span(p, m->unit);
+		pack_u64(p, m->first);
+		pack_u64(p, m->to);
+		pack_u64(p, m->keep);
+		break;
 	case WORKER_CHECKPOINT:
 	case WORKER_SELFTESTED:
+	case WORKER_TRACE:
+	case WORKER_REPLAYED:
 		pack_array(p, 3);
 		pack_u64(p, m->type);
 		pack_u64(p, m->job);
@@ -100,7 +111,10 @@ static uint32_t field_count(uint32_t type)
 		[WORKER_RESULT] = 4,
 		[WORKER_FAILED] = 4,
 		[WORKER_SELFTEST] = 2,
-		[WORKER_SELFTESTED] = 3};
+		[WORKER_SELFTESTED] = 3,
+		[WORKER_TRACE] = 3,
+		[WORKER_REPLAY] = 7,
+		[WORKER_REPLAYED] = 3};
 
 	return type < sizeof(counts) / sizeof(counts[0]) ? counts[type] : 0;
 }
@@ -135,6 +149,19 @@ static void read_fields(struct mp_reader *r, struct worker_message *m)
 	case WORKER_SELFTESTED:
 		m->bytes = mp_bin(r, "digests", (size_t)SELFTEST_DIGESTS_MAX * DIGEST_BYTES);
 		break;
+	case WORKER_TRACE:
+		m->bytes = mp_bin(r, "leaves", (size_t)TRACE_LEAVES_MAX * DIGEST_BYTES);
+		break;
+	case WORKER_REPLAY:
+		m->unit = mp_bin(r, "unit", UNIT_BYTES_MAX);
+		m->first = mp_u32(r, "first", 0, INNER_STEPS_MAX);
+		m->to = mp_u32(r, "to", 1, UINT32_MAX);
+		m->keep = mp_u32(r, "keep", 0, INNER_STEPS_MAX);
+		m->bytes = mp_bin(r, "parameters", PARAMETERS_MAX * 4);
+		break;
+	case WORKER_REPLAYED:
+		m->bytes = mp_bin(r, "replayed", BLOB_BYTES_MAX);
+		break;
 	case WORKER_PROGRESS:
 		m->done = mp_u32(r, "done", 0, INNER_STEPS_MAX);
 		m->total = mp_u32(r, "total", 0, INNER_STEPS_MAX);
@@ -168,8 +195,8 @@ int worker_message_decode(
 	if (in.len - HEAD_BYTES < length)
 		return TK_ENOENT;
 	mp_begin(&r, span_of(in.data + HEAD_BYTES, length));
-	count = mp_array(&r, "message", 2, 4);
-	got.type = (enum worker_message_type)mp_u32(&r, "type", WORKER_RECIPE, WORKER_SELFTESTED);
+	count = mp_array(&r, "message", 2, 7);
+	got.type = (enum worker_message_type)mp_u32(&r, "type", WORKER_RECIPE, WORKER_REPLAYED);
 	if (r.error == TK_OK && count != field_count(got.type))
 		return errmsg_set(msg, TK_EPROTO, "a message of type %u with %u fields",
 			(unsigned)got.type, (unsigned)count);

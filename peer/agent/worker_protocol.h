@@ -2,7 +2,7 @@
  *
  * A frame is a u32 LE length and one MessagePack array [type, fields…]. The worker keeps one recipe and
  * the shards that follow it; a new RECIPE drops them all, so the agent always knows what it has. One
- * RUN at a time; while it runs nothing but CANCEL and SAVE is sent, and what follows waits in the pipe. */
+ * RUN or REPLAY at a time; meanwhile nothing but CANCEL and SAVE is sent, and what follows waits in the pipe. */
 #ifndef PEER_AGENT_WORKER_PROTOCOL_H
 #define PEER_AGENT_WORKER_PROTOCOL_H
 
@@ -15,7 +15,7 @@
 enum worker_message_type {
 	WORKER_RECIPE = 1,	/* agent → worker: bytes */
 	WORKER_SHARD = 2,	/* digest, bytes */
-	WORKER_STATE = 3,	/* bytes: what the next RUN's slot carries */
+	WORKER_STATE = 3,	/* bytes: what the slot of the next RUN or REPLAY carries */
 	WORKER_RESUME = 4,	/* bytes: the checkpoint from which the next RUN goes on */
 	WORKER_RUN = 5,		/* job, unit, bytes (the parameters) */
 	WORKER_CANCEL = 6,	/* job */
@@ -26,13 +26,19 @@ enum worker_message_type {
 	WORKER_FAILED = 11,	/* job, code, text */
 	WORKER_SELFTEST = 12,	/* agent → worker: job is the seed; between two RUNs */
 	WORKER_SELFTESTED = 13, /* worker → agent: job, bytes (SELFTEST_OPERATIONS digests) */
+	WORKER_TRACE = 14,	/* job, bytes (the trace's leaves); before its RESULT */
+	WORKER_REPLAY = 15,	/* agent → worker: job, unit, first, to, keep (replay.h), bytes
+				 * (the parameters) */
+	WORKER_REPLAYED =
+		16, /* worker → agent: job, bytes: the state to keep; without, the step leaves */
 };
 
 struct worker_message {
 	enum worker_message_type type;
 	uint64_t job;
 	uint32_t done, total;
-	int code; /* enum tk_error */
+	uint32_t first, to, keep; /* REPLAY */
+	int code;		  /* enum tk_error */
 	struct digest digest;
 	struct span unit, claim;
 	struct span bytes; /* borrowed, as the other spans */

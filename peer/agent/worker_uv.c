@@ -24,6 +24,7 @@ struct process {
 struct worker_uv {
 	uv_loop_t *loop;
 	const char *program;
+	char lies[64];
 	const struct agent_files *files;
 	const struct worker_handler *handler;
 	struct process *process; /* NULL: none runs */
@@ -40,7 +41,7 @@ struct outgoing {
 	struct bytes frame;
 };
 
-struct worker_uv *worker_uv_new(struct uv_loop_s *loop, const char *program,
+struct worker_uv *worker_uv_new(struct uv_loop_s *loop, const char *program, const char *lies,
 	const struct agent_files *files, const struct worker_handler *handler)
 {
 	struct worker_uv *w = mem_calloc(1, sizeof(*w));
@@ -49,6 +50,7 @@ struct worker_uv *worker_uv_new(struct uv_loop_s *loop, const char *program,
 		return NULL;
 	w->loop = loop;
 	w->program = program;
+	snprintf(w->lies, sizeof(w->lies), "%s", lies);
 	w->files = files;
 	w->handler = handler;
 	return w;
@@ -150,7 +152,8 @@ static void take_messages(struct process *p)
 		rc = worker_message_decode(&m, bytes_span(&p->arrived), &used, &msg);
 		if (rc != TK_OK)
 			break;
-		if (m.type < WORKER_PROGRESS || m.type == WORKER_SELFTEST) {
+		if (m.type < WORKER_PROGRESS || m.type == WORKER_SELFTEST ||
+			m.type == WORKER_REPLAY) {
 			rc = errmsg_set(&msg, TK_EPROTO, "it said what only agents say");
 			break;
 		}
@@ -191,7 +194,7 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 static int spawn(struct worker_uv *w, struct process *p)
 {
 	char name[] = "talkoot-peer", role[] = "worker";
-	char *argv[] = {name, role, NULL};
+	char *argv[] = {name, role, w->lies[0] != '\0' ? w->lies : NULL, NULL};
 	uv_stdio_container_t stdio[3] = {
 		{.flags = UV_CREATE_PIPE | UV_READABLE_PIPE, .data.stream = (uv_stream_t *)&p->to},
 		{.flags = UV_CREATE_PIPE | UV_WRITABLE_PIPE,
@@ -400,8 +403,12 @@ static int send_start(struct worker_uv *w, const struct agent_effect *order, str
 
 int worker_uv_compute(struct worker_uv *w, const struct agent_effect *order, struct errmsg *msg)
 {
-	struct worker_message m = {
-		.type = WORKER_RUN, .job = order->job, .unit = bytes_span(&order->bytes)};
+	struct worker_message m = {.type = order->type == AGENT_REPLAY ? WORKER_REPLAY : WORKER_RUN,
+		.job = order->job,
+		.unit = bytes_span(&order->bytes),
+		.first = order->first,
+		.to = order->to,
+		.keep = order->keep};
 	struct bytes parameters = {0};
 	int rc = start(w, msg);
 

@@ -12,16 +12,16 @@ struct worker_uv;
 /* All run on the loop's thread, never from within a call of a worker_uv function. */
 struct worker_handler {
 	void *context;
-	/* PROGRESS, CHECKPOINT, RESULT, FAILED, SELFTESTED; borrowed. */
+	/* PROGRESS, CHECKPOINT, TRACE, RESULT, FAILED, SELFTESTED, REPLAYED; borrowed. */
 	void (*message)(void *context, const struct worker_message *m);
 	void (*gone)(void *context, const char *why);
 };
 
-/* program is started as `program worker`. Borrows all; they outlive the worker. NULL: out of memory. */
-struct worker_uv *worker_uv_new(struct uv_loop_s *loop, const char *program,
+/* program is started as `program worker`, with lies behind it where they are not empty (misbehave_unit.h). Borrows all; they outlive the worker. NULL: out of memory. */
+struct worker_uv *worker_uv_new(struct uv_loop_s *loop, const char *program, const char *lies,
 	const struct agent_files *files, const struct worker_handler *handler);
 
-/* Starts the process unless it runs, sends what it lacks and the unit (order: an AGENT_COMPUTE effect).
+/* Starts the process unless it runs, sends what it lacks and the unit (order: an AGENT_COMPUTE or AGENT_REPLAY effect).
  * Errors: TK_ENOENT (a blob is not on disk, or was corrupt and has been removed), TK_ELIMIT (its shards
  * are more than a worker keeps), TK_EIO (the process does not start), TK_ENOMEM. */
 int worker_uv_compute(

@@ -280,7 +280,7 @@ static void any_part_of_a_saved_payload_can_be_read(void **state)
 	for (size_t i = 0; i < 4; i++) {
 		struct bytes part = {0};
 
-		assert_int_equal(agent_files_read_payload(&b->files, &s->lease.lease.nonce,
+		assert_int_equal(agent_files_read_result(&b->files, &s->lease.lease.nonce,
 					 PAYLOAD_BYTES, offsets[i], 10, &part, NULL),
 			TK_OK);
 		assert_int_equal(part.len, 10);

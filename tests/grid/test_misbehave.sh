@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Three honest peers and one that misbehaves, in each way it can: the project finishes with the very model that a
 # single process trains, and whoever returned something wrong is caught.
-#   GRID_MODES="truncate silent mute"    only these; truncate takes two minutes and is not tried every day
+#   GRID_MODES="truncate withholder mute"    only these; truncate takes two minutes and is not tried every day
 # shellcheck source=tests/grid/lib.sh
 . "$(dirname "$0")/lib.sh"
 
@@ -18,7 +18,7 @@ noticed() { # ID PATTERN
 	peer_object "$1" | grep -qE -- "$2"
 }
 
-modes=${GRID_MODES:-corrupt garbage nonfinite huge silent mute arithmetic}
+modes=${GRID_MODES:-corrupt garbage nonfinite huge withholder mute arithmetic}
 coordinator_start
 for i in 1 2 3; do
 	peer_start "$i"
@@ -33,7 +33,7 @@ told_misfit() {
 caught() { # MODE ID
 	case "$1" in
 	corrupt | garbage | nonfinite) noticed "$2" '"state":"retired"' ;;
-	huge | truncate | silent) noticed "$2" '"units_invalid":[1-9]|"state":"retired"' ;;
+	huge | truncate | withholder) noticed "$2" '"units_invalid":[1-9]|"state":"retired"' ;;
 	mute) noticed "$2" '"units_valid":0,' ;;
 	arithmetic) noticed "$2" '"units_valid":0,' && ! noticed "$2" '"state":"retired"' && told_misfit ;;
 	esac
@@ -54,7 +54,7 @@ proven() { # ID
 # not come back.
 for mode in $modes; do
 	case "$mode" in
-	silent | truncate | mute | arithmetic) text_project "$mode" 1 ;;
+	withholder | truncate | mute | arithmetic) text_project "$mode" 1 ;;
 	*) text_project "$mode" 3 ;;
 	esac
 	peer_start "$mode" --misbehave "$mode"

@@ -102,6 +102,21 @@ static void see_send(struct script *s, const struct message *m)
 	case MESSAGE_WORK_REQUEST:
 		note(s, "SEND WORK_REQUEST %u\n", (unsigned)m->work_request.slots);
 		break;
+	case MESSAGE_TRACE:
+		note(s, "SEND TRACE %u @%u +%zu of %u\n", (unsigned)m->trace.nonce.b[0],
+			(unsigned)m->trace.offset, m->trace.leaves.len / DIGEST_BYTES,
+			(unsigned)m->trace.total);
+		break;
+	case MESSAGE_SEGMENT:
+		note(s, "SEND SEGMENT %u/%u @%u +%zu of %u\n", (unsigned)m->segment.nonce.b[0],
+			(unsigned)m->segment.segment, (unsigned)m->segment.offset,
+			m->segment.leaves.len / DIGEST_BYTES, (unsigned)m->segment.total);
+		break;
+	case MESSAGE_STATE:
+		note(s, "SEND STATE %u/%u @%llu +%zu of %llu\n", (unsigned)m->state.nonce.b[0],
+			(unsigned)m->state.step, (unsigned long long)m->state.offset,
+			m->state.bytes.len, (unsigned long long)m->state.total);
+		break;
 	case MESSAGE_UPLOAD:
 		note(s, "SEND UPLOAD %u @%llu +%zu\n", (unsigned)m->upload.nonce.b[0],
 			(unsigned long long)m->upload.offset, m->upload.bytes.len);
@@ -137,6 +152,13 @@ static void see_disk(struct script *s, const struct agent_effect *e, struct queu
 			return;
 		a = queue_push(q, s->disk_full ? AGENT_RESULT_FAILED : AGENT_RESULT_SAVED);
 		a->event.text = "no space left";
+		break;
+	case AGENT_READ_TRACE:
+		REQUIRE(e->offset + e->length <= sizeof(s->leaves) && e->total <= s->saved.len);
+		a = queue_push(q, AGENT_TRACE_READ);
+		a->event.offset = e->offset;
+		REQUIRE(bytes_append(&a->bytes, s->saved.data + s->saved.len - e->total + e->offset,
+				e->length) == TK_OK);
 		break;
 	default: /* READ_PAYLOAD */
 		REQUIRE(e->offset + e->length <= s->payload.len);
@@ -174,6 +196,11 @@ static void see(struct script *s, const struct agent_effect *e, struct queue *q)
 		break;
 	case AGENT_COMPUTE:
 		note(s, e->resume ? "COMPUTE on\n" : "COMPUTE\n");
+		s->job = e->job;
+		break;
+	case AGENT_REPLAY:
+		note(s, "REPLAY %u to %d keep %u\n", (unsigned)e->first, (int)e->to,
+			(unsigned)e->keep);
 		s->job = e->job;
 		break;
 	case AGENT_ASK_CHECKPOINT:
@@ -359,7 +386,18 @@ void script_result(struct script *s, size_t payload_bytes)
 		claim.payload_bytes = payload_bytes;
 		digest_blob(&claim.payload, s->payload.data, s->payload.len);
 	}
+	for (uint32_t i = 0; i < SCRIPT_LEAVES; i++)
+		s->leaves[i] = (struct digest){{(uint8_t)(i + 1)}};
+	s->leaves[0] = s->unit_digest;
+	s->leaves[SCRIPT_LEAVES - 1] = claim.payload;
+	merkle_root(&claim.trace, s->leaves, SCRIPT_LEAVES);
 	REQUIRE(claim_encode(&claim, &s->claim) == TK_OK);
+}
+
+void script_replayed(struct script *s, struct span bytes)
+{
+	script_event(s,
+		(struct agent_event){.type = AGENT_WORKER_REPLAYED, .job = s->job, .bytes = bytes});
 }
 
 void script_done(struct script *s)
@@ -367,6 +405,7 @@ void script_done(struct script *s)
 	script_event(s, (struct agent_event){.type = AGENT_WORKER_DONE,
 				.job = s->job,
 				.claim = bytes_span(&s->claim),
+				.leaves = span_of(s->leaves, sizeof(s->leaves)),
 				.bytes = bytes_span(&s->payload)});
 }
 
@@ -416,6 +455,14 @@ static void make_parameters(struct script *s)
 	}
 }
 
+/* The recipe has changed. */
+static void recipe_again(struct script *s)
+{
+	s->recipe.len = 0;
+	REQUIRE(recipe_encode(&s->tiny.recipe, &s->recipe, NULL) == TK_OK);
+	digest_blob(&s->tiny.recipe_digest, s->recipe.data, s->recipe.len);
+}
+
 void script_carry(struct script *s, bool recipe_too)
 {
 	struct recipe *r = &s->tiny.recipe;
@@ -430,11 +477,14 @@ void script_carry(struct script *s, bool recipe_too)
 
 		REQUIRE(bytes_append(&s->state, &byte, 1) == TK_OK);
 	}
-	if (!recipe_too)
-		return;
-	s->recipe.len = 0;
-	REQUIRE(recipe_encode(r, &s->recipe, NULL) == TK_OK);
-	digest_blob(&s->tiny.recipe_digest, s->recipe.data, s->recipe.len);
+	if (recipe_too)
+		recipe_again(s);
+}
+
+void script_trace_every(struct script *s, uint32_t steps)
+{
+	s->tiny.recipe.train.trace_every = steps;
+	recipe_again(s);
 }
 
 void script_open(struct script *s)

@@ -13,6 +13,7 @@
 #define SCRIPT_BLOBS_MAX 64u
 #define SCRIPT_ROUNDS	 6u
 #define SCRIPT_NOW_S	 1700000000u
+#define SCRIPT_LEAVES	 4u /* of the trace of each result */
 
 struct script {
 	struct tiny tiny;
@@ -54,6 +55,7 @@ struct script {
 	struct digest unit_digest;
 	/* the result last made by script_result */
 	struct bytes claim, payload;
+	struct digest leaves[SCRIPT_LEAVES];
 };
 
 void script_open(struct script *s);
@@ -65,6 +67,8 @@ int script_teardown(void **state);
 void script_begin(struct script *s);
 /* From now on units carry a state; if the recipe says so, too. */
 void script_carry(struct script *s, bool recipe_too);
+/* From now on, so many steps lie between two leaves. */
+void script_trace_every(struct script *s, uint32_t steps);
 /* A new agent on the same disk, as after a restart. */
 void script_restart(struct script *s);
 
@@ -83,7 +87,8 @@ void script_stored(struct script *s, uint32_t round);	/* its parameters have com
 void script_sign(struct script *s, struct round_manifest *manifest);
 /* Makes a result for the last lease; payload_bytes 0: a non-finite one. */
 void script_result(struct script *s, size_t payload_bytes);
-void script_done(struct script *s); /* the worker answers with it */
+void script_done(struct script *s);			   /* the worker answers with it */
+void script_replayed(struct script *s, struct span bytes); /* its answer to the last REPLAY */
 
 /* The trace since the last call must be exactly this. */
 void script_expect(struct script *s, const char *trace);

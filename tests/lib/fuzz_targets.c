@@ -222,6 +222,7 @@ static bool seed_record(unsigned which, struct bytes *out)
 {
 	struct claim claim = {.outcome = OUTCOME_NONFINITE, .failing_step = 1};
 	const struct digest zero = {{0}};
+	const struct digest leaves[2] = {{{1}}, {{2}}};
 	struct bytes unit = {0};
 	struct bytes encoded = {0};
 	struct result_record r;
@@ -230,10 +231,12 @@ static bool seed_record(unsigned which, struct bytes *out)
 	if (which != 0 || !seed_unit(0, &unit))
 		return false;
 	unit_digest(&claim.unit, bytes_span(&unit));
+	merkle_root(&claim.trace, leaves, 2);
 	good = claim_encode(&claim, &encoded) == TK_OK &&
-	       result_record_init(&r, &zero, &zero, bytes_span(&unit), bytes_span(&encoded), 0,
-		       NULL) == TK_OK &&
-	       result_record_encode(&r, span_of("", 0), out) == TK_OK;
+	       result_record_init(&r, &zero, &zero, bytes_span(&unit), bytes_span(&encoded),
+		       span_of(leaves, sizeof(leaves)), 0, NULL) == TK_OK &&
+	       result_record_encode(&r, span_of(leaves, sizeof(leaves)), span_of("", 0), out) ==
+		       TK_OK;
 	bytes_close(&unit);
 	bytes_close(&encoded);
 	return good;

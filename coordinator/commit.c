@@ -257,5 +257,7 @@ void abandon_take(struct core *c, struct core_peer *peer, const struct message_a
 		replica_reject(c, r, REPLICA_UNOPENED, "given up after the commitment");
 	} else if (r->row.state == REPLICA_UPLOADING) {
 		upload_fail(c, r->unit, "given up before the payload was here");
+	} else if (r->row.state == REPLICA_REVEALED) {
+		dispute_abandon(c, r);
 	}
 }

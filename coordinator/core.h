@@ -41,7 +41,6 @@
 #define TRACE_MS	   30000u   /* to send the leaves of a trace, while connected */
 #define SEGMENT_MS	   60000u   /* to compute a segment again, beyond the time of a lease */
 #define DISPUTE_AWAY_MS	   REVEAL_TOTAL_MS /* so much longer, whatever the connection does */
-#define ENGINES_PAUSED_MAX 4u
 
 enum core_event_type {
 	CORE_PEER_UP = 1,

@@ -23,6 +23,7 @@ struct core_peer {
 	conn_id conn;	  /* 0: not connected */
 	uint64_t gone_ms; /* not connected: from when on its leases are not waited for */
 	bool known;	  /* it asked for work once: it has a row */
+	bool disputing;	  /* it is a side of a dispute in progress */
 	bool dropped;	  /* in this step: a stranger may be forgotten after it */
 	struct core_peer *dropped_next;
 	bool released;	       /* it is away because the node gave its place to another */
@@ -166,10 +167,8 @@ struct core {
 	struct core_peer *hungry_first, *hungry_last;
 	size_t connected;
 	uint32_t referees_running;
-	uint32_t disputes; /* between peers, in progress */
-	uint64_t jobs;	   /* steps asked for */
-	char engines_paused[ENGINES_PAUSED_MAX][16];
-	uint32_t engines_paused_count;
+	uint32_t disputes;   /* between peers, in progress */
+	uint64_t jobs;	     /* steps asked for */
 	uint32_t unreadable; /* projects */
 	uint64_t uploading_bytes;
 	struct revocations revoked; /* retired identities, the last ones first */
@@ -361,6 +360,9 @@ void dispute_open(struct core *c, struct core_unit *u);
 void audit_open(struct core *c, struct core_unit *u, const char *why);
 void dispute_decide(struct core *c, struct core_unit *u);
 void dispute_convict(struct core *c, struct core_replica *r);
+/* So many results differ from what this machine computes. When most of them agree with each other, it pauses the
+ * project; else they are garbage, say nothing about our machine, and wait for one that matches. */
+void dispute_unmatched(struct core *c, struct core_unit *u, uint32_t differing);
 void dispute_again(struct core *c, struct core_unit *u); /* the referee's word is put aside */
 void referees_start(struct core *c);
 void referee_answer(struct core *c, const struct core_event *event);
@@ -369,6 +371,8 @@ void referee_answer(struct core *c, const struct core_event *event);
 void dispute_judge(struct core *c, struct core_unit *u); /* a disputed unit without a referee */
 void dispute_tick(struct core *c, struct core_unit *u);
 void dispute_close(struct core *c, struct core_unit *u);
+void dispute_abandon(
+	struct core *c, struct core_replica *r); /* it gives up, if it is a side of one */
 /* What a side was asked for is here; or it has lost (no conviction: its result was not opened). */
 void dispute_next(struct core *c, struct core_unit *u);
 void dispute_lose(struct core *c, struct disputant *s, const char *why);
@@ -385,8 +389,6 @@ void step_answer(struct core *c, const struct core_event *event);
  * state: the blob before the step), rejects the replica and retires its identity. */
 void fault_prove(struct core *c, struct core_replica *r, struct fault_statement *what,
 	const struct digest *state, const char *why);
-bool engine_paused(const struct core *c, const struct core_peer *peer);
-void engines_resume(struct core *c);
 
 /* upload.c */
 struct core_replica *upload_holder(const struct core *c, const struct core_unit *u);

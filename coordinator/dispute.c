@@ -119,16 +119,14 @@ static uint32_t agreeing_most(const struct core_unit *u)
 	return count;
 }
 
-/* Results that differ from each other as well are garbage, and say nothing about our machine: they wait for one
- * that matches, and are then proven wrong together. */
-static void nobody_matches(struct core *c, struct core_unit *u, uint32_t differing)
+void dispute_unmatched(struct core *c, struct core_unit *u, uint32_t differing)
 {
 	char why[TEXT_MAX];
 
 	if ((differing >= REPLICAS_PER_UNIT && 2 * agreeing_most(u) > differing) ||
 		differing >= REPLICAS_DISPUTED) {
 		snprintf(why, sizeof(why),
-			"unit %u of round %u: %u results, and none equals the one recomputed here; "
+			"unit %u of round %u: %u results, and none equals what is computed here; "
 			"check this machine's memory and build, then resume",
 			u->row.index + 1, u->row.round + 1, differing);
 		project_pause(c, u->project, why);
@@ -153,7 +151,7 @@ void dispute_decide(struct core *c, struct core_unit *u)
 			differing += stands_against(r);
 	}
 	if (matching == 0) {
-		nobody_matches(c, u, differing);
+		dispute_unmatched(c, u, differing);
 		return;
 	}
 	for (struct core_replica *r = u->replicas; r != NULL; r = r->unit_next)

@@ -44,6 +44,7 @@ void dispute_close(struct core *c, struct core_unit *u)
 	for (uint32_t i = 0; i < 2; i++) {
 		list_close(&d->side[i].trace);
 		list_close(&d->side[i].steps);
+		d->side[i].replica->peer->disputing = false;
 	}
 	bytes_close(&d->state);
 	reserve_release(c, d);
@@ -69,6 +70,15 @@ void dispute_lose(struct core *c, struct disputant *s, const char *why)
 	core_log(c, "unit %u of round %u of %s: peer %s loses its dispute: %.120s", r->row.unit + 1,
 		r->row.round + 1, r->unit->project->row.name, label, why);
 	replica_reject(c, r, REPLICA_UNOPENED, why);
+}
+
+void dispute_abandon(struct core *c, struct core_replica *r)
+{
+	struct dispute *d = r->unit->dispute;
+
+	for (uint32_t i = 0; d != NULL && i < 2; i++)
+		if (d->side[i].replica == r)
+			dispute_lose(c, &d->side[i], "given up in a dispute");
 }
 
 static bool able(const struct core_replica *r)
@@ -232,16 +242,19 @@ static int rank(const struct core_replica *r)
 	return (r->peer->conn != 0) * 2 + !r->unmatched;
 }
 
-/* Two whose results differ, and between whom the referee has not failed to find one that it agrees with. */
-static bool pair_choose(const struct core_unit *u, struct core_replica **a, struct core_replica **b)
+/* Two whose results differ, and between whom the referee has not failed to find one that it agrees with. free: who is
+ * in no other dispute, so that nobody has to compute for two at a time. */
+static bool pair_choose(
+	const struct core_unit *u, bool free, struct core_replica **a, struct core_replica **b)
 {
 	int best = -1;
 
 	for (struct core_replica *x = u->replicas; x != NULL; x = x->unit_next) {
-		if (!able(x))
+		if (!able(x) || (free && x->peer->disputing))
 			continue;
 		for (struct core_replica *y = x->unit_next; y != NULL; y = y->unit_next) {
-			if (!able(y) || digest_equal(&x->row.result, &y->row.result) ||
+			if (!able(y) || (free && y->peer->disputing) ||
+				digest_equal(&x->row.result, &y->row.result) ||
 				(x->unmatched && y->unmatched) || rank(x) + rank(y) <= best)
 				continue;
 			best = rank(x) + rank(y);
@@ -264,6 +277,7 @@ static void dispute_begin(
 	d->stage = DISPUTE_TRACES;
 	d->side[0].replica = a;
 	d->side[1].replica = b;
+	a->peer->disputing = b->peer->disputing = true;
 	u->dispute = d;
 	c->disputes++;
 	advance(c, u);
@@ -282,23 +296,6 @@ static void dispute_over(struct core *c, struct core_unit *u, uint32_t agreeing)
 	unit_touch(c, u);
 	if (agreeing > 0 && agreeing < quorum && computed >= REPLICAS_PER_UNIT)
 		audit_open(c, u, "has been computed too often without a quorum");
-}
-
-static void all_unmatched(struct core *c, struct core_unit *u, uint32_t results)
-{
-	char why[TEXT_MAX];
-
-	if (results >= REPLICAS_PER_UNIT) {
-		snprintf(why, sizeof(why),
-			"unit %u of round %u: %u results, and none equals what is computed here; "
-			"check "
-			"this machine's memory and build, then resume",
-			u->row.index + 1, u->row.round + 1, results);
-		project_pause(c, u->project, why);
-	} else if (u->row.wanted <= results) {
-		u->row.wanted = results + 1;
-		unit_changed(c, u);
-	}
 }
 
 void dispute_judge(struct core *c, struct core_unit *u)
@@ -328,9 +325,9 @@ void dispute_judge(struct core *c, struct core_unit *u)
 		u->project->referees++;
 	} else if (!differ) {
 		dispute_over(c, u, agreeing);
-	} else if (!pair_choose(u, &a, &b)) {
-		all_unmatched(c, u, results);
-	} else if (c->disputes < DISPUTES_MAX) {
+	} else if (!pair_choose(u, false, &a, &b)) {
+		dispute_unmatched(c, u, results);
+	} else if (c->disputes < DISPUTES_MAX && pair_choose(u, true, &a, &b)) {
 		dispute_begin(c, u, a, b);
 	}
 }

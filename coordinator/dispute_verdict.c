@@ -6,28 +6,14 @@
  * not set against each other again and another replica is asked for: a dispute with that one finds out.
  *
  * When at least two identities of one engine agree with each other, at least two of another engine with
- * each other, and no replica of either stands on the other side, it is the build that is wrong, and ours to
- * mend: that engine gets no leases, and nobody is retired. */
+ * each other, and no replica of either stands on the other side, it is likely that the build is wrong, and ours to
+ * mend: none of them is retired, and all show their arithmetic in a new self-test before they get work again. That is
+ * done once for each identity, because an engine is a name that anybody can give. */
 #include <stdio.h>
 #include <string.h>
 
 #include "coordinator/core_state.h"
 #include "tasks/base/require.h"
-
-/* Engines */
-
-bool engine_paused(const struct core *c, const struct core_peer *peer)
-{
-	for (uint32_t i = 0; i < c->engines_paused_count; i++)
-		if (strcmp(c->engines_paused[i], peer->row.engine) == 0)
-			return true;
-	return false;
-}
-
-void engines_resume(struct core *c)
-{
-	c->engines_paused_count = 0;
-}
 
 /* All who have this result compute with one engine, which nobody of the others has, and they are two. */
 static const char *engine_of(const struct core_unit *u, const struct digest *result)
@@ -47,25 +33,30 @@ static const char *engine_of(const struct core_unit *u, const struct digest *res
 	return identities >= 2 && engine[0] != '\0' ? engine : NULL;
 }
 
+/* Results of machines that are not to blame, or not yet. */
 static bool engines_split(
 	struct core *c, struct core_unit *u, const struct digest *wrong, const struct digest *right)
 {
 	const char *bad = engine_of(u, wrong);
 	const char *good = engine_of(u, right);
-	uint32_t n = c->engines_paused_count;
 
 	if (bad == NULL || good == NULL || strcmp(bad, good) == 0)
 		return false;
+	for (const struct core_replica *r = u->replicas; r != NULL; r = r->unit_next)
+		if (digest_equal(&r->row.result, wrong) && r->peer->row.faults > 0)
+			return false;
 	core_log(c,
 		"ALARM: on unit %u of round %u of %s all machines with engine %s agree on a wrong "
-		"result and all with %s on the right one: %s gets no work; report this, then "
-		"resume",
-		u->row.index + 1, u->row.round + 1, u->project->row.name, bad, good, bad);
-	for (uint32_t i = 0; i < n; i++)
-		if (strcmp(c->engines_paused[i], bad) == 0)
-			return true;
-	if (n < ENGINES_PAUSED_MAX)
-		snprintf(c->engines_paused[c->engines_paused_count++], 16, "%s", bad);
+		"result and all with %s on the right one: they are tested again; report this",
+		u->row.index + 1, u->row.round + 1, u->project->row.name, bad, good);
+	for (struct core_replica *r = u->replicas; r != NULL; r = r->unit_next) {
+		if (r->row.state != REPLICA_REVEALED || !digest_equal(&r->row.result, wrong))
+			continue;
+		r->peer->row.faults++;
+		selftest_void(r->peer);
+		replica_reject(c, r, REPLICA_INVALID,
+			"wrong, like all of this engine's: its arithmetic is tested again");
+	}
 	return true;
 }
 
@@ -84,15 +75,8 @@ static void side_wrong(struct core *c, struct core_unit *u, uint32_t i)
 		.step = d->at};
 	char why[TEXT_MAX];
 
-	if (engines_split(c, u, &wrong, &right)) {
-		for (struct core_replica *r = u->replicas; r != NULL; r = r->unit_next)
-			if (r->row.state == REPLICA_REVEALED &&
-				digest_equal(&r->row.result, &wrong))
-				replica_reject(c, r, REPLICA_INVALID,
-					"wrong, like all of this engine's: its machine is not "
-					"to blame");
+	if (engines_split(c, u, &wrong, &right))
 		return;
-	}
 	snprintf(why, sizeof(why),
 		"unit %u of round %u of %s: step %u gives something else than it said (found with "
 		"%u messages and one step computed)",

@@ -280,7 +280,7 @@ static uint32_t feed(struct core *c, struct core_peer *peer)
 	uint32_t given = 0;
 
 	while (peer->wants > 0 && peer->leases < LEASES_PER_PEER && !peer_held(c, peer) &&
-		!selftest_due(c, peer) && !engine_paused(c, peer) && c->error == TK_OK) {
+		!selftest_due(c, peer) && c->error == TK_OK) {
 		struct core_unit *u = choose_anywhere(c, peer);
 
 		if (u == NULL)
@@ -334,13 +334,6 @@ static void no_work(struct core *c, struct core_peer *peer)
 			"the last result of this identity was promised and not shown; it gets work "
 			"again in %u s",
 			(unsigned)((peer->held_until_ms - c->now_ms + 999) / 1000));
-	} else if (engine_paused(c, peer)) {
-		m->reason = NO_WORK_LIMIT;
-		snprintf(m->text, sizeof(m->text),
-			"machines that compute with \"%s\" get other results here than the others: "
-			"no "
-			"work for them until the network's owner has looked into it",
-			peer->row.engine);
 	} else if (peer->leases >= LEASES_PER_PEER) {
 		m->reason = NO_WORK_LIMIT;
 		snprintf(m->text, sizeof(m->text),

@@ -345,7 +345,6 @@ void project_resume(struct core *c, uint64_t id)
 	project_move(c, p, PROJECT_RUNNING);
 	announce_control(c, p);
 	c->dispatch = true;
-	engines_resume(c);
 	for (uint32_t i = 0; i < p->row.units_per_round; i++) {
 		dispute_again(c, &p->units[i]);
 		unit_touch(c, &p->units[i]);

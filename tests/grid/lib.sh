@@ -141,6 +141,37 @@ peers_connected() { # COUNT
 	"$talkoot" -C "$home" status --json | grep -q "\"peers_connected\":$1,"
 }
 
+# The identity of a peer, and what the page shows of it: {"id":…}. They are asked of a peer that has run.
+
+peer_id() { # NUMBER
+	"$talkoot_peer" status --home "$work/peer-$1" --json | sed -n 's/.*"peer": *"\([0-9a-f]\{16\}\).*/\1/p'
+}
+
+peer_shows() { # NUMBER PATTERN
+	"$talkoot" -C "$home" status --json | grep -o "{\"id\":\"$(peer_id "$1")\"[^}]*}" | grep -qE -- "$2"
+}
+
+is_retired() { # NUMBER
+	peer_shows "$1" '"state":"retired"'
+}
+
+not_retired() { # NUMBER
+	! is_retired "$1"
+}
+
+# A file of HOME/faults about this peer, whose fault matches the pattern, is proven by somebody who has nothing else,
+# whatever this processor's best engine is.
+fault_proven() { # NUMBER PATTERN
+	local file id
+	id=$(peer_id "$1")
+	for file in "$home"/faults/*.fault; do
+		"$talkoot" verify-fault "$file" --network "$link" >"$work/verdict" 2>&1 || return 1
+		TALKOOT_ENGINE=scalar "$talkoot" verify-fault "$file" | grep -q '^proven' || return 1
+		grep -q "$id" "$work/verdict" && grep -qE "^  fault +$2" "$work/verdict" && return 0
+	done
+	return 1
+}
+
 # Projects.
 
 field() { # PROJECT FIELD

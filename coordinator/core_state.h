@@ -371,6 +371,8 @@ void referee_answer(struct core *c, const struct core_event *event);
 void dispute_judge(struct core *c, struct core_unit *u); /* a disputed unit without a referee */
 void dispute_tick(struct core *c, struct core_unit *u);
 void dispute_close(struct core *c, struct core_unit *u);
+/* It said what its result is, and did not stand by it. */
+bool dispute_silent(const struct core_replica *r);
 void dispute_abandon(
 	struct core *c, struct core_replica *r); /* it gives up, if it is a side of one */
 /* What a side was asked for is here; or it has lost (no conviction: its result was not opened). */

@@ -1,6 +1,7 @@
 /* The referee (the coordinator's own machine, computing a whole unit twice) decides who is right where peers
  * cannot settle it among themselves (dispute_peers.c): a unit that was settled before or has lost its
- * quorum, a claim of non-finite numbers on which all agree, an impossible payload, too many replicas.
+ * quorum, one about which somebody fell silent, a claim of non-finite numbers on which all agree, an impossible
+ * payload, too many replicas.
  *
  * Nobody is convicted on the referee's word alone: only when at least one independent replica
  * equals its result are the others proven wrong, and their identities retired. If none equals it,
@@ -155,7 +156,7 @@ void dispute_decide(struct core *c, struct core_unit *u)
 		return;
 	}
 	for (struct core_replica *r = u->replicas; r != NULL; r = r->unit_next)
-		if (replica_opened(r) && !r->peer->row.retired &&
+		if ((replica_opened(r) || dispute_silent(r)) && !r->peer->row.retired &&
 			!digest_equal(&r->row.result, &u->row.referee))
 			dispute_convict(c, r);
 	u->row.result = u->row.referee;

@@ -4,8 +4,8 @@
  * Both send the leaves of their traces; at the first difference both compute that segment again and
  * sign a leaf for each step; one of them sends the state before the first step that differs, and the
  * referee computes this one step. Whoever is silent, or cannot reproduce what he committed to, has
- * not opened his result: he loses, and is not convicted. Winning proves nothing: what is left is
- * judged like any other result, and still needs a quorum.
+ * not opened his result: he loses, and the referee computes the unit to find out whether he was wrong.
+ * Winning proves nothing: what is left is judged like any other result, and still needs a quorum.
  *
  * Where three or more results differ, pair after pair is settled until one is left. Of a dispute
  * nothing is kept in rows but its outcome: after a restart it begins again, and both sides can
@@ -79,6 +79,11 @@ void dispute_abandon(struct core *c, struct core_replica *r)
 	for (uint32_t i = 0; d != NULL && i < 2; i++)
 		if (d->side[i].replica == r)
 			dispute_lose(c, &d->side[i], "given up in a dispute");
+}
+
+bool dispute_silent(const struct core_replica *r)
+{
+	return r->row.state == REPLICA_UNOPENED && r->row.claim_bytes > 0;
 }
 
 static bool able(const struct core_replica *r)
@@ -303,7 +308,7 @@ void dispute_judge(struct core *c, struct core_unit *u)
 	struct core_replica *a = NULL;
 	struct core_replica *b = NULL;
 	struct dispute *d = u->dispute;
-	bool settled = false, differ = false;
+	bool settled = false, differ = false, silent = false;
 	uint32_t agreeing = 0, results = 0;
 
 	if (d != NULL && able(d->side[0].replica) && able(d->side[1].replica)) {
@@ -312,6 +317,7 @@ void dispute_judge(struct core *c, struct core_unit *u)
 	}
 	dispute_close(c, u);
 	for (struct core_replica *r = u->replicas; r != NULL; r = r->unit_next) {
+		silent |= dispute_silent(r) && !r->peer->row.retired;
 		if (!replica_opened(r) || r->peer->row.retired)
 			continue;
 		settled |= r->row.state != REPLICA_REVEALED;
@@ -320,7 +326,8 @@ void dispute_judge(struct core *c, struct core_unit *u)
 		agreeing += !r->row.late;
 		results++;
 	}
-	if (settled) { /* before: its holders have forgotten their traces */
+	/* Settled before: its holders have forgotten their traces. */
+	if (settled || (silent && !differ && results > 0)) {
 		u->referee = REFEREE_WAITING;
 		u->project->referees++;
 	} else if (!differ) {

@@ -251,6 +251,47 @@ static void a_worker_that_dies_on_it_is_tried_once_more(void **state)
 	script_expect(s, "SEND ABANDON 1\n");
 }
 
+static void a_restart_answers_from_what_was_saved(void **state)
+{
+	struct script *s = *state;
+	struct result_record record;
+
+	begin_revealed(s);
+	script_restart(s);
+	assert_int_equal(result_record_decode(&record, bytes_span(&s->saved), NULL), TK_OK);
+	assert_int_equal(agent_load_result(s->agent, &record, NULL), TK_OK);
+	script_event(s, (struct agent_event){.type = AGENT_START});
+	script_connect(s);
+	script_clear(s);
+	ask_trace(s, 1);
+	script_expect(s, "SEND TRACE 1 @1 +3 of 4\n");
+	ask_segment(s, 1, 1);
+	script_expect(s, "REPLAY 2 to 4 keep 0\n");
+}
+
+static void a_blob_that_a_lease_waited_for_does_not_fail_the_replay_before_it(void **state)
+{
+	struct script *s = *state;
+	struct result_record record;
+
+	begin_revealed(s);
+	assert_int_equal(result_record_decode(&record, bytes_span(&s->saved), NULL), TK_OK);
+	script_restart(s);
+	assert_int_equal(agent_load_result(s->agent, &record, NULL), TK_OK);
+	script_event(s, (struct agent_event){.type = AGENT_START});
+	script_connect(s);
+	s->blobs_silent = true;
+	script_lease(s, 2, 1, 1);
+	script_say(s, &s->lease);
+	ask_segment(s, 1, 1);
+	script_clear(s);
+	s->blobs_silent = false;
+	script_event(s, (struct agent_event){.type = AGENT_BLOB_FAILED,
+				.digest = s->parameters_digest[1],
+				.text = "nobody has it"});
+	script_expect(s, "REPLAY 2 to 4 keep 0\nSTORE parameters\n");
+}
+
 static void settlement_ends_a_replay(void **state)
 {
 	struct script *s = *state;
@@ -301,6 +342,8 @@ int main(void)
 		TEST(an_answer_outlives_its_session),
 		TEST(a_replay_that_fails_is_given_up),
 		TEST(a_worker_that_dies_on_it_is_tried_once_more),
+		TEST(a_restart_answers_from_what_was_saved),
+		TEST(a_blob_that_a_lease_waited_for_does_not_fail_the_replay_before_it),
 		TEST(settlement_ends_a_replay),
 		TEST(questions_about_several_results_are_answered_in_turn),
 	};

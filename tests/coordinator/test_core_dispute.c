@@ -89,7 +89,8 @@ static void a_false_claim_that_nothing_is_finite_is_disputed_like_any_other(void
 	assert_int_equal(sim.referees, 0);
 }
 
-static void who_is_silent_or_cannot_reproduce_his_trace_loses_and_is_not_retired(void **state)
+static void who_is_silent_or_cannot_reproduce_his_trace_is_proven_wrong_by_the_whole_unit(
+	void **state)
 {
 	static const enum sim_lie lies[] = {
 		SIM_NO_TRACE, SIM_BAD_TRACE, SIM_NO_SEGMENT, SIM_BAD_SEGMENT};
@@ -102,18 +103,19 @@ static void who_is_silent_or_cannot_reproduce_his_trace_loses_and_is_not_retired
 		sim.peers[0].lie = lies[i];
 		reveal_all(t, 2, (uint64_t[]){9, 0});
 		sim_wait(&sim, 20 * MINUTE_MS);
-		assert_int_equal(state_of(t[0]), REPLICA_UNOPENED);
-		assert_false(retired(0));
+		assert_int_equal(state_of(t[0]), REPLICA_INVALID);
+		assert_true(retired(0));
 		assert_int_equal(sim_peer_row(&sim, 0)->invalid, 1);
-		assert_int_equal(state_of(t[1]), REPLICA_REVEALED);
-		assert_int_equal(sim.faults, 0);
-		lease(2, 0);
+		assert_int_equal(state_of(t[1]), REPLICA_VALID);
+		assert_int_equal(sim.faults, 1);
+		assert_int_equal(sim.referees, 1);
+		assert_int_equal(sim.referee_steps, 0);
 		if (i + 1 < sizeof(lies) / sizeof(*lies))
 			sim_close(&sim);
 	}
 }
 
-static void who_does_not_send_the_state_that_he_signed_loses(void **state)
+static void who_does_not_send_the_state_that_he_signed_is_proven_wrong_all_the_same(void **state)
 {
 	uint32_t asked = 0;
 
@@ -128,12 +130,13 @@ static void who_does_not_send_the_state_that_he_signed_loses(void **state)
 		sim_wait(&sim, 20 * MINUTE_MS);
 		if (sim_count(&sim, liar, MESSAGE_STATE_REQUEST) != 0) {
 			asked++;
-			assert_int_equal(state_of(t[liar]), REPLICA_UNOPENED);
-			assert_false(retired(liar));
+			assert_int_equal(sim.referees, 1);
+			assert_int_equal(state_of(t[1 - liar]), REPLICA_VALID);
 		} else {
-			assert_true(retired(liar));
+			assert_int_equal(sim.referee_steps, 1);
+			assert_int_equal(state_of(t[1 - liar]), REPLICA_REVEALED);
 		}
-		assert_int_equal(state_of(t[1 - liar]), REPLICA_REVEALED);
+		assert_true(retired(liar));
 		if (i < 3)
 			sim_close(&sim);
 	}
@@ -159,7 +162,7 @@ static void a_peer_is_in_one_dispute_at_a_time(void **state)
 	assert_int_equal(sim_unit(&sim, 0, 1)->state, UNIT_UNSENT);
 }
 
-static void who_gives_up_in_a_dispute_loses_it(void **state)
+static void who_gives_up_loses_and_was_not_wrong_for_that(void **state)
 {
 	struct sim_task *t[2];
 	struct message m = {.type = MESSAGE_ABANDON};
@@ -170,8 +173,14 @@ static void who_gives_up_in_a_dispute_loses_it(void **state)
 	m.abandon.nonce = t[1]->nonce;
 	sim_send(&sim, 1, &m);
 	assert_int_equal(state_of(t[1]), REPLICA_UNOPENED);
-	assert_int_equal(state_of(t[0]), REPLICA_REVEALED);
-	assert_false(retired(0) || retired(1));
+	sim_wait(&sim, MINUTE_MS);
+	assert_int_equal(sim.referees, 1);
+	assert_false(
+		retired(0) || retired(1)); /* the only one that equals the referee's was given up */
+	reveal_one(2, 0);
+	assert_true(retired(0));
+	assert_false(retired(1));
+	assert_int_equal(state_of(t[1]), REPLICA_UNOPENED);
 }
 
 static void two_who_are_silent_both_lose_and_the_unit_goes_to_others(void **state)
@@ -361,10 +370,10 @@ int main(void)
 		RULE(a_dispute_costs_two_traces_two_segments_one_state_and_one_step),
 		RULE(any_wrong_step_is_found_packing_too),
 		RULE(a_false_claim_that_nothing_is_finite_is_disputed_like_any_other),
-		RULE(who_is_silent_or_cannot_reproduce_his_trace_loses_and_is_not_retired),
-		RULE(who_does_not_send_the_state_that_he_signed_loses),
+		RULE(who_is_silent_or_cannot_reproduce_his_trace_is_proven_wrong_by_the_whole_unit),
+		RULE(who_does_not_send_the_state_that_he_signed_is_proven_wrong_all_the_same),
 		RULE(a_peer_is_in_one_dispute_at_a_time),
-		RULE(who_gives_up_in_a_dispute_loses_it),
+		RULE(who_gives_up_loses_and_was_not_wrong_for_that),
 		RULE(two_who_are_silent_both_lose_and_the_unit_goes_to_others),
 		RULE(three_who_differ_are_settled_pair_by_pair),
 		RULE(two_who_are_wrong_in_one_step_wait_for_a_third_and_are_both_retired),

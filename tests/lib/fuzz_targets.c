@@ -259,11 +259,12 @@ static bool seed_worker(unsigned which, struct bytes *out)
 		.job = 1,
 		.done = 1,
 		.total = 2,
+		.to = 1,
 		.code = TK_EIO,
 		.text = "why"};
 
 	m.unit = m.claim = m.bytes = span_of("123", 3);
-	return which < WORKER_FAILED && worker_message_encode(&m, out) == TK_OK;
+	return which < WORKER_REPLAYED && worker_message_encode(&m, out) == TK_OK;
 }
 
 static void run_link(struct span in)

@@ -40,6 +40,7 @@
 #define DISPUTES_MAX	   8u	    /* between peers, in progress; further ones wait */
 #define TRACE_MS	   30000u   /* to send the leaves of a trace, while connected */
 #define SEGMENT_MS	   60000u   /* to compute a segment again, beyond the time of a lease */
+#define STATES_KEPT_MAX	   (1ull << 30)	   /* bytes of states that proofs name, in one run */
 #define DISPUTE_AWAY_MS	   REVEAL_TOTAL_MS /* so much longer, whatever the connection does */
 
 enum core_event_type {

@@ -167,9 +167,10 @@ struct core {
 	struct core_peer *hungry_first, *hungry_last;
 	size_t connected;
 	uint32_t referees_running;
-	uint32_t disputes;   /* between peers, in progress */
-	uint64_t jobs;	     /* steps asked for */
-	uint32_t unreadable; /* projects */
+	uint32_t disputes;	    /* between peers, in progress */
+	uint64_t jobs;		    /* steps asked for */
+	uint64_t states_kept_bytes; /* of states that proofs of this run name */
+	uint32_t unreadable;	    /* projects */
 	uint64_t uploading_bytes;
 	struct revocations revoked; /* retired identities, the last ones first */
 	uint64_t revoked_ms;	    /* sequence of the last REVOKE; 0: none */

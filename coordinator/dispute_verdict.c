@@ -14,6 +14,7 @@
 
 #include "coordinator/core_state.h"
 #include "tasks/base/require.h"
+#include "tasks/unit/fault_file.h"
 
 /* All who have this result compute with one engine, which nobody of the others has, and they are two. */
 static const char *engine_of(const struct core_unit *u, const struct digest *result)
@@ -60,6 +61,25 @@ static bool engines_split(
 	return true;
 }
 
+/* A proof whose blobs are more than a file of it holds only names them: may all that one step reads be so much? Then
+ * the state stays, as long as those of this run do not fill the disk: identities are cheap. */
+static bool state_stays(struct core *c, const struct core_unit *u)
+{
+	const struct recipe *recipe = &u->project->recipe;
+	const struct dispute *d = u->dispute;
+	uint64_t shards = recipe->data.train.shards < recipe->train.batch_size
+				  ? recipe->data.train.shards
+				  : recipe->train.batch_size;
+
+	/* The state, θ, which it holds, and what the slot carries: its moments and the feedback, as long as θ. */
+	if (d->state_bytes == 0 ||
+		4 * d->state_bytes + shards * SHARD_BYTES <= FAULT_BLOBS_BYTES_MAX ||
+		c->states_kept_bytes + d->state_bytes > STATES_KEPT_MAX)
+		return false;
+	c->states_kept_bytes += d->state_bytes;
+	return true;
+}
+
 /* The side is wrong, by the referee's step and the other side's. */
 static void side_wrong(struct core *c, struct core_unit *u, uint32_t i)
 {
@@ -81,7 +101,7 @@ static void side_wrong(struct core *c, struct core_unit *u, uint32_t i)
 		"unit %u of round %u of %s: step %u gives something else than it said (found with "
 		"%u messages and one step computed)",
 		u->row.index + 1, u->row.round + 1, u->project->row.name, d->step + 1, d->messages);
-	d->state_kept = d->state_bytes > 16u << 20; /* a proof only names what is large */
+	d->state_kept = state_stays(c, u);
 	fault_prove(c, s->replica, &what, &d->state_blob, why);
 }
 

@@ -229,8 +229,8 @@ static void event_take(struct core *c, const struct core_event *event)
 		break;
 	case CORE_PEER_READMIT:
 		peer = peer_find(c, event->key);
-		if (peer == NULL || !peer_readmit(c, peer))
-			core_log(c, "that identity is not retired, or it is for good");
+		if (peer != NULL)
+			peer_readmit(c, peer);
 		break;
 	case CORE_BLOB_BAD:
 		blob_bad(c, &event->blob, event->text);

@@ -56,7 +56,7 @@ enum core_event_type {
 	CORE_BLOB_BAD = 10,	 /* blob: it is missing or corrupt here; text says which file */
 	CORE_SELFTESTED = 20, /* the shell's answer to CORE_SELFTEST: seed, code, text, selftest */
 	CORE_STEPPED = 11,    /* the shell's answer to CORE_REFEREE_STEP */
-	CORE_PEER_READMIT = 12, /* key: a retired identity may work again, once */
+	CORE_PEER_READMIT = 12, /* key: a retired identity may work again, if core_peer_waits */
 };
 
 struct core_event {
@@ -183,6 +183,8 @@ size_t core_peers_connected(const struct core *c);
 size_t core_identities(const struct core *c); /* kept in memory, connected or not */
 /* True for one that core_load_unreadable took: going on with it needs another load. */
 bool core_project_unreadable(const struct core *c, uint64_t project);
+/* True while CORE_PEER_READMIT can let this identity back: now, or when its earlier results are judged. */
+bool core_peer_waits(const struct core *c, const struct public_key *key);
 /* True when a running project needs this blob: its recipe, parameters, states or one of its shards. */
 bool core_needs_blob(const struct core *c, const struct digest *blob);
 /* The same for any project in progress, running or not. What none knows is nobody's to ask for. */

@@ -258,8 +258,9 @@ void peer_protocol(struct core *c, struct core_peer *peer, const char *format, .
 void peer_retire(struct core *c, struct core_peer *peer, const char *why);
 /* A result of it was proven wrong: retires it; convicts it when no accident explains that. */
 void peer_fault(struct core *c, struct core_peer *peer, bool accident, const char *why);
-/* Lets a retired identity work again, which its owner vouches for: once. False: it is not retired, or for good. */
-bool peer_readmit(struct core *c, struct core_peer *peer);
+/* Lets a retired identity work again, which its owner vouches for: once, after a self-test, and not as long as
+ * earlier results of it are open. */
+void peer_readmit(struct core *c, struct core_peer *peer);
 bool peer_held(const struct core *c, const struct core_peer *peer);
 void peer_hold(struct core *c, struct core_peer *peer); /* after an unopened result */
 void peer_hungry(struct core *c, struct core_peer *peer, uint32_t wants); /* 0: not any more */

@@ -213,21 +213,43 @@ void peer_fault(struct core *c, struct core_peer *peer, bool accident, const cha
 	peer_retire(c, peer, why);
 }
 
-bool peer_readmit(struct core *c, struct core_peer *peer)
+static bool waits(const struct peer_row *row)
+{
+	return row->retired && !row->readmitted && !row->convicted;
+}
+
+bool core_peer_waits(const struct core *c, const struct public_key *key)
+{
+	const struct core_peer *peer = peer_find(c, key);
+
+	return peer != NULL && waits(&peer->row);
+}
+
+/* Results of before are not to be what its second chance is lost by. */
+static bool is_judged(const struct core_peer *peer)
+{
+	for (const struct core_replica *r = peer->replicas; r != NULL; r = r->peer_after)
+		if (r->row.state == REPLICA_COMMITTED || r->row.state == REPLICA_REVEALED ||
+			r->row.state == REPLICA_UPLOADING)
+			return false;
+	return true;
+}
+
+void peer_readmit(struct core *c, struct core_peer *peer)
 {
 	char label[17];
 
-	if (!peer->row.retired || peer->row.readmitted || peer->row.convicted)
-		return false;
+	if (!waits(&peer->row) || !is_judged(peer))
+		return;
 	peer->row.retired = false;
 	peer->row.readmitted = true;
 	peer->row.reason[0] = '\0';
+	selftest_void(peer);
 	peer_changed(c, peer);
 	announce_readmission(c, &peer->row.key);
 	peer_label(peer, label);
 	core_log(c, "peer %s may work again; %llu of its results were proven wrong", label,
 		(unsigned long long)peer->row.faults);
-	return true;
 }
 
 int replica_attach(

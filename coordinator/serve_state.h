@@ -17,6 +17,9 @@ void serve_stall(struct serve *s, const char *why);
 
 void serve_log(struct serve *s, const char *line);
 
+/* Every second, with a core: follows the owner's wish to let somebody back (serve_readmit.c). */
+void serve_readmit(struct serve *s);
+
 /* Begins the job that the effect asks for, on libuv's thread pool; its answer comes as an event. */
 void serve_start_job(struct serve *s, const struct core_effect *effect);
 

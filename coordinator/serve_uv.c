@@ -440,8 +440,10 @@ static void on_timer(uv_timer_t *timer)
 	serve_blobs_tick(s);
 	notice_changes(s);
 	serve_hosts_tick(s);
-	if (s->ticks % TICK_EVERY == 0)
+	if (s->ticks % TICK_EVERY == 0) {
+		serve_readmit(s);
 		serve_step(s, &tick);
+	}
 	if ((s->changed && s->ticks % STATUS_EVERY == 0) || s->ticks % HEARTBEAT_EVERY == 0) {
 		s->changed = false;
 		if (serve_write_page(&s->home, s->web, s->core, true, &s->live_saved, &msg) !=

@@ -33,6 +33,7 @@ int command_status(const struct cli *cli);
 int command_watch(const struct cli *cli);
 int command_stop(const struct cli *cli);
 int command_resume(const struct cli *cli);
+int command_readmit(const struct cli *cli);
 int command_export(const struct cli *cli);
 int command_sample(const struct cli *cli);
 int command_ledger(const struct cli *cli);

@@ -24,6 +24,7 @@ static const struct command commands[] = {
 	{"watch", "NAME", "follow a project until it is over (-C HOME)", command_watch},
 	{"stop", "NAME", "end a project at its next round (-C HOME)", command_stop},
 	{"resume", "NAME", "go on with a paused project (-C HOME)", command_resume},
+	{"readmit", "PEER", "let a retired peer work again, once (-C HOME)", command_readmit},
 	{"export", "NAME -o FILE", "write the model as safetensors (-C HOME)", command_export},
 	{"sample", "NAME [--length N] [--temperature T] [--seed N]",
 		"print text drawn from a text model (-C HOME)", command_sample},

@@ -364,6 +364,27 @@ static void a_second_chance_is_given_once_and_a_fault_after_it_convicts(void **s
 	assert_true(retired(0));
 }
 
+/* Or it would be lost by what the identity did before. */
+static void a_second_chance_waits_until_earlier_results_are_judged(void **state)
+{
+	struct core_event readmit = {.type = CORE_PEER_READMIT, .key = &sim.peers[0].key.public};
+	struct sim_task *t[2], *open;
+
+	(void)state;
+	begin(1, 2, 2, 4);
+	t[0] = lease_and_commit(0, 0, 9);
+	open = lease_and_commit(0, 1, 9);
+	t[1] = lease_and_commit(1, 0, 0);
+	for (uint32_t i = 0; i < 2; i++)
+		sim_reveal(&sim, i, t[i]);
+	sim_wait(&sim, 4000);
+	assert_true(retired(0));
+	assert_int_equal(state_of(open), REPLICA_COMMITTED);
+	sim_event(&sim, &readmit);
+	assert_true(retired(0));
+	assert_true(core_peer_waits(sim.core, &sim.peers[0].key.public));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -383,6 +404,7 @@ int main(void)
 		RULE(a_disputant_may_lose_his_session_and_is_asked_again),
 		RULE(engines_that_part_are_an_alarm_and_retire_nobody_the_first_time),
 		RULE(a_second_chance_is_given_once_and_a_fault_after_it_convicts),
+		RULE(a_second_chance_waits_until_earlier_results_are_judged),
 	};
 
 	if (crypto_start() != TK_OK)

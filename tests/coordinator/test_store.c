@@ -12,6 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "coordinator/readmit.h"
 #include "coordinator/home.h"
 #include "coordinator/sweep.h"
 
@@ -200,6 +201,49 @@ static void wish_made_elsewhere_is_heard_by_the_server(void **state)
 	store_close(server);
 }
 
+static void peer_saved(
+	struct store *s, uint8_t first, bool retired, bool convicted, bool readmitted)
+{
+	struct peer_row p = {.retired = retired, .convicted = convicted, .readmitted = readmitted};
+
+	p.key.b[0] = first;
+	p.key.b[31] = 1;
+	assert_int_equal(store_save_peer(s, &p, NULL), TK_OK);
+}
+
+static void who_may_come_back_is_found_by_some_digits_and_asked_for_once(void **state)
+{
+	struct store *s = open_store(*state, true);
+	struct errmsg msg = {""};
+	struct peer_row row = {.retired = false};
+	struct public_key key;
+
+	peer_saved(s, 0x11, true, false, false);
+	peer_saved(s, 0x12, false, false, false);
+	peer_saved(s, 0x13, true, true, false);
+	peer_saved(s, 0x14, true, false, true);
+	peer_saved(s, 0x15, true, false, false);
+	assert_int_equal(readmit_asked(s, &key, NULL), TK_ENOENT);
+	assert_int_equal(readmit_ask(s, "1100", &row, &msg), TK_EINVAL);
+	assert_int_equal(readmit_ask(s, "1100000g", &row, &msg), TK_EINVAL);
+	assert_int_equal(readmit_ask(s, "16000000", &row, &msg), TK_ENOENT);
+	assert_int_equal(readmit_ask(s, "12000000", &row, &msg), TK_EAUTH);
+	assert_non_null(strstr(msg.text, "not retired"));
+	assert_int_equal(readmit_ask(s, "13000000", &row, &msg), TK_EAUTH);
+	assert_non_null(strstr(msg.text, "for good"));
+	assert_int_equal(readmit_ask(s, "14000000", &row, &msg), TK_EAUTH);
+	assert_non_null(strstr(msg.text, "second chance"));
+	assert_int_equal(readmit_ask(s, "11000000", &row, &msg), TK_OK);
+	assert_int_equal(row.key.b[0], 0x11);
+	assert_int_equal(readmit_ask(s, "1100000000000000", &row, &msg), TK_OK);
+	assert_int_equal(readmit_ask(s, "15000000", &row, &msg), TK_EBUSY);
+	assert_int_equal(readmit_asked(s, &key, NULL), TK_OK);
+	assert_true(key_equal(&key, &row.key));
+	assert_int_equal(readmit_heard(s, NULL), TK_OK);
+	assert_int_equal(readmit_asked(s, &key, NULL), TK_ENOENT);
+	store_close(s);
+}
+
 static void missing_and_broken_homes_are_told_apart(void **state)
 {
 	struct errmsg msg = {""};
@@ -366,6 +410,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(loss_that_is_no_number_stays_none, begin, end),
 		cmocka_unit_test_setup_teardown(
 			wish_made_elsewhere_is_heard_by_the_server, begin, end),
+		cmocka_unit_test_setup_teardown(
+			who_may_come_back_is_found_by_some_digits_and_asked_for_once, begin, end),
 		cmocka_unit_test_setup_teardown(
 			missing_and_broken_homes_are_told_apart, begin, end),
 		cmocka_unit_test_setup_teardown(home_keeps_its_identity_and_one_server, begin, end),

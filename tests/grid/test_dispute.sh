@@ -26,6 +26,14 @@ for liar in poisoner lazy; do
 		same "$(local_model "$work/$liar.yaml")" "$(field "$liar" model_digest)"
 	peer_stop "after-$liar"
 done
+# What erred, was mended, and passes the self-test: its owner vouches for it, once.
+"$talkoot" -C "$home" readmit "$(peer_id poisoner)" >"$work/readmit.log" || give_up "a retired peer can be let back"
+claim "whom the owner lets back is not retired any more" wait_for 30 not_retired poisoner
+text_project again 1 4
+peer_start poisoner
+submit again "$work/again.yaml"
+claim "a project with a mended peer is finished" finished again 60
+claim "its results are valid again" peer_shows poisoner '"units_valid":[1-9]'
 claim "the referee has computed steps and no unit" no_unit_recomputed
 claim "the honest peer is not retired" not_retired honest
 finish

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Two honest peers among one of each kind of cheater: garbage, lazy, plagiarist, poisoner, withholder, equivocator. The
 # project is finished with the very model that a single process trains; everybody who returned something wrong is
-# retired with a proof that anybody can check, the withholder only waits, and no honest peer is touched. Takes a minute.
+# retired with a proof that anybody can check, the withholder only waits, no honest peer is touched, and the ledger stands
+# when all of it is computed again. Takes a minute.
 # shellcheck source=tests/grid/lib.sh
 . "$(dirname "$0")/lib.sh"
 
@@ -31,6 +32,9 @@ claim "disputes are settled by steps" grep -q 'one step computed' "$work/serve.l
 claim "the equivocator is retired" is_retired equivocator
 claim "a file proves that the equivocator committed twice" fault_proven equivocator '.*commit'
 claim "the withholder has nothing that is valid" peer_shows withholder '"units_valid":0,'
+"$talkoot" -C "$home" ledger cheaters -o "$work/cheaters.ledger" >"$work/ledger.log" 2>&1 || give_up "a ledger can be written"
+claim "another engine gets all units of the ledger again" \
+	env TALKOOT_ENGINE=scalar "$talkoot" audit "$work/cheaters.ledger" --recompute all --data "$home"
 claim "the first honest peer is not retired" not_retired 1
 claim "nor is the second" not_retired 2
 finish

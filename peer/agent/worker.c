@@ -19,8 +19,8 @@
 
 #include "peer/agent/misbehave_unit.h"
 #include "peer/agent/worker_protocol.h"
+#include "peer/agent/worker_replay.h"
 #include "tasks/math/engine.h"
-#include "tasks/unit/replay.h"
 #include "tasks/unit/selftest.h"
 #include "tasks/unit/shard_cache.h"
 
@@ -43,6 +43,7 @@ struct worker {
 	struct recipe recipe;
 	struct digest recipe_digest;
 	struct shard_cache shards;
+	struct replay_memo replayed;
 	struct frame state, checkpoint; /* for the next run; without bytes: none */
 	const struct engine *engine;
 	struct liar *liar; /* NULL: none, as everywhere but in tests */
@@ -316,7 +317,8 @@ static int order_run(struct worker *w, struct order *o, struct errmsg *msg)
 			       : liar_run(w->liar, &w->recipe, &o->unit, &alone, &input, &source,
 					 &progress, &o->result, msg);
 	if (o->m->type == WORKER_REPLAY)
-		return unit_replay(&w->recipe, &o->unit, &alone, &part, &source, &o->replay, msg);
+		return replay_again(&w->replayed, &w->recipe, &o->unit, &alone, &part, &source,
+			&o->replay, msg);
 	return unit_run(&w->recipe, &o->unit, &alone, &input, &source, &progress, &o->result, msg);
 }
 
@@ -469,6 +471,7 @@ int worker_serve(int in, int out, const struct engine *engine, struct liar *liar
 			;
 	}
 	worker_forget(&w);
+	replay_memo_close(&w.replayed);
 	frame_close(&w.state);
 	frame_close(&w.checkpoint);
 	bytes_close(&w.arrived);

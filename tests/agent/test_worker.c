@@ -13,10 +13,10 @@
 
 #include "peer/agent/worker.h"
 #include "peer/agent/worker_protocol.h"
+#include "peer/agent/worker_replay.h"
 #include "peer/agent/worker_trial.h"
 #include "tasks/base/mem.h"
 #include "tasks/unit/merge.h"
-#include "tasks/unit/replay.h"
 #include "tasks/unit/state.h"
 #include "tasks/model/model.h"
 #include "tasks/unit/train.h"
@@ -281,9 +281,49 @@ static void a_replay_gives_steps_or_a_state(void **state)
 	worker_bench_queue_project(b);
 	worker_bench_flush(b);
 	expect_replay(b, 0, 1, 0);
+	expect_replay(
+		b, 2, 4, 0); /* a segment, then states within it, which go on from its start */
+	expect_replay(b, 2, 3, 3);
+	expect_replay(b, 3, 4, 4);
+	expect_replay(b, 0, 1, 1); /* and one before it, which can't */
 	expect_replay(b, 1, REPLAY_END, 0);
 	expect_replay(b, steps - 1, steps, steps);
 	assert_int_equal(worker_bench_exit(b), 0);
+}
+
+static void a_state_within_a_segment_is_computed_from_where_the_segment_began(void **state)
+{
+	struct worker_bench *b = *state;
+	const struct compute c = {.engine = engine_best()};
+	struct replay_input input = {.parameters = bytes_span(&b->parameters),
+		.before = span_of("", 0),
+		.first = 2,
+		.to = 4};
+	struct replay_memo memo = {.from = 0};
+	struct replay segment, right, wrong;
+	struct unit unit;
+
+	unit_describe(&unit, &b->tiny.recipe_digest, 0, 1,
+		&(struct round_start){.parameters = b->parameters_digest});
+	assert_int_equal(replay_again(&memo, &b->tiny.recipe, &unit, &c, &input, &b->tiny.source,
+				 &segment, NULL),
+		TK_OK);
+	assert_int_equal(memo.from, 2);
+	input.keep = 4;
+	input.first = 3;
+	assert_int_equal(replay_again(&memo, &b->tiny.recipe, &unit, &c, &input, &b->tiny.source,
+				 &right, NULL),
+		TK_OK);
+	assert_true(digest_equal(&right.leaves[0], &segment.leaves[1]));
+	memo.state.data[1] ^= 1; /* nothing else than what is remembered goes into it */
+	assert_int_equal(replay_again(&memo, &b->tiny.recipe, &unit, &c, &input, &b->tiny.source,
+				 &wrong, NULL),
+		TK_OK);
+	assert_false(digest_equal(&wrong.leaves[0], &segment.leaves[1]));
+	replay_close(&segment);
+	replay_close(&right);
+	replay_close(&wrong);
+	replay_memo_close(&memo);
 }
 
 static void a_replay_of_steps_that_do_not_exist_fails_alone(void **state)
@@ -506,6 +546,7 @@ int main(void)
 		TEST(a_run_begins_with_the_state_that_came_before_it),
 		TEST(the_leaves_of_its_trace_come_before_a_result),
 		TEST(a_replay_gives_steps_or_a_state),
+		TEST(a_state_within_a_segment_is_computed_from_where_the_segment_began),
 		TEST(a_replay_of_steps_that_do_not_exist_fails_alone),
 		TEST(parameters_of_another_digest_are_not_used),
 		TEST(a_unit_of_another_recipe_is_not_computed),

@@ -67,7 +67,7 @@ static int standing(const struct peer_row *row, struct errmsg *msg)
 int readmit_ask(struct store *s, const char *peer, struct peer_row *row, struct errmsg *msg)
 {
 	char pending[KEY_HEX] = "", hex[KEY_HEX];
-	struct peer_row found;
+	struct peer_row found = {.retired = false};
 	int rc = search(s, peer, &found, msg);
 
 	if (rc == TK_OK)

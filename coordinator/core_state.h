@@ -130,6 +130,7 @@ struct core_project {
 	/* The round in progress; units is NULL without one. */
 	struct core_unit *units;
 	struct digest *leaves; /* unit digests */
+	struct digest *tree;   /* over them (merkle_tree) */
 	struct digest *states; /* (W) what the slots start from, owned; NULL: all zero */
 	struct bytes manifest;
 	struct signature signature;

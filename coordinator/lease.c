@@ -195,7 +195,8 @@ static int lease_fill(struct message_lease *m, struct bytes *out, const struct c
 	m->manifest = span_of(out->data, p->manifest.len);
 	m->unit = span_of(out->data + p->manifest.len, out->len - p->manifest.len);
 	m->signature = p->signature;
-	m->path_steps = (uint32_t)merkle_path(path, p->leaves, p->row.units_per_round, r->row.unit);
+	m->path_steps =
+		(uint32_t)merkle_tree_path(path, p->tree, p->row.units_per_round, r->row.unit);
 	REQUIRE(m->path_steps <= MERKLE_STEPS_MAX);
 	memcpy(m->path, path, m->path_steps * sizeof(*path));
 	return TK_OK;

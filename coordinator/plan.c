@@ -98,9 +98,11 @@ static void round_free(struct core *c, struct core_project *p)
 	}
 	mem_free(p->units);
 	mem_free(p->leaves);
+	mem_free(p->tree);
 	bytes_close(&p->manifest);
 	p->units = NULL;
 	p->leaves = NULL;
+	p->tree = NULL;
 	p->wanting = p->settled = p->referees = p->stragglers = 0;
 	p->merging = false;
 }
@@ -156,7 +158,8 @@ static int manifest_build(struct core *c, struct core_project *p)
 
 	draw_seed(&seed, &p->row.secret, m.round, p->row.rollbacks);
 	draw_commitment(&m.audit, &seed);
-	merkle_root(&m.units, p->leaves, m.unit_count);
+	merkle_tree(p->tree, p->leaves, m.unit_count);
+	m.units = p->tree[merkle_tree_nodes(m.unit_count) - 1];
 	rc = round_encode(&m, &p->manifest);
 	if (rc == TK_OK)
 		round_sign(&p->signature, c->root, bytes_span(&p->manifest));
@@ -170,8 +173,9 @@ int round_build(struct core *c, struct core_project *p)
 	int rc;
 
 	p->leaves = mem_calloc(count, sizeof(*p->leaves));
+	p->tree = mem_calloc(merkle_tree_nodes(count), sizeof(*p->tree));
 	p->units = mem_calloc(count, sizeof(*p->units));
-	if (p->leaves == NULL || p->units == NULL)
+	if (p->leaves == NULL || p->tree == NULL || p->units == NULL)
 		return TK_ENOMEM;
 	rc = round_leaves(p->leaves, count, &p->row.recipe, p->row.round, &start);
 	if (rc == TK_OK)

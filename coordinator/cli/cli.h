@@ -41,6 +41,7 @@ int command_audit(const struct cli *cli);
 int command_explain(const struct cli *cli);
 int command_train(const struct cli *cli);
 int command_verify_fault(const struct cli *cli);
+int command_simulate(const struct cli *cli);
 
 /* One option of a subcommand: --name VALUE or, without value, --name. */
 struct option_spec {

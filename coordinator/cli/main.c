@@ -37,6 +37,9 @@ static const struct command commands[] = {
 		"train the same project in this one process", command_train},
 	{"verify-fault", "FILE [--blobs DIR] [--network KEY]",
 		"check a proof that a peer's result was wrong", command_verify_fault},
+	{"simulate", "FILE [OPTIONS]",
+		"say what a project would take, and what cheaters would get away with",
+		command_simulate},
 };
 
 #define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))

@@ -89,6 +89,15 @@ void merkle_root(struct digest *root, const struct digest *leaves, size_t count)
 /* Writes the path for leaf `index` (at most 64 steps, bottom first); returns its length. */
 size_t merkle_path(struct digest path[64], const struct digest *leaves, size_t count, size_t index);
 
+/* The whole tree over count leaves, for whoever needs many paths: level by level, the root last. nodes has room
+ * for merkle_tree_nodes(count) digests. */
+size_t merkle_tree_nodes(size_t count);
+void merkle_tree(struct digest *nodes, const struct digest *leaves, size_t count);
+
+/* merkle_path from a tree, without hashing. */
+size_t merkle_tree_path(
+	struct digest path[64], const struct digest *nodes, size_t count, size_t index);
+
 /* True when leaf stands at index among count leaves under root, by this path. */
 bool merkle_verify(const struct digest *root, const struct digest *leaf, size_t index, size_t count,
 	const struct digest *path, size_t steps);

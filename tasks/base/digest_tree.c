@@ -291,6 +291,58 @@ size_t merkle_path(struct digest path[64], const struct digest *leaves, size_t c
 	return steps;
 }
 
+/* A level has a node for each pair of the one below, and takes the last one as it is when that has no partner; this is
+ * the tree whose left side is always the largest power of two. */
+size_t merkle_tree_nodes(size_t count)
+{
+	size_t nodes = count;
+
+	for (; count > 1; count = (count + 1) / 2)
+		nodes += (count + 1) / 2;
+	return nodes;
+}
+
+void merkle_tree(struct digest *nodes, const struct digest *leaves, size_t count)
+{
+	const struct blake2b *b = blake2b_best();
+
+	REQUIRE(count > 0);
+	for (size_t i = 0; i < count; i += BATCH) {
+		size_t n = count - i < BATCH ? count - i : BATCH;
+
+		b->hash(nodes + i, n, TAG_LEAF, leaves[i].b, DIGEST_BYTES);
+	}
+	while (count > 1) {
+		struct digest *above = nodes + count;
+
+		for (size_t i = 0; i < count / 2; i += BATCH) {
+			size_t n = count / 2 - i < BATCH ? count / 2 - i : BATCH;
+
+			b->hash(above + i, n, TAG_NODE, nodes[2 * i].b, 2 * DIGEST_BYTES);
+		}
+		if (count % 2 != 0)
+			above[count / 2] = nodes[count - 1];
+		nodes = above;
+		count = (count + 1) / 2;
+	}
+}
+
+size_t merkle_tree_path(
+	struct digest path[64], const struct digest *nodes, size_t count, size_t index)
+{
+	size_t steps = 0;
+
+	REQUIRE(index < count);
+	while (count > 1) {
+		if ((index ^ 1) < count)
+			path[steps++] = nodes[index ^ 1];
+		nodes += count;
+		count = (count + 1) / 2;
+		index /= 2;
+	}
+	return steps;
+}
+
 bool merkle_verify(const struct digest *root, const struct digest *leaf, size_t index, size_t count,
 	const struct digest *path, size_t steps)
 {

@@ -261,16 +261,22 @@ static void leaves_may_be_taken_in_any_pieces_before_they_are_folded(void **stat
 static void lists_have_the_plain_root_and_a_path_for_each_digest(void **state)
 {
 	struct fixture *f = *state;
-	struct digest list[131], path[64], root, want;
+	struct digest list[131], path[64], again[64], tree[300], root, want;
 
 	memcpy(list, f->data, sizeof(list));
 	for (size_t count = 1; count <= 131; count++) {
 		size_t index = pick(f, (uint32_t)count);
 		size_t steps = merkle_path(path, list, count, index);
 
+		assert_true(merkle_tree_nodes(count) <= 300);
+		merkle_tree(tree, list, count);
+		assert_int_equal(merkle_tree_path(again, tree, count, index), steps);
+		assert_memory_equal(again, path, steps * sizeof(*path));
+
 		merkle_root(&root, list, count);
 		plain_top(&want, list[0].b, count * DIGEST_BYTES, DIGEST_BYTES);
 		assert_digest(&root, &want);
+		assert_digest(&root, &tree[merkle_tree_nodes(count) - 1]);
 		assert_true(merkle_verify(&root, &list[index], index, count, path, steps));
 		list[index].b[0] ^= 1;
 		assert_false(merkle_verify(&root, &list[index], index, count, path, steps));

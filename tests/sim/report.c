@@ -48,28 +48,21 @@ uint32_t report_misses(const struct report *r)
 
 void report_axes(struct report *r, const char *title, const char *x_label, const char *y_label)
 {
-	r->title = title;
-	r->x_label = x_label;
-	r->y_label = y_label;
+	r->chart.title = title;
+	r->chart.x_label = x_label;
+	r->chart.y_label = y_label;
 }
 
 struct curve *report_curve(struct report *r, const char *name)
 {
-	struct curve *c = &r->curves[r->curve_count];
-
-	REQUIRE(r->curve_count < CURVES_MAX);
-	r->curve_count++;
-	snprintf(c->name, sizeof(c->name), "%s", name);
-	c->count = 0;
-	return c;
+	return chart_curve(&r->chart, name);
 }
 
-void curve_add(struct curve *c, double x, double y)
+void report_svg(struct report *r, FILE *out)
 {
-	if (c->count == CURVE_POINTS_MAX)
-		return;
-	c->x[c->count] = x;
-	c->y[c->count++] = y;
+	snprintf(r->chart.subtitle, sizeof(r->chart.subtitle), "%s, %u peers, seed %llu",
+		r->scenario, r->peers, (unsigned long long)r->seed);
+	chart_svg(&r->chart, out);
 }
 
 static void figure_print(const struct figure *f, FILE *out)
@@ -138,9 +131,9 @@ void report_csv(const struct report *r, FILE *out)
 			: figure_misses(f)     ? "MISS"
 					       : "PASS");
 	}
-	for (uint32_t c = 0; c < r->curve_count; c++)
-		for (uint32_t i = 0; i < r->curves[c].count; i++)
+	for (uint32_t c = 0; c < r->chart.curve_count; c++)
+		for (uint32_t i = 0; i < r->chart.curves[c].count; i++)
 			fprintf(out, "curve,%s,%u,%llu,\"%s\",%.9g,%.9g,,\n", r->scenario, r->peers,
-				(unsigned long long)r->seed, r->curves[c].name, r->curves[c].x[i],
-				r->curves[c].y[i]);
+				(unsigned long long)r->seed, r->chart.curves[c].name,
+				r->chart.curves[c].x[i], r->chart.curves[c].y[i]);
 }

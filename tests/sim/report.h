@@ -7,16 +7,15 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "tasks/base/chart.h"
+
 enum figure_kind {
 	FIGURE_NOTE = 0, /* nothing is wanted of it */
 	FIGURE_LEAST = 1,
 	FIGURE_MOST = 2,
 };
 
-#define FIGURES_MAX	 48u
-#define CURVES_MAX	 6u
-#define CURVE_POINTS_MAX 600u
-
+#define FIGURES_MAX 48u
 struct figure {
 	char name[80];
 	const char *unit; /* a literal */
@@ -24,20 +23,13 @@ struct figure {
 	double measured, wanted;
 };
 
-struct curve {
-	char name[64];
-	uint32_t count;
-	double x[CURVE_POINTS_MAX], y[CURVE_POINTS_MAX];
-};
-
 struct report {
 	const char *scenario;
 	uint32_t peers;
 	uint64_t seed;
-	uint32_t figure_count, curve_count;
+	uint32_t figure_count;
 	struct figure figures[FIGURES_MAX];
-	struct curve curves[CURVES_MAX];
-	const char *title, *x_label, *y_label; /* literals */
+	struct chart chart;
 };
 
 /* What is at least, or at most, wanted; what is only told. */
@@ -64,12 +56,9 @@ uint32_t summary_print(const struct summary *s, FILE *out);
 void report_axes(struct report *r, const char *title, const char *x_label, const char *y_label);
 /* A new curve; borrowed until the report is gone. */
 struct curve *report_curve(struct report *r, const char *name);
-/* Points beyond CURVE_POINTS_MAX are left out. */
-void curve_add(struct curve *c, double x, double y);
 
 void report_print(const struct report *r, FILE *out);
 void report_csv(const struct report *r, FILE *out);
-/* svg.c */
-void report_svg(const struct report *r, FILE *out);
+void report_svg(struct report *r, FILE *out);
 
 #endif

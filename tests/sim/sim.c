@@ -85,13 +85,13 @@ static FILE *file_open(const char *path)
 	return f;
 }
 
-static void draw(const struct report *report, const char *path, bool many)
+static void draw(struct report *report, const char *path, bool many)
 {
 	size_t stem = strlen(path);
 	char name[512];
 	FILE *f;
 
-	if (report->curve_count == 0)
+	if (report->chart.curve_count == 0)
 		return;
 	if (stem > 4 && strcmp(path + stem - 4, ".svg") == 0)
 		stem -= 4;

@@ -1,8 +1,9 @@
-/* Draws a report's curves: axes with round ticks and labels, a legend, lines in colours that differ in
- * brightness too. See report.h. */
+/* Axes with round ticks and labels, a legend, lines in colours that differ in brightness too. See chart.h. */
+#include "tasks/base/chart.h"
+
 #include <math.h>
 
-#include "tests/sim/report.h"
+#include "tasks/base/require.h"
 
 #define WIDTH	 860.0
 #define HEIGHT	 480.0
@@ -35,16 +36,16 @@ static double tick_step(double range)
 	return power * (many < 1.5 ? 1 : many < 3.5 ? 2 : many < 7.5 ? 5 : 10);
 }
 
-static struct axes axes_fit(const struct report *r)
+static struct axes axes_fit(const struct chart *chart)
 {
 	struct axes a = {.x_min = 0, .x_max = 1e-9, .y_min = 1e9, .y_max = 1e-9};
 
-	for (uint32_t c = 0; c < r->curve_count; c++) {
-		for (uint32_t i = 0; i < r->curves[c].count; i++) {
-			a.x_max = fmax(a.x_max, r->curves[c].x[i]);
-			a.x_min = fmin(a.x_min, r->curves[c].x[i]);
-			a.y_max = fmax(a.y_max, r->curves[c].y[i]);
-			a.y_min = fmin(a.y_min, r->curves[c].y[i]);
+	for (uint32_t c = 0; c < chart->curve_count; c++) {
+		for (uint32_t i = 0; i < chart->curves[c].count; i++) {
+			a.x_max = fmax(a.x_max, chart->curves[c].x[i]);
+			a.x_min = fmin(a.x_min, chart->curves[c].x[i]);
+			a.y_max = fmax(a.y_max, chart->curves[c].y[i]);
+			a.y_min = fmin(a.y_min, chart->curves[c].y[i]);
 		}
 	}
 	if (a.y_min > NEAR * a.y_max)
@@ -73,7 +74,7 @@ static double at_y(const struct axes *a, double y)
 	return a->bottom - (y - a->y_min) / (a->y_max - a->y_min) * height;
 }
 
-static void draw_grid(const struct report *r, const struct axes *a, FILE *out)
+static void draw_grid(const struct chart *chart, const struct axes *a, FILE *out)
 {
 	for (double x = a->x_min; x <= a->x_max + a->x_step / 2; x += a->x_step)
 		fprintf(out,
@@ -91,7 +92,7 @@ static void draw_grid(const struct report *r, const struct axes *a, FILE *out)
 		"<text transform=\"translate(18 %.1f) rotate(-90)\" "
 		"text-anchor=\"middle\">%s</text>\n",
 		LEFT, TOP, a->bottom, WIDTH - RIGHT, (LEFT + WIDTH - RIGHT) / 2, a->bottom + 42,
-		r->x_label, (TOP + a->bottom) / 2, r->y_label);
+		chart->x_label, (TOP + a->bottom) / 2, chart->y_label);
 }
 
 static void draw_curve(const struct curve *c, const struct axes *a, uint32_t which, FILE *out)
@@ -107,10 +108,10 @@ static void draw_curve(const struct curve *c, const struct axes *a, uint32_t whi
 	fputs("\"/>\n", out);
 }
 
-void report_svg(const struct report *r, FILE *out)
+void chart_svg(const struct chart *chart, FILE *out)
 {
-	struct axes a = axes_fit(r);
-	double height = HEIGHT + LEGEND * r->curve_count;
+	struct axes a = axes_fit(chart);
+	double height = HEIGHT + LEGEND * chart->curve_count;
 
 	fprintf(out,
 		"<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %g %g\" width=\"%g\" "
@@ -118,19 +119,38 @@ void report_svg(const struct report *r, FILE *out)
 		"<style>.g{stroke:#ddd;fill:none}</style>\n"
 		"<rect width=\"100%%\" height=\"100%%\" fill=\"#fff\"/>\n"
 		"<text x=\"%g\" y=\"26\" font-size=\"16\" font-weight=\"bold\">%s</text>\n"
-		"<text x=\"%g\" y=\"42\" fill=\"#666\">%s, %u peers, seed %llu%s</text>\n",
-		WIDTH, height, WIDTH, height, LEFT, r->title, LEFT, r->scenario, r->peers,
-		(unsigned long long)r->seed, a.y_min > 0 ? "; the axis does not begin at 0" : "");
-	draw_grid(r, &a, out);
-	for (uint32_t c = 0; c < r->curve_count; c++) {
+		"<text x=\"%g\" y=\"42\" fill=\"#666\">%s%s</text>\n",
+		WIDTH, height, WIDTH, height, LEFT, chart->title, LEFT, chart->subtitle,
+		a.y_min > 0 ? "; the axis does not begin at 0" : "");
+	draw_grid(chart, &a, out);
+	for (uint32_t c = 0; c < chart->curve_count; c++) {
 		double y = HEIGHT + LEGEND * c;
 
-		draw_curve(&r->curves[c], &a, c, out);
+		draw_curve(&chart->curves[c], &a, c, out);
 		fprintf(out,
 			"<path d=\"M%g %gh28\" stroke=\"%s\" stroke-width=\"3\" "
 			"stroke-dasharray=\"%s\"/>"
 			"<text x=\"%g\" y=\"%g\">%s</text>\n",
-			LEFT, y, colours[c], dashes[c], LEFT + 36, y + 4, r->curves[c].name);
+			LEFT, y, colours[c], dashes[c], LEFT + 36, y + 4, chart->curves[c].name);
 	}
 	fputs("</svg>\n", out);
+}
+
+struct curve *chart_curve(struct chart *chart, const char *name)
+{
+	struct curve *c = &chart->curves[chart->curve_count];
+
+	REQUIRE(chart->curve_count < CURVES_MAX);
+	chart->curve_count++;
+	snprintf(c->name, sizeof(c->name), "%s", name);
+	c->count = 0;
+	return c;
+}
+
+void curve_add(struct curve *c, double x, double y)
+{
+	if (c->count == CURVE_POINTS_MAX)
+		return;
+	c->x[c->count] = x;
+	c->y[c->count++] = y;
 }

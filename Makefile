@@ -164,6 +164,13 @@ sim: $(BUILD)/tests/sim/sim
 	nice -n 10 $< all --peers $(SIM_PEERS) --seed $(SIM_SEED) \
 		--csv $(BUILD)/sim/figures-$(SIM_PEERS).csv --svg $(BUILD)/sim/curves-$(SIM_PEERS).svg || [ $$? = 3 ]
 
+# The coordinator's core against every strategy of cheaters, under virtual time. Two million units a run take hours.
+SIMULATE_UNITS ?= 2000000
+SIMULATE_PEERS ?= 1000
+SIMULATE_SEEDS ?= 3
+simulate: all
+	scripts/simulate $(SIMULATE_UNITS) $(SIMULATE_PEERS) $(SIMULATE_SEEDS)
+
 # `talkoot train` alone: what it is made of needs neither libuv nor SQLite, and this link proves it.
 TRAIN_ONLY := $(call obj,tests/tree/train_only.c $(addprefix coordinator/cli/,train_command.c cli.c metadata.c))
 $(BUILD)/tests/tree/train_only: $(TRAIN_ONLY) $(LIB_BLAS) $(LIB_TASKS)
@@ -253,5 +260,5 @@ clean:
 	rm -rf $(BUILD)
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
-.PHONY: all tests bench sim lab check asan tsan fuzz fuzz-corpus golden aarch64 build-asan build-tsan build-fuzz tidy $(TIDY) format install clean
+.PHONY: all tests bench sim simulate lab check asan tsan fuzz fuzz-corpus golden aarch64 build-asan build-tsan build-fuzz tidy $(TIDY) format install clean
 .SECONDARY:

@@ -288,18 +288,29 @@ static void dispute_begin(
 	advance(c, u);
 }
 
+/* Has it been computed so often that this machine should? Those who were proven wrong meanwhile are in nobody's
+ * way any more, as long as more than twice as many others are here. */
+static bool is_stuck(const struct core *c, const struct core_unit *u)
+{
+	uint32_t computed = 0, standing = 0;
+
+	for (const struct core_replica *r = u->replicas; r != NULL; r = r->unit_next) {
+		computed += r->row.committed_ms != 0;
+		standing += r->row.committed_ms != 0 && !r->peer->row.retired;
+	}
+	return standing >= REPLICAS_PER_UNIT ||
+	       (computed >= REPLICAS_PER_UNIT && 2 * computed >= c->connected);
+}
+
 /* What is left when nobody disputes: back to the ordinary way, where it needs a quorum as ever. */
 static void dispute_over(struct core *c, struct core_unit *u, uint32_t agreeing)
 {
 	uint32_t quorum = u->project->row.quorum;
-	uint32_t computed = 0;
 
-	for (const struct core_replica *r = u->replicas; r != NULL; r = r->unit_next)
-		computed += r->row.committed_ms != 0;
 	u->row.wanted = quorum;
 	unit_move(c, u, UNIT_UNSENT);
 	unit_touch(c, u);
-	if (agreeing > 0 && agreeing < quorum && computed >= REPLICAS_PER_UNIT)
+	if (agreeing > 0 && agreeing < quorum && is_stuck(c, u))
 		audit_open(c, u, "has been computed too often without a quorum");
 }
 

@@ -270,7 +270,7 @@ static void claim_fill(struct world *w, struct sim_task *task)
 		task->claim_bytes = t->claim_bytes;
 		return;
 	}
-	result_make(w, task, &task->fault, &claim, &payload);
+	result_make(w, &task->unit_digest, &task->fault, &claim, &payload);
 	if (w->error == TK_OK && claim.len <= CLAIM_BYTES_MAX) {
 		memcpy(task->claim, claim.data, claim.len);
 		task->claim_bytes = (uint32_t)claim.len;
@@ -303,7 +303,7 @@ void crowd_computed(struct world *w, struct sim_peer *peer, const struct digest 
 	for (size_t i = 0; i < DIGEST_BYTES; i += 8)
 		store_le64(task->salt.b + i, draw(w));
 	peer->finished++;
-	w->now.computed++;
+	w->now.computed += peer->strategy == NULL;
 	if (task->fault.step != NO_FAULT)
 		wrong_note(w, peer, task);
 	commit_say(w, peer, task);
@@ -397,12 +397,14 @@ void crowd_says(struct world *w, struct sim_peer *peer, const struct queued *q)
 		snprintf(m.work_request.engine, sizeof(m.work_request.engine), "simulated");
 	} else if (task == NULL) {
 		return; /* it was settled meanwhile */
+	} else if (dispute_says(w, peer, q, task)) {
+		return;
 	} else if (q->message == MESSAGE_COMMIT) {
 		commit_make(w, peer, task, q->second, &m.commit);
 	} else if (q->message == MESSAGE_REVEAL) {
 		reveal_make(w, peer, task, &m.reveal);
 	} else if (q->message == MESSAGE_UPLOAD) {
-		result_make(w, task, &task->fault, &claim, &payload);
+		result_make(w, &task->unit_digest, &task->fault, &claim, &payload);
 		m.upload.nonce = task->nonce;
 		m.upload.bytes = bytes_span(&payload);
 	}

@@ -220,6 +220,10 @@ void measure_end(struct world *w)
 	r->done = w->project.state == PROJECT_DONE;
 	memcpy(r->reason, w->project.reason, sizeof(r->reason));
 	r->overhead = overhead(w->now.units, w->now.computed, w->now.refereed);
+	if (w->now.units > 0)
+		r->overhead += (r->replayed + 2.0 * (double)r->referee_steps /
+						      w->recipe.train.inner_steps) /
+			       (double)w->now.units;
 	r->overhead_end = overhead(w->now.units - w->fifth_units,
 		w->now.computed - w->fifth_computed, w->now.refereed - w->fifth_refereed);
 	r->busy = here > 0 ? (double)busy / (double)here : 0;

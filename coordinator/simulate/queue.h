@@ -15,6 +15,7 @@ enum queued_kind {
 	QUEUED_TO_PEER,
 	QUEUED_MERGE,	 /* round */
 	QUEUED_REFEREE,	 /* round, unit */
+	QUEUED_STEP,	 /* round, unit, step, job; bytes: the state before it */
 	QUEUED_NEWCOMER, /* an identity more of the strategy */
 };
 
@@ -23,7 +24,9 @@ struct queued {
 	uint32_t message; /* enum message_type */
 	uint32_t peer;
 	uint32_t round, unit; /* also slots, a delay */
-	bool second;	      /* the other commitment of one lease */
+	uint32_t step;	      /* also a segment */
+	uint64_t job, offset;
+	bool second; /* the other commitment of one lease */
 	conn_id conn;
 	struct digest nonce;
 	struct digest about; /* the unit's */

@@ -1,13 +1,14 @@
 /* The simulation's project and its made-up results.
  *
  * The project that the core gets has the owner's rounds, units, steps and leaves, and a model of eight numbers, so
- * that payloads are small. The state after step j of a unit says what went wrong before: nothing, or a digest of the
- * faults. So a state follows from the unit, j and the fault, without the steps before it, and an honest step from a
- * wrong state keeps what is wrong with it. */
+ * that payloads are small. The state after step j of a unit says what went wrong before: nothing, or which fault. So a
+ * state follows from the unit, j and the fault, without the steps before it; whoever gets one can go on from it; and an
+ * honest step from a wrong state keeps what is wrong with it. */
 #include <string.h>
 
 #include "coordinator/simulate/state.h"
 #include "tasks/unit/payload.h"
+#include "tasks/unit/replay.h"
 #include "tasks/unit/trace.h"
 
 #define FEATURES 3u
@@ -86,27 +87,69 @@ int project_make(struct world *w, const struct project *p, struct errmsg *msg)
 	return payload_size(r, &w->payload_bytes, msg);
 }
 
-/* What is wrong with a unit's state, as a digest; zero: nothing. */
-static void history_of(const struct mishap *fault, uint32_t steps, struct digest *out)
-{
-	struct span field = span_of(&fault->variant, sizeof(fault->variant));
+#define STATE_WORDS 8u /* that say something; the model has as many parameters */
 
-	*out = (struct digest){{0}};
-	if (fault->step < steps)
-		digest_fields(out, "talkoot simulated fault", &field, 1);
+static struct mishap until(const struct mishap *fault, uint32_t steps)
+{
+	return fault->step < steps ? *fault : (struct mishap){.step = NO_FAULT};
 }
 
-static void state_digest(
-	const struct sim_task *task, const struct mishap *fault, uint32_t steps, struct digest *out)
+/* Floats of 24 bits each: what is wrong, where it went wrong, the beginning of the unit's digest. */
+void state_make(struct world *w, const struct digest *unit, const struct mishap *fault,
+	uint32_t steps, struct bytes *out)
 {
-	struct digest history;
-	uint8_t count[4];
-	const struct span fields[] = {{count, sizeof(count)}, {task->unit_digest.b, DIGEST_BYTES},
-		{history.b, DIGEST_BYTES}};
+	struct mishap is = until(fault, steps);
+	uint32_t words[STATE_WORDS] = {0};
+	uint64_t size = 0;
+	int rc = replay_state_bytes(&w->recipe, steps, &size, NULL);
 
-	history_of(fault, steps, &history);
-	store_le32(count, steps);
-	digest_fields(out, "talkoot state", fields, 3);
+	if (is.step != NO_FAULT) {
+		words[0] = is.step + 1;
+		words[1] = (uint32_t)(is.variant & 0xffffff);
+		words[2] = (uint32_t)(is.variant >> 24 & 0xffffff);
+		words[3] = (uint32_t)(is.variant >> 48);
+	}
+	for (uint32_t i = 4; i < STATE_WORDS; i++)
+		words[i] = load_le32(unit->b + 3 * i) & 0xffffff;
+	for (uint64_t i = 0; i < size / 4 && rc == TK_OK; i++) {
+		float x = i < STATE_WORDS ? (float)words[i] : 1;
+		uint32_t bits;
+		uint8_t le[4];
+
+		memcpy(&bits, &x, sizeof(bits));
+		store_le32(le, bits);
+		rc = bytes_append(out, le, sizeof(le));
+	}
+	if (rc != TK_OK)
+		w->error = rc;
+}
+
+struct mishap state_fault(struct span blob)
+{
+	uint64_t words[4];
+
+	for (uint32_t i = 0; i < 4; i++) {
+		uint32_t bits = load_le32(blob.data + (size_t)4 * i);
+		float x;
+
+		memcpy(&x, &bits, sizeof(x));
+		words[i] = (uint64_t)x;
+	}
+	if (words[0] == 0)
+		return (struct mishap){.step = NO_FAULT};
+	return (struct mishap){(uint32_t)words[0] - 1, words[1] | words[2] << 24 | words[3] << 48};
+}
+
+void state_digest(struct world *w, const struct digest *unit, const struct mishap *fault,
+	uint32_t steps, struct digest *out)
+{
+	struct bytes state = {0};
+	struct digest blob;
+
+	state_make(w, unit, fault, steps, &state);
+	digest_blob(&blob, state.data, state.len);
+	trace_blob_digest(out, steps, &blob);
+	bytes_close(&state);
 }
 
 /* Finite numbers that follow from the state after the last step. */
@@ -126,33 +169,43 @@ static int payload_make(struct world *w, const struct digest *state, struct byte
 	return rc;
 }
 
-#define LEAVES_MAX 128u
-
-void result_make(struct world *w, const struct sim_task *task, const struct mishap *fault,
-	struct bytes *claim, struct bytes *payload)
+uint32_t result_leaves(struct world *w, const struct digest *unit, const struct mishap *fault,
+	struct digest leaves[RESULT_LEAVES_MAX], struct bytes *payload)
 {
 	const struct train_spec *t = &w->recipe.train;
-	struct claim c = {.unit = task->unit_digest, .outcome = OUTCOME_UPDATE, .loss = 0.5f};
-	struct digest leaves[LEAVES_MAX];
-	struct digest state;
 	uint32_t count = trace_leaves(t, t->inner_steps);
+	struct digest state;
 	int rc;
 
-	state_digest(task, fault, t->inner_steps, &state);
+	state_digest(w, unit, fault, t->inner_steps, &state);
 	rc = payload_make(w, &state, payload);
-	c.payload_bytes = payload->len;
-	if (rc == TK_OK)
-		digest_blob(&c.payload, payload->data, payload->len);
-	if (count + 1 > LEAVES_MAX) /* refused by simulate_run */
+	if (rc == TK_OK && count + 1 > RESULT_LEAVES_MAX) /* refused by simulate_run */
 		rc = TK_ELIMIT;
-	leaves[0] = task->unit_digest;
-	for (uint32_t k = 1; rc == TK_OK && k < count; k++)
-		state_digest(task, fault, k * t->trace_every, &leaves[k]);
-	if (rc == TK_OK) {
-		leaves[count] = c.payload;
-		merkle_root(&c.trace, leaves, count + 1);
-		rc = claim_encode(&c, claim);
+	if (rc != TK_OK) {
+		w->error = rc;
+		return 0;
 	}
+	leaves[0] = *unit;
+	for (uint32_t k = 1; k < count; k++)
+		state_digest(w, unit, fault, k * t->trace_every, &leaves[k]);
+	digest_blob(&leaves[count], payload->data, payload->len);
+	return count + 1;
+}
+
+void result_make(struct world *w, const struct digest *unit, const struct mishap *fault,
+	struct bytes *claim, struct bytes *payload)
+{
+	struct claim c = {.unit = *unit, .outcome = OUTCOME_UPDATE, .loss = 0.5f};
+	struct digest leaves[RESULT_LEAVES_MAX];
+	uint32_t count = result_leaves(w, unit, fault, leaves, payload);
+	int rc;
+
+	if (count == 0)
+		return;
+	c.payload_bytes = payload->len;
+	c.payload = leaves[count - 1];
+	merkle_root(&c.trace, leaves, count);
+	rc = claim_encode(&c, claim);
 	if (rc != TK_OK)
 		w->error = rc;
 }

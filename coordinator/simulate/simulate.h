@@ -38,7 +38,7 @@ struct simulate_options {
 struct simulate_point {
 	double hours;
 	uint64_t units;	     /* settled */
-	uint64_t computed;   /* units computed by peers */
+	uint64_t computed;   /* units computed by honest peers */
 	uint64_t refereed;   /* and by the coordinator, which computes each twice */
 	uint64_t standing;   /* wrong units that are taken for right */
 	uint32_t caught;     /* cheaters' identities retired */
@@ -72,6 +72,7 @@ struct simulate_report {
 	double round_h;	      /* mean */
 	struct simulate_spread messages; /* of a dispute, to and from its parties */
 	uint64_t referee_units, referee_steps;
+	double replayed; /* units' worth of steps that disputants computed again */
 	uint64_t messages_all;
 	uint32_t point_count;
 	struct simulate_point points[SERIES_MAX];

@@ -65,7 +65,7 @@ void simulate_print(const struct simulate_report *r, const struct simulate_optio
 	line(out, "time", "h", r->end.hours);
 	line(out, "a round, at the mean", "h", r->round_h);
 	line(out, "units settled", "an hour", (double)r->end.units / hours);
-	line(out, "units computed by peers", "for each settled",
+	line(out, "units computed by honest peers", "for each settled",
 		(double)r->end.computed / (double)(r->end.units + !r->end.units));
 	line(out, "honest peers compute", "% of the time that they are here", 100 * r->busy);
 	line(out, "messages", "for each unit settled",
@@ -74,7 +74,8 @@ void simulate_print(const struct simulate_report *r, const struct simulate_optio
 	line(out, "computation beyond once a unit", "%", 100 * r->overhead);
 	line(out, "... in the last fifth of the run", "%", 100 * r->overhead_end);
 	line(out, "units disputed", "", (double)r->end.disputes);
-	spread_line(out, "messages of a dispute", "", &r->messages);
+	spread_line(out, "messages of a dispute, both ways", "", &r->messages);
+	line(out, "units' worth of steps that its parties computed again", "", r->replayed);
 	line(out, "units recomputed by the coordinator", "", (double)r->referee_units);
 	line(out, "steps recomputed by the coordinator", "", (double)r->referee_steps);
 	fputs("what was caught\n", out);

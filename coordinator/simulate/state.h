@@ -7,12 +7,13 @@
 #include "coordinator/simulate/queue.h"
 #include "coordinator/simulate/simulate.h"
 
-#define TICK_MS	   1000u
-#define SLOTS	   2u /* units that a peer takes in advance, with the one it computes */
-#define MERGE_MS   2000u
-#define START_MS   1700000000000u
-#define NO_FAULT   UINT32_MAX
-#define SPREAD_MAX 4096u
+#define TICK_MS		  1000u
+#define SLOTS		  2u /* units that a peer takes in advance, with the one it computes */
+#define MERGE_MS	  2000u
+#define START_MS	  1700000000000u
+#define NO_FAULT	  UINT32_MAX
+#define SPREAD_MAX	  4096u
+#define RESULT_LEAVES_MAX 128u
 
 /* What went wrong in a unit: after step `step` the state differs from the right one by `variant`, and all that
  * follows from it. Equal faults give equal results. */
@@ -62,6 +63,7 @@ struct truth {
 	uint32_t claim_bytes; /* 0: not made yet */
 	uint32_t friends;     /* colluders that hold or held a replica */
 	uint8_t plan;	      /* what they agreed on: 0 nothing yet, 1 right, 2 wrong */
+	uint32_t messages;    /* of its dispute, asked and answered */
 };
 
 struct spread { /* a sample of at most SPREAD_MAX values, taken evenly; order does not matter */
@@ -98,6 +100,8 @@ struct world {
 	uint64_t *honest;	/* rounds × W: 8 bytes of the right result's digest */
 	uint64_t *stands_ms;	/* rounds × W: since when a wrong result stands; 0: none does */
 	bool merging;
+	struct bytes *states; /* that a dispute has stored and not let go of */
+	uint32_t state_count;
 	/* Counted. */
 	struct simulate_point now;
 	uint64_t fifth_computed, fifth_refereed, fifth_units;
@@ -128,10 +132,27 @@ double draw_unit(struct world *w); /* 0 … 1 */
 void world_step(struct world *w, struct core_event *event);
 struct truth *truth_of(struct world *w, const struct sim_task *task);
 
-/* results.c: recipe and results. */
+/* results.c: recipe, states and results. */
 int project_make(struct world *w, const struct project *p, struct errmsg *msg) TK_CHECKED;
-void result_make(struct world *w, const struct sim_task *task, const struct mishap *fault,
+void state_make(struct world *w, const struct digest *unit, const struct mishap *fault,
+	uint32_t steps, struct bytes *out);
+struct mishap state_fault(struct span blob); /* of one that state_make made */
+void state_digest(struct world *w, const struct digest *unit, const struct mishap *fault,
+	uint32_t steps, struct digest *out);
+/* The trace's leaves; how many there are, 0 on an error. */
+uint32_t result_leaves(struct world *w, const struct digest *unit, const struct mishap *fault,
+	struct digest leaves[RESULT_LEAVES_MAX], struct bytes *payload);
+void result_make(struct world *w, const struct digest *unit, const struct mishap *fault,
 	struct bytes *claim, struct bytes *payload);
+
+/* disputes.c: what a peer is asked in a dispute, what it says, and the referee's step. */
+void dispute_hears(struct world *w, struct sim_peer *peer, const struct message *m);
+bool dispute_says(struct world *w, struct sim_peer *peer, const struct queued *q,
+	const struct sim_task *task); /* false: that is no answer of a dispute */
+void state_keep(struct world *w, const struct core_effect *e);
+void state_forget(struct world *w, const struct digest *blob);
+void referee_step_ask(struct world *w, const struct core_effect *e);
+void referee_step_answer(struct world *w, const struct queued *q);
 
 /* crowd.c: what peers do. */
 struct sim_peer *peer_add(struct world *w, const struct strategy *strategy, uint64_t after_ms);

@@ -10,7 +10,6 @@
 #define JOIN_SPREAD 1.0			   /* all join within so many units' time */
 #define UNIT_S	    60.0		   /* of the median peer, when nothing says otherwise */
 #define STUCK_MS    (30ull * 86400 * 1000) /* without a round: something stands still */
-#define LEAVES_MAX  127u
 
 /* splitmix64 */
 uint64_t draw(struct world *w)
@@ -43,7 +42,7 @@ struct truth *truth_of(struct world *w, const struct sim_task *task)
 	if (digest_equal(&t->unit, &task->unit_digest))
 		return t;
 	*t = (struct truth){.unit = task->unit_digest};
-	result_make(w, task, &none, &claim, &payload);
+	result_make(w, &task->unit_digest, &none, &claim, &payload);
 	if (w->error == TK_OK && claim.len <= sizeof(t->claim)) {
 		memcpy(t->claim, claim.data, claim.len);
 		t->claim_bytes = (uint32_t)claim.len;
@@ -96,6 +95,11 @@ static void send(struct world *w, const struct core_effect *e)
 	case MESSAGE_SETTLED:
 		q.nonce = m->settled.nonce;
 		break;
+	case MESSAGE_TRACE_REQUEST:
+	case MESSAGE_SEGMENT_REQUEST:
+	case MESSAGE_STATE_REQUEST:
+		dispute_hears(w, peer, m);
+		return;
 	default:
 		return; /* an acknowledgement: nobody here waits for one */
 	}
@@ -134,6 +138,15 @@ static void effect(struct world *w, const struct core_effect *e)
 			&(struct queued){.kind = QUEUED_REFEREE,
 				.round = e->round_index,
 				.unit = e->unit_index});
+		break;
+	case CORE_REFEREE_STEP:
+		referee_step_ask(w, e);
+		break;
+	case CORE_STORE_BLOB:
+		state_keep(w, e);
+		break;
+	case CORE_REMOVE_BLOB:
+		state_forget(w, &e->digest);
 		break;
 	case CORE_LOG:
 		if (w->options->log)
@@ -230,6 +243,9 @@ static void happen(struct world *w, struct queued *q)
 	case QUEUED_REFEREE:
 		refereed(w, q->round, q->unit);
 		break;
+	case QUEUED_STEP:
+		referee_step_answer(w, q);
+		break;
 	case QUEUED_NEWCOMER:
 		if (w->peer_count < IDENTITIES_MAX) {
 			w->report->cheaters++;
@@ -304,11 +320,11 @@ static int world_init(struct world *w, const struct project *p, struct errmsg *m
 	rc = project_make(w, p, msg);
 	if (rc != TK_OK)
 		return rc;
-	if (trace_leaves(&w->recipe.train, w->recipe.train.inner_steps) > LEAVES_MAX)
+	if (trace_leaves(&w->recipe.train, w->recipe.train.inner_steps) >= RESULT_LEAVES_MAX)
 		return errmsg_set(msg, TK_EINVAL,
 			"train.trace_every: a unit's trace has more than %u leaves, too many to "
 			"simulate; take a larger distance",
-			LEAVES_MAX);
+			RESULT_LEAVES_MAX - 1);
 	all = (size_t)w->project.rounds * w->project.units_per_round;
 	w->core = core_new(&w->root);
 	w->truths = mem_calloc(w->project.units_per_round, sizeof(*w->truths));
@@ -333,6 +349,9 @@ static void world_close(struct world *w)
 	mem_free(w->results);
 	mem_free(w->honest);
 	mem_free(w->stands_ms);
+	for (uint32_t i = 0; i < w->state_count; i++)
+		bytes_close(&w->states[i]);
+	mem_free(w->states);
 }
 
 int simulate_run(struct simulate_report *out, const struct project *p,

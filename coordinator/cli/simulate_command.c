@@ -63,6 +63,11 @@ static bool read_strategy(const struct option_spec *o, struct simulate_options *
 	out->strategy = strategy_find(o->value);
 	if (out->strategy != NULL)
 		return true;
+	if (strcmp(o->value, "help") == 0) {
+		fputs("talkoot simulate --strategy takes one of these:\n", stderr);
+		strategy_list(stderr);
+		return false;
+	}
 	if (strcmp(o->value, "colluders-single") == 0) {
 		fputs("talkoot simulate: colluders-single cheats where a unit is computed once; "
 		      "under "

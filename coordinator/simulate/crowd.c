@@ -395,10 +395,8 @@ void crowd_says(struct world *w, struct sim_peer *peer, const struct queued *q)
 	if (q->message == MESSAGE_WORK_REQUEST) {
 		m.work_request.slots = q->unit;
 		snprintf(m.work_request.engine, sizeof(m.work_request.engine), "simulated");
-	} else if (task == NULL) {
-		return; /* it was settled meanwhile */
-	} else if (dispute_says(w, peer, q, task)) {
-		return;
+	} else if (task == NULL || dispute_says(w, peer, q, task)) {
+		return; /* settled meanwhile; or said */
 	} else if (q->message == MESSAGE_COMMIT) {
 		commit_make(w, peer, task, q->second, &m.commit);
 	} else if (q->message == MESSAGE_REVEAL) {

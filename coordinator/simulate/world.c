@@ -206,19 +206,48 @@ static void tick(struct world *w)
 	later(w, TICK_MS, &(struct queued){.kind = QUEUED_TICK});
 }
 
-static void happen(struct world *w, struct queued *q)
+static void newcomer(struct world *w)
 {
-	struct sim_peer *peer = w->peer_count > 0 ? w->peers[q->peer] : NULL;
+	if (w->peer_count >= IDENTITIES_MAX)
+		return;
+	w->report->cheaters++;
+	(void)peer_add(w, w->options->strategy, 0);
+}
 
+/* What happens in the coordinator's shell; false: it is a peer's. */
+static bool happen_here(struct world *w, const struct queued *q)
+{
 	switch (q->kind) {
 	case QUEUED_TICK:
 		tick(w);
-		break;
+		return true;
+	case QUEUED_MERGE:
+		merged(w, q->round);
+		return true;
+	case QUEUED_REFEREE:
+		refereed(w, q->round, q->unit);
+		return true;
+	case QUEUED_STEP:
+		referee_step_answer(w, q);
+		return true;
+	case QUEUED_NEWCOMER:
+		newcomer(w);
+		return true;
+	default:
+		return false;
+	}
+}
+
+static void happen_to(struct world *w, struct sim_peer *peer, const struct queued *q)
+{
+	bool same = peer->conn == q->conn; /* the session that it is about */
+
+	switch (q->kind) {
 	case QUEUED_CONNECT:
 		crowd_connect(w, peer);
 		break;
 	case QUEUED_LEAVE:
-		if (peer->conn == q->conn)
+		if (same)
 			crowd_leave(w, peer);
 		break;
 	case QUEUED_COMPUTED:
@@ -230,29 +259,22 @@ static void happen(struct world *w, struct queued *q)
 		break;
 	case QUEUED_TO_CORE:
 		w->report->messages_all++;
-		if (peer->conn == q->conn)
+		if (same)
 			crowd_says(w, peer, q);
 		break;
 	case QUEUED_TO_PEER:
-		if (peer->conn == q->conn)
+		if (same)
 			crowd_hears(w, peer, q);
 		break;
-	case QUEUED_MERGE:
-		merged(w, q->round);
-		break;
-	case QUEUED_REFEREE:
-		refereed(w, q->round, q->unit);
-		break;
-	case QUEUED_STEP:
-		referee_step_answer(w, q);
-		break;
-	case QUEUED_NEWCOMER:
-		if (w->peer_count < IDENTITIES_MAX) {
-			w->report->cheaters++;
-			(void)peer_add(w, w->options->strategy, 0);
-		}
+	default:
 		break;
 	}
+}
+
+static void happen(struct world *w, struct queued *q)
+{
+	if (!happen_here(w, q))
+		happen_to(w, w->peers[q->peer], q);
 	bytes_close(&q->bytes);
 }
 

@@ -76,16 +76,25 @@ static double at_y(const struct axes *a, double y)
 
 static void draw_grid(const struct chart *chart, const struct axes *a, FILE *out)
 {
-	for (double x = a->x_min; x <= a->x_max + a->x_step / 2; x += a->x_step)
+	unsigned columns = (unsigned)((a->x_max - a->x_min) / a->x_step + 0.5);
+	unsigned rows = (unsigned)((a->y_max - a->y_min) / a->y_step + 0.5);
+
+	for (unsigned i = 0; i <= columns; i++) {
+		double x = a->x_min + i * a->x_step;
+
 		fprintf(out,
 			"<path d=\"M%.1f %.1fV%.1f\" class=\"g\"/>"
 			"<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"middle\">%.6g</text>\n",
 			at_x(a, x), TOP, a->bottom, at_x(a, x), a->bottom + 18, x);
-	for (double y = a->y_min; y <= a->y_max + a->y_step / 2; y += a->y_step)
+	}
+	for (unsigned i = 0; i <= rows; i++) {
+		double y = a->y_min + i * a->y_step;
+
 		fprintf(out,
 			"<path d=\"M%.1f %.1fH%.1f\" class=\"g\"/>"
 			"<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"end\">%.6g</text>\n",
 			LEFT, at_y(a, y), WIDTH - RIGHT, LEFT - 8, at_y(a, y) + 4, y);
+	}
 	fprintf(out,
 		"<path d=\"M%.1f %.1fV%.1fH%.1f\" fill=\"none\" stroke=\"#222\"/>\n"
 		"<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"middle\">%s</text>\n"

@@ -104,7 +104,7 @@ enum core_effect_type {
 	CORE_REFEREE = 11, /* project, round, unit: recompute it twice, store its payload, answer */
 	CORE_LOG = 12,	   /* text */
 	CORE_ANNOUNCE = 13, /* bytes: an announcement; signature: to the whole network */
-	CORE_WORTH = 17,    /* conn, worth: what its session is worth to us from now on */
+	CORE_WORTH = 18,    /* conn, worth: what its session is worth to us from now on */
 	CORE_SELFTEST = 20, /* seed: run the self-test twice on this computer, answer */
 	CORE_LEDGER = 14,   /* bytes: an entry's content; ledger: to be remembered with the rows */
 	CORE_REFEREE_STEP = 15, /* see struct core_effect */

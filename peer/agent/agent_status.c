@@ -46,11 +46,17 @@ static uint64_t seconds_until(uint64_t at_ms, uint64_t now_ms)
 	return at_ms > now_ms ? (at_ms - now_ms + 999) / 1000 : 0;
 }
 
+/* Another's result of a unit differs, and what is in question is computed again. */
+static bool replays(const struct agent *a)
+{
+	return a->replaying.job.stage == JOB_COMPUTING;
+}
+
 static enum agent_state state_of(const struct agent *a, uint64_t now_ms)
 {
 	if (a->link_state == LINK_RETIRED)
 		return AGENT_RETIRED;
-	if (job_in(a, JOB_COMPUTING, JOB_COMPUTING) != NULL)
+	if (job_in(a, JOB_COMPUTING, JOB_COMPUTING) != NULL || replays(a))
 		return AGENT_COMPUTING;
 	if (now_ms < a->rest_ms)
 		return AGENT_RESTING;
@@ -84,6 +90,13 @@ static void computing_reason(const struct agent *a, struct agent_status *s)
 				   : " (not connected; the result is kept until the coordinator is "
 				     "back)";
 
+	if (replays(a)) {
+		snprintf(s->reason, sizeof(s->reason),
+			"computing a part of unit %u of round %u of %s again: another peer's "
+			"result differs",
+			(unsigned)s->unit, (unsigned)s->round, s->project);
+		return;
+	}
 	snprintf(s->reason, sizeof(s->reason), "computing unit %u of round %u of %s, %u %%%s",
 		(unsigned)s->unit, (unsigned)s->round, s->project, (unsigned)s->percent,
 		link_is_up(a) ? "" : away);
@@ -184,6 +197,8 @@ void agent_status(const struct agent *a, uint64_t now_ms, struct agent_status *o
 	snprintf(out->coordinator, sizeof(out->coordinator), "%s", a->link->hosts[a->host]);
 	if (a->entered)
 		snprintf(out->host, sizeof(out->host), "%s", a->link->hosts[a->entry]);
+	if (replays(a))
+		j = &a->replaying.job;
 	if (j == NULL)
 		j = job_in(a, JOB_RECIPE, JOB_READY);
 	if (j != NULL) {

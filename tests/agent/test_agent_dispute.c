@@ -98,11 +98,15 @@ static void a_segment_is_computed_again_and_signed(void **state)
 	struct script *s = *state;
 	struct digest steps[2] = {{{7}}, {{8}}};
 	struct digest nonce;
+	struct agent_status status;
 
 	begin_revealed(s);
 	memset(nonce.b, 1, DIGEST_BYTES);
 	ask_segment(s, 1, 0);
 	script_expect(s, "REPLAY 0 to 2 keep 0\n");
+	script_status(s, &status);
+	assert_int_equal(status.state, AGENT_COMPUTING);
+	assert_non_null(strstr(status.reason, "again: another peer's result differs"));
 	script_replayed(s, span_of(steps, sizeof(steps)));
 	script_expect(s, "SEND SEGMENT 1/0 @0 +2 of 2\n");
 	assert_true(

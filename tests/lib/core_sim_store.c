@@ -134,10 +134,13 @@ static void save_replica(struct sim *s, const struct replica_row *row)
 	s->replicas[s->replica_count++] = *row;
 }
 
-static bool may_be_retired(enum sim_behaviour b)
+/* Who is wrong, or signs steps in a dispute that are made up, however right the result. */
+static bool may_be_retired(const struct sim_peer *p)
 {
-	return b == SIM_WRONG || b == SIM_WRONG_RARELY || b == SIM_MISFIT || b == SIM_EQUIVOCATES ||
-	       b == SIM_MANUAL;
+	enum sim_behaviour b = p->behaviour;
+
+	return (b != SIM_HONEST && p->lie == SIM_BAD_STEPS) || b == SIM_WRONG ||
+	       b == SIM_WRONG_RARELY || b == SIM_MISFIT || b == SIM_EQUIVOCATES || b == SIM_MANUAL;
 }
 
 static void save_peer(struct sim *s, const struct peer_row *row)
@@ -145,7 +148,7 @@ static void save_peer(struct sim *s, const struct peer_row *row)
 	uint32_t peer = sim_peer_of_key(s, &row->key);
 	struct peer_row *to = (struct peer_row *)sim_peer_row(s, peer);
 
-	SIM_CHECK(s, !row->retired || may_be_retired(s->peers[peer].behaviour));
+	SIM_CHECK(s, !row->retired || may_be_retired(&s->peers[peer]));
 	SIM_CHECK(s, !row->retired || row->faults > 0);
 	SIM_CHECK(s, s->peers[peer].behaviour != SIM_HONEST || row->invalid == 0);
 	if (to == NULL)
@@ -204,7 +207,7 @@ static void save_fault(struct sim *s, const struct core_effect *e)
 	if (fault_decode(&f, bytes_span(&e->bytes), &msg) != TK_OK ||
 		fault_check(&f, &facts, &msg) != TK_OK)
 		sim_broken(s, msg.text);
-	SIM_CHECK(s, may_be_retired(s->peers[sim_peer_of_key(s, &f.peer)].behaviour));
+	SIM_CHECK(s, may_be_retired(&s->peers[sim_peer_of_key(s, &f.peer)]));
 	if (f.kind == FAULT_TRACE)
 		SIM_CHECK(s, trace_impossible(&recipe->train, s->payload_bytes, &facts.unit_digest,
 				     &facts.claim, NULL, 0, &msg));

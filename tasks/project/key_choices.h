@@ -102,7 +102,7 @@ static const struct key_choice outers[] = {
 };
 static const struct key_choice policies[] = {
 	{"full", VERIFY_FULL},
-	{"adaptive", CHOICE_NOT_YET},
+	{"adaptive", VERIFY_ADAPTIVE},
 	{NULL, 0},
 };
 

@@ -13,7 +13,7 @@ enum numerics { NUMERICS_CANONICAL = 1, NUMERICS_BLAS };
 
 #define QUORUM_MIN	  2u
 #define QUORUM_MAX	  8u /* REPLICAS_PER_UNIT of the coordinator */
-#define AUDIT_FLOOR_MIN	  1e-6
+#define AUDIT_FLOOR_MIN	  1e-3
 #define SETTLE_ROUNDS_MAX 8u
 #define PROJECT_FILE_MAX  (1u << 20)
 
@@ -26,6 +26,7 @@ struct project {
 	enum numerics numerics;	 /* blas: for one process alone (project_check_grid) */
 	enum verify_policy policy;
 	uint32_t quorum;
+	double audit_floor; /* adaptive alone */
 	/* Where to report what only the data, or the file of model.init, show to be wrong. */
 	char file[DATA_PATH_MAX];
 	struct place data_at, model_at, init_at, numerics_at;

@@ -27,7 +27,8 @@ static void unknown_keys_get_the_nearest_one(void **state)
 			"4:1: \"train.rounds\": unknown key; \"rounds\" belongs in the section "
 			"train\n"},
 		{HEAD "verify: {zzz: 3}\n",
-			"4:10: verify.zzz: unknown key; valid here: policy, quorum, trace_every\n"},
+			"4:10: verify.zzz: unknown key; valid here: policy, quorum, audit_floor, "
+			"trace_every\n"},
 		{HEAD "zzz: 3\n",
 			"4:1: zzz: unknown key; valid here: project, model, data, train, verify\n"},
 		{HEAD "\"a\\eb\": 3\n",
@@ -225,10 +226,8 @@ static void what_this_version_lacks_is_said_so(void **state)
 {
 	static const struct wrong list[] = {
 		{HEAD "verify: {policy: adaptive, on_fraud: continue}\n",
-			"4:18: verify.policy: \"adaptive\" is not supported by this version, which "
-			"has full\n"
-			"4:28: verify.on_fraud: not supported by this version, in which no result "
-			"is merged before its quorum agrees; remove the key\n"},
+			"4:28: verify.on_fraud: not supported by this version, in which no round "
+			"is merged before its audits are done; remove the key\n"},
 		{HEAD "train: {compression: demo, delay: 1}\n",
 			"4:22: train.compression: \"demo\" is not supported by this version, which "
 			"has int8, fp16, bf16, sparseloco or none\n"
@@ -292,7 +291,7 @@ static void all_errors_of_a_file_come_in_its_order(void **state)
 		 "  epoch: 3\n"
 		 "project: {sed: 1}\n"
 		 "model: {type: mpl}\n"
-		 "verify: {policy: adaptive}\n",
+		 "verify: {policy: adaptiv, audit_floor: 1e-9}\n",
 			"1:1: data.path: missing; add it: the training data; relative to this "
 			"file's folder\n"
 			"2:18: train.learning_rate: \"4x\" is not a number; write one like 0.004 "
@@ -310,8 +309,10 @@ static void all_errors_of_a_file_come_in_its_order(void **state)
 			"6:15: model.type: \"mpl\" is not logistic, mlp, cnn, char-mlp, gpt or "
 			"layers; did you mean "
 			"\"mlp\"?\n"
-			"7:18: verify.policy: \"adaptive\" is not supported by this version, which "
-			"has full\n"},
+			"7:18: verify.policy: \"adaptiv\" is not full or adaptive; did you mean "
+			"\"adaptive\"?\n"
+			"7:40: verify.audit_floor: 1e-9 is out of range; it must be between 0.001 "
+			"and 1\n"},
 	};
 
 	CHECK(list);

@@ -35,6 +35,7 @@ struct audit_fault {
 struct audit_counts {
 	uint64_t replaced; /* units' entries, by later ones */
 	uint64_t rollbacks;
+	uint64_t drawn, drawn_wrong; /* adaptive: by the floor; of them with a wrong result */
 };
 
 struct audit {

@@ -211,8 +211,11 @@ int audit_draw_check(struct audit *a, uint32_t round, struct errmsg *msg)
 	for (uint32_t i = 0; i < a->units_per_round && a->policy != VERIFY_FULL; i++) {
 		const struct audit_unit *u = audit_unit(a, round, i);
 
-		if (u->at == 0 || u->refereed || u->verdicts[LEDGER_VALID] >= a->quorum ||
-			!draw_hit(draw_number(&r->seed, i, 0), floor))
+		if (u->at == 0 || !draw_hit(draw_number(&r->seed, i, 0), floor))
+			continue;
+		a->counts.drawn++;
+		a->counts.drawn_wrong += u->verdicts[LEDGER_WRONG] != 0;
+		if (u->refereed || u->verdicts[LEDGER_VALID] >= a->quorum)
 			continue;
 		return errmsg_set(msg, TK_ECORRUPT,
 			"unit %" PRIu32 " of round %" PRIu32

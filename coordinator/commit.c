@@ -35,8 +35,10 @@ void replica_reject(struct core *c, struct core_replica *r, enum replica_state t
 		peer->invalid++;
 		p->row.units_rejected++;
 	}
-	if (to == REPLICA_UNOPENED)
+	if (to == REPLICA_UNOPENED) {
 		peer_hold(c, r->peer);
+		peer_suspect(c, r->peer, "a result was promised and not shown");
+	}
 	r->row.deadline_ms = 0;
 	replica_move(c, r, to);
 	peer_changed(c, r->peer);
@@ -122,6 +124,7 @@ static void commit_record(struct core *c, struct core_replica *r, const struct m
 	r->row.commit_signature = m->signature;
 	r->row.committed_ms = c->now_ms;
 	r->row.deadline_ms = 0;
+	timing_note(c, r);
 	replica_move(c, r, REPLICA_COMMITTED);
 	r->unit->project->row.replicas++;
 	project_changed(c, r->unit->project);
@@ -189,7 +192,7 @@ static void reveal_record(struct core *c, struct core_replica *r, const struct m
 	if (r->unit->revealed)
 		return;
 	r->unit->revealed = true;
-	r->unit->row.wanted = r->unit->project->row.quorum; /* backups have become moot */
+	r->unit->row.wanted = policy_wanted(c, r->unit); /* backups have become moot */
 	unit_changed(c, r->unit);
 	for (struct core_replica *x = r->unit->replicas; x != NULL; x = x->unit_next) {
 		if (x->row.committed_ms != 0)

@@ -95,7 +95,11 @@ static void unit_tick(struct core *c, struct core_unit *u)
 		away |= replica_tick(c, r);
 	if (u->row.state == UNIT_DISPUTED && u->referee == REFEREE_NONE)
 		dispute_tick(c, u);
-	if (away && u->row.state != UNIT_SETTLED)
+	if (policy_adaptive(u->project))
+		policy_tick(c, u);
+	if ((away && u->row.state != UNIT_SETTLED) ||
+		(u->replicas != NULL && u->row.state <= UNIT_IN_PROGRESS &&
+			policy_adaptive(u->project)))
 		unit_touch(c, u); /* who is gone for too long is replaced */
 }
 
@@ -168,6 +172,7 @@ static void start(struct core *c)
 	struct core_project *next;
 
 	c->started = true;
+	c->few_since_ms = c->now_ms;
 	lookup_each(&c->peers, peer_away, c);
 	for (struct core_project *p = c->projects; p != NULL; p = next) {
 		next = p->next;

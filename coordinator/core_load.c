@@ -45,6 +45,7 @@ int core_load_peer(struct core *c, const struct peer_row *row)
 		return TK_ENOMEM;
 	peer->row = *row;
 	peer->known = true;
+	established_note(c, peer);
 	if (row->retired)
 		revocation_load(c, &row->key);
 	return TK_OK;
@@ -85,11 +86,13 @@ int core_load_unit(struct core *c, const struct unit_row *row, struct errmsg *ms
 	struct core_unit *u;
 	int rc = unit_find(c, row->project, row->round, row->index, &u, msg);
 	bool refereed = !digest_is_zero(&row->referee);
-	bool decided = row->state == UNIT_UPLOADING || row->state == UNIT_SETTLED;
+	bool decided = row->state == UNIT_UPLOADING || row->state == UNIT_SETTLED ||
+		       row->state == UNIT_AUDITED;
 
 	if (rc != TK_OK || u == NULL)
 		return rc;
-	if (row->state < UNIT_UNSENT || row->state > UNIT_SETTLED || row->wanted == 0 ||
+	if (row->state < UNIT_UNSENT || row->state > UNIT_AUDITED || row->wanted == 0 ||
+		(row->state == UNIT_AUDITED && !policy_adaptive(u->project)) ||
 		row->wanted > REPLICAS_DISPUTED ||
 		((decided || refereed) && !claim_sound(row->claim, row->claim_bytes,
 						  refereed ? &row->referee : &row->result)))

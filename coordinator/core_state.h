@@ -24,6 +24,8 @@ struct core_peer {
 	uint64_t gone_ms; /* not connected: from when on its leases are not waited for */
 	bool known;	  /* it asked for work once: it has a row */
 	bool disputing;	  /* it is a side of a dispute in progress */
+	bool established; /* counted in core.established … */
+	bool here;	  /* … and in core.established_here */
 	bool dropped;	  /* in this step: a stranger may be forgotten after it */
 	struct core_peer *dropped_next;
 	bool released;	       /* it is away because the node gave its place to another */
@@ -36,6 +38,10 @@ struct core_peer {
 	uint32_t wants;		/* leases it could take; > 0 on the list of the hungry */
 	uint32_t unopened;	/* results in a row that were committed and not opened */
 	uint64_t held_until_ms; /* it gets no leases before */
+	uint64_t usual_ms;	/* what a unit takes it … */
+	uint64_t usual_project; /* … of this project; 0: nothing is known */
+	uint64_t committed_ms;	/* its last commitment */
+	uint32_t hasty;		/* so many of its last ones came far too soon */
 	struct core_peer *hungry_before, *hungry_after;
 	conn_id tested_conn;  /* the session on which it was asked for its self-test last … */
 	uint64_t tested_seed; /* … with this seed … */
@@ -114,6 +120,7 @@ struct core_unit {
 	struct core_replica *uploader; /* whose payload is arriving */
 	struct bytes payload;
 	uint64_t payload_reserved;
+	uint64_t audit_ms; /* since when nobody has taken its audit; 0: it is not waiting for one */
 	bool touched;
 	struct core_unit *touched_next;
 	bool changed;
@@ -138,6 +145,7 @@ struct core_project {
 	uint32_t wanting, settled;	    /* units */
 	uint32_t referees;		    /* units whose recomputation is waiting or running */
 	uint32_t stragglers;		    /* units that want a backup, as of the last tick */
+	uint32_t contradicted;		    /* of its settled units, by newcomers */
 	bool unreadable;		    /* its recipe is: units is NULL, the row paused */
 	bool merging;			    /* the shell was asked to merge: the round is closed */
 	bool announced;			    /* to the network, since this process began */
@@ -167,6 +175,8 @@ struct core {
 	struct core_project *projects; /* queued, running, paused: ended ones leave memory */
 	struct core_peer *hungry_first, *hungry_last;
 	size_t connected;
+	uint32_t established, established_here; /* identities; those that are connected */
+	uint64_t few_since_ms;			/* since when too few of these are */
 	uint32_t referees_running;
 	uint32_t disputes;	    /* between peers, in progress */
 	uint64_t jobs;		    /* steps asked for */
@@ -328,6 +338,35 @@ void duration_add(struct core_project *p, const struct replica_row *row);
 uint64_t lease_ms(const struct core_project *p); /* how long a lease lasts now */
 void stragglers_count(struct core *c, struct core_project *p);
 
+/* policy.c: which units are computed by whom, and how often, when not all of them by a quorum. */
+bool policy_adaptive(const struct core_project *p);
+bool peer_established(const struct core_peer *peer);
+void established_note(struct core *c, struct core_peer *peer); /* when that may have changed */
+void trust_note(struct core *c, struct core_replica *r);       /* it has become VALID */
+void peer_suspect(struct core *c, struct core_peer *peer, const char *why);
+void timing_note(struct core *c, struct core_replica *r); /* it is committed now */
+/* How many equal results in time settle the unit; 1: that of one established peer does, too. */
+uint32_t policy_quorum(const struct core *c, const struct core_unit *u);
+/* How many replicas a unit that is not settled yet wants at least. */
+uint32_t policy_wanted(const struct core *c, const struct core_unit *u);
+/* May the peer compute this unit, which wants a replica? */
+bool policy_allows(const struct core *c, const struct core_unit *u, const struct core_peer *peer);
+/* A unit that the peer may repeat, to earn trust; NULL: none, or it needs none. */
+struct core_unit *policy_repeat(
+	const struct core *c, const struct core_project *p, const struct core_peer *peer);
+bool policy_newcomer(
+	const struct core *c, const struct core_project *p, const struct core_peer *peer);
+/* How many leases of such a project the peer may have at a time. */
+uint32_t policy_leases(
+	const struct core *c, const struct core_project *p, const struct core_peer *peer);
+/* A lease of a unit that has just been settled goes on; false: it is to be ended. */
+bool policy_goes_on(struct core *c, struct core_replica *r);
+void policy_refereed(struct core *c, struct core_unit *u); /* before it is settled so */
+void policy_settled(struct core *c, struct core_unit *u);  /* applies the draw */
+void policy_judge(struct core *c, struct core_unit *u);	   /* one that is SETTLED or AUDITED */
+void policy_tick(struct core *c, struct core_unit *u);
+void policy_merged(struct core_project *p); /* counts what was computed more than once */
+
 /* selftest.c */
 /* True when the peer gets no lease now because its self-test is missing or was wrong; asks for it when it
  * is time. */
@@ -356,6 +395,8 @@ bool replica_counts(const struct core_replica *r); /* of an identity in good sta
 bool replica_opened(
 	const struct core_replica *r); /* its claim is known and nothing speaks against it */
 uint32_t unit_live(const struct core *c, const struct core_unit *u);
+/* Judges an opened replica by its unit's canonical result, which it equals. */
+void replica_right(struct core *c, struct core_replica *r);
 void unit_settle(struct core *c, struct core_unit *u);
 
 /* dispute.c */

@@ -21,7 +21,7 @@ static void reopen(struct core *c, struct core_unit *u)
 {
 	if (u->uploader != NULL)
 		upload_release(c, u);
-	if (u->row.state == UNIT_SETTLED) {
+	if (u->row.state == UNIT_SETTLED || u->row.state == UNIT_AUDITED) {
 		u->project->row.units_accepted--;
 		project_changed(c, u->project);
 	}

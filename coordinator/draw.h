@@ -1,8 +1,8 @@
 /* The secret draw: which units are computed again. Pure functions of a seed, so that anybody who is
  * given the opened seed can check what was drawn; VERIFICATION.md has the formulas.
  *
- * A round's manifest commits to its seed, and the seed is opened in the ledger after the round's merge. Under the
- * policy full every unit is computed by a quorum, so nothing depends on the numbers yet but the audit's check. */
+ * A round's manifest commits to its seed, and the seed is opened in the ledger after the round's merge. Under the policy
+ * full every unit is computed by a quorum, so nothing depends on the numbers; policy.c applies them under adaptive. */
 #ifndef COORDINATOR_DRAW_H
 #define COORDINATOR_DRAW_H
 

@@ -33,7 +33,7 @@ void unit_touch(struct core *c, struct core_unit *u)
 
 bool replica_counts(const struct core_replica *r)
 {
-	return !r->row.late && !r->peer->row.retired;
+	return !r->row.late && !r->row.repeats && !r->peer->row.retired;
 }
 
 bool replica_opened(const struct core_replica *r)
@@ -75,12 +75,29 @@ static void recall_late(struct core *c, struct core_unit *u, uint32_t missing)
 	}
 }
 
+/* A unit that nobody has begun wants what its policy says now; one that is in progress not less than before. */
+static void wanted_update(struct core *c, struct core_unit *u)
+{
+	uint32_t wanted = policy_wanted(c, u);
+
+	if (!policy_adaptive(u->project) || u->row.wanted == wanted ||
+		(u->row.wanted > wanted && u->replicas != NULL))
+		return;
+	u->row.wanted = wanted;
+	unit_changed(c, u);
+}
+
 /* Whether the unit can be leased, and the state that says so. */
 void unit_refresh(struct core *c, struct core_unit *u)
 {
 	bool begun = u->row.state == UNIT_UNSENT || u->row.state == UNIT_IN_PROGRESS;
+	bool open = begun || u->row.state == UNIT_DISPUTED || u->row.state == UNIT_AUDITED;
 	uint32_t n = unit_live(c, u);
-	bool wanting = (begun || u->row.state == UNIT_DISPUTED) && n < u->row.wanted;
+	bool wanting;
+
+	if (begun)
+		wanted_update(c, u);
+	wanting = open && n < u->row.wanted;
 
 	if (wanting) {
 		recall_late(c, u, u->row.wanted - n);
@@ -101,6 +118,8 @@ struct tally {
 	bool dissent;			   /* two have revealed different results */
 	uint32_t committed;		   /* count and have committed, revealed or not */
 	uint32_t agreeing;		   /* count and have revealed */
+	bool established;		   /* of those that have committed, one is; … */
+	bool established_agrees;	   /* … of those that have revealed */
 	uint32_t late;			   /* have revealed, late */
 	uint32_t pending;		   /* count, are connected and have still to reveal */
 	uint32_t
@@ -113,8 +132,9 @@ static void tally_take(const struct core *c, const struct core_unit *u, struct t
 	for (const struct core_replica *r = u->replicas; r != NULL; r = r->unit_next) {
 		if (r->peer->row.retired)
 			continue;
-		if (r->row.state == REPLICA_COMMITTED && !r->row.late) {
+		if (r->row.state == REPLICA_COMMITTED && replica_counts(r)) {
 			t->committed++;
+			t->established |= peer_established(r->peer);
 			t->pending += r->peer->conn != 0;
 			t->awaited += r->peer->released && !peer_gone(c, r->peer, COMMIT_AWAY_MS);
 		}
@@ -123,16 +143,22 @@ static void tally_take(const struct core *c, const struct core_unit *u, struct t
 		t->dissent |=
 			t->sample != NULL && !digest_equal(&t->sample->row.result, &r->row.result);
 		t->sample = r;
-		t->committed += !r->row.late;
-		t->agreeing += !r->row.late;
 		t->late += r->row.late;
+		if (!replica_counts(r))
+			continue;
+		t->committed++;
+		t->agreeing++;
+		t->established |= peer_established(r->peer);
+		t->established_agrees |= peer_established(r->peer);
 	}
 }
 
 static void reveals_ask(struct core *c, struct core_unit *u, const struct tally *t)
 {
-	bool quorum = t->committed >= u->project->row.quorum;
-	bool decided = u->row.state == UNIT_DISPUTED || u->row.state == UNIT_SETTLED;
+	bool quorum = t->committed >= u->project->row.quorum ||
+		      (t->established && policy_quorum(c, u) == 1);
+	bool decided = u->row.state == UNIT_DISPUTED || u->row.state == UNIT_SETTLED ||
+		       u->row.state == UNIT_AUDITED;
 
 	for (struct core_replica *r = u->replicas; r != NULL; r = r->unit_next)
 		if (r->row.state == REPLICA_COMMITTED &&
@@ -150,15 +176,15 @@ static void credit_give(struct core *c, struct core_replica *r)
 	r->peer->unopened = 0;
 	r->peer->row.credit_flops += credit;
 	peer_changed(c, r->peer);
+	trust_note(c, r);
 	say_settled(c, r, VERDICT_VALID, "equal to the canonical result");
 }
 
-/* Judges an opened replica by its unit's canonical result, which it equals. */
-static void replica_right(struct core *c, struct core_replica *r)
+void replica_right(struct core *c, struct core_replica *r)
 {
 	if (r->row.state != REPLICA_REVEALED)
 		return; /* it was judged before */
-	if (replica_counts(r)) {
+	if (replica_counts(r) || (r->row.repeats && !r->peer->row.retired)) {
 		credit_give(c, r);
 	} else {
 		replica_move(c, r, REPLICA_LATE);
@@ -172,18 +198,21 @@ void unit_settle(struct core *c, struct core_unit *u)
 {
 	struct core_project *p = u->project;
 
+	policy_refereed(c, u);
 	unit_move(c, u, UNIT_SETTLED);
 	ledger_unit(c, u);
 	p->row.units_accepted++;
 	project_changed(c, p);
 	for (struct core_replica *r = u->replicas; r != NULL; r = r->unit_next) {
-		if (r->row.state == REPLICA_LEASED)
+		if (r->row.state == REPLICA_LEASED && !policy_goes_on(c, r))
 			lease_cancel(c, r, VERDICT_LATE, "others have settled the unit");
 		else if (replica_opened(r) && digest_equal(&r->row.result, &u->row.result))
 			replica_right(c, r);
 		else if (replica_opened(r) && r->peer->row.retired)
 			replica_reject(c, r, REPLICA_INVALID, "differs from the canonical result");
 	}
+	if (policy_adaptive(p))
+		policy_settled(c, u);
 }
 
 static void canonical_set(struct core *c, struct core_unit *u, const struct core_replica *r)
@@ -239,12 +268,13 @@ static void judge_open(struct core *c, struct core_unit *u, const struct tally *
 {
 	uint32_t quorum = u->project->row.quorum;
 	bool uploading = u->row.state == UNIT_UPLOADING;
+	bool enough = t->agreeing >= quorum || (t->established_agrees && policy_quorum(c, u) == 1);
 
 	if (t->dissent) {
 		dispute_open(c, u);
-	} else if (t->agreeing >= quorum && (uploading || t->pending == 0)) {
+	} else if (enough && (uploading || t->pending == 0)) {
 		agreement(c, u, t);
-	} else if (uploading && t->agreeing < quorum) {
+	} else if (uploading && !enough) {
 		upload_release(c, u);
 		unit_move(c, u, UNIT_UNSENT);
 	} else if (t->late > 0 && t->pending == 0 && t->awaited == 0 &&
@@ -286,7 +316,10 @@ static void unit_judge(struct core *c, struct core_unit *u)
 
 	tally_take(c, u, &t);
 	reveals_ask(c, u, &t);
-	if (u->row.state == UNIT_SETTLED)
+	if (policy_adaptive(u->project) &&
+		(u->row.state == UNIT_SETTLED || u->row.state == UNIT_AUDITED))
+		policy_judge(c, u);
+	else if (u->row.state == UNIT_SETTLED)
 		judge_settled(c, u);
 	else if (u->row.state != UNIT_DISPUTED)
 		judge_open(c, u, &t);

@@ -132,7 +132,7 @@ static bool renewable(const struct core *c, const struct core_replica *r)
  * its troubles start. */
 static int urgency(const struct core_unit *u)
 {
-	if (u->row.state == UNIT_DISPUTED)
+	if (u->row.state == UNIT_DISPUTED || u->row.state == UNIT_AUDITED)
 		return 2;
 	return u->replicas != NULL ? 1 : 0;
 }
@@ -147,7 +147,7 @@ static struct core_unit *choose(
 		struct core_unit *u = &p->units[i];
 		const struct core_replica *mine;
 
-		if (!u->wanting)
+		if (!u->wanting || !policy_allows(c, u, peer))
 			continue;
 		mine = replica_of(u, peer);
 		if (mine == NULL && (best == NULL || urgency(u) > urgency(best)))
@@ -155,7 +155,8 @@ static struct core_unit *choose(
 		else if (mine != NULL && again == NULL && renewable(c, mine))
 			again = u;
 	}
-	return best != NULL ? best : again;
+	best = best != NULL ? best : again;
+	return best != NULL ? best : policy_repeat(c, p, peer);
 }
 
 /* A unit whose replicas all take too long; one more is wanted from now on. */
@@ -167,7 +168,8 @@ static struct core_unit *choose_backup(
 	for (uint32_t i = 0; p->stragglers > 0 && i < p->row.units_per_round; i++) {
 		struct core_unit *u = &p->units[i];
 
-		if (replica_of(u, peer) != NULL || !straggles(c, u, after_ms))
+		if (replica_of(u, peer) != NULL || !straggles(c, u, after_ms) ||
+			!policy_allows(c, u, peer))
 			continue;
 		p->stragglers--;
 		u->row.wanted++;
@@ -256,6 +258,8 @@ static void lease_grant(struct core *c, struct core_unit *u, struct core_peer *p
 	}
 	r->row.leased_ms = c->now_ms;
 	r->row.deadline_ms = c->now_ms + lease_ms(u->project);
+	r->row.repeats = policy_newcomer(c, u->project, peer) &&
+			 (u->row.state == UNIT_SETTLED || u->row.state == UNIT_AUDITED);
 	replica_changed(c, r);
 	unit_refresh(c, u);
 	lease_send(c, r);
@@ -267,10 +271,10 @@ static struct core_unit *choose_anywhere(struct core *c, const struct core_peer 
 	struct core_unit *u = NULL;
 
 	for (struct core_project *p = c->projects; p != NULL && u == NULL; p = p->next)
-		if (p->row.state == PROJECT_RUNNING)
+		if (p->row.state == PROJECT_RUNNING && peer->leases < policy_leases(c, p, peer))
 			u = choose(c, p, peer);
 	for (struct core_project *p = c->projects; p != NULL && u == NULL; p = p->next)
-		if (p->row.state == PROJECT_RUNNING)
+		if (p->row.state == PROJECT_RUNNING && peer->leases < policy_leases(c, p, peer))
 			u = choose_backup(c, p, peer);
 	return u;
 }
@@ -296,7 +300,9 @@ static uint32_t feed(struct core *c, struct core_peer *peer)
 static bool work_anywhere(const struct core *c)
 {
 	for (const struct core_project *p = c->projects; p != NULL; p = p->next)
-		if (p->row.state == PROJECT_RUNNING && (p->wanting > 0 || p->stragglers > 0))
+		if (p->row.state == PROJECT_RUNNING &&
+			(p->wanting > 0 || p->stragglers > 0 ||
+				(policy_adaptive(p) && p->settled > 0)))
 			return true;
 	return false;
 }

@@ -24,7 +24,9 @@ static const unsigned unit_moves[] = {
 	[UNIT_DISPUTED] =
 		TO(UNIT_SETTLED) | TO(UNIT_UNSENT), /* peers have settled it: one result left */
 	[UNIT_UPLOADING] = TO(UNIT_UNSENT) | TO(UNIT_DISPUTED) | TO(UNIT_SETTLED),
-	[UNIT_SETTLED] = TO(UNIT_DISPUTED), /* a late dissent, or a quorum that lost a member */
+	[UNIT_SETTLED] = /* a late dissent, or a quorum that lost a member; a draw */
+	TO(UNIT_DISPUTED) | TO(UNIT_AUDITED),
+	[UNIT_AUDITED] = TO(UNIT_SETTLED) | TO(UNIT_DISPUTED),
 };
 
 static const unsigned replica_moves[] = {
@@ -54,7 +56,7 @@ void project_move(struct core *c, struct core_project *p, enum project_state to)
 
 void unit_move(struct core *c, struct core_unit *u, enum unit_state to)
 {
-	bool decided = to == UNIT_UPLOADING || to == UNIT_SETTLED;
+	bool decided = to == UNIT_UPLOADING || to == UNIT_SETTLED || to == UNIT_AUDITED;
 
 	REQUIRE(unit_moves[u->row.state] & TO(to));
 	u->project->settled += to == UNIT_SETTLED;

@@ -90,6 +90,7 @@ static void disconnect(struct core *c, struct core_peer *peer, bool released)
 	peer->row.last_seen_s = c->now_ms / 1000;
 	peer_hungry(c, peer, 0);
 	c->connected--;
+	established_note(c, peer);
 }
 
 /* An identity that never asked for work leaves no trace, so strangers can't fill our memory. */
@@ -124,6 +125,7 @@ void peer_up(struct core *c, conn_id conn, const struct public_key *key)
 	c->connected++;
 	peer->released = false;
 	worth_touch(c, peer);
+	established_note(c, peer);
 	peer->row.last_seen_s = c->now_ms / 1000;
 	for (struct core_replica *r = peer->replicas; r != NULL; r = r->peer_after) {
 		if (r->row.state == REPLICA_COMMITTED && r->asked_ms != 0)
@@ -191,6 +193,8 @@ void peer_retire(struct core *c, struct core_peer *peer, const char *why)
 	if (peer->row.retired)
 		return;
 	peer->row.retired = true;
+	peer->row.trust = 0;
+	established_note(c, peer);
 	snprintf(peer->row.reason, sizeof(peer->row.reason), "%s", why);
 	peer_changed(c, peer);
 	peer_label(peer, label);

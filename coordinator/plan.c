@@ -103,7 +103,7 @@ static void round_free(struct core *c, struct core_project *p)
 	p->units = NULL;
 	p->leaves = NULL;
 	p->tree = NULL;
-	p->wanting = p->settled = p->referees = p->stragglers = 0;
+	p->wanting = p->settled = p->referees = p->stragglers = p->contradicted = 0;
 	p->merging = false;
 }
 
@@ -412,6 +412,7 @@ void project_merged(struct core *c, const struct core_event *event)
 	round_save(c, &round);
 	ledger_merge(c, p, event);
 	ledger_seed(c, p, round.round, &round.seed);
+	policy_merged(p);
 	round_end(c, p, VERDICT_LATE, "the round is over");
 	p->row.round++;
 	p->row.parameters = event->parameters;

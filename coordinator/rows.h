@@ -45,7 +45,9 @@ struct project_row {
 		units_rejected; /* canonical results; results proven wrong or unopened */
 	uint64_t replicas;	/* leases that were computed and committed */
 	uint64_t disputes;	/* units on which results differed */
-	uint32_t rollbacks;	/* the number of the attempt at the rounds that follow (draw.h) */
+	uint64_t recomputed;	/* merged units that somebody else or the referee computed, too */
+	uint64_t drawn, drawn_wrong; /* adaptive: those that the floor drew; wrong at first */
+	uint32_t rollbacks; /* the number of the attempt at the rounds that follow (draw.h) */
 	uint64_t created_s, finished_s;
 };
 
@@ -71,6 +73,7 @@ enum unit_state {
 	UNIT_DISPUTED = 3,  /* results differ: the referee recomputes, more replicas go out */
 	UNIT_UPLOADING = 4, /* the canonical result is known, its payload is not here yet */
 	UNIT_SETTLED = 5,   /* canonical result and payload are durable */
+	UNIT_AUDITED = 6,   /* settled, and somebody else is to compute it, too */
 };
 
 struct unit_row {
@@ -106,7 +109,8 @@ struct replica_row {
 	enum replica_state state;
 	uint64_t leased_ms, deadline_ms; /* wall clock; deadline of the state it is in */
 	uint64_t committed_ms;
-	bool late; /* not committed when its unit's first reveal was recorded (commit.c) */
+	bool late;    /* not committed when its unit's first reveal was recorded (commit.c) */
+	bool repeats; /* a newcomer's: it earns trust and decides nothing (policy.c) */
 	struct digest commitment;
 	struct signature commit_signature;
 	struct digest salt;
@@ -122,6 +126,7 @@ struct peer_row {
 	uint64_t valid, invalid, expired, abandoned;
 	uint64_t credit_flops;
 	uint64_t faults; /* results proven wrong, over all its lives */
+	uint64_t trust;	 /* results that were equal to somebody else's (draw.h) */
 	uint64_t
 		tested_s; /* the last right self-test, by engine `engine` and this build; 0: none */
 	char build[24];

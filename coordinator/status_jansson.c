@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "coordinator/checked.h"
 #include "coordinator/status_classes.h"
 #include "tasks/base/mem.h"
 
@@ -98,7 +99,7 @@ static int count_settled(void *context, const void *row)
 {
 	const struct unit_row *u = row;
 
-	*(uint32_t *)context += u->state == UNIT_SETTLED;
+	*(uint32_t *)context += u->state == UNIT_SETTLED || u->state == UNIT_AUDITED;
 	return 0;
 }
 
@@ -159,6 +160,16 @@ static int add_rejection(void *context, const void *row)
 	return json_array_insert_new(context, 0, item) == 0 ? TK_OK : TK_ENOMEM;
 }
 
+static json_t *verify_object(const struct project_row *p)
+{
+	if (p->policy == VERIFY_FULL)
+		return json_pack("{s:s, s:i}", "policy", "full", "quorum", (int)p->quorum);
+	return json_pack("{s:s, s:i, s:f, s:I, s:I, s:I, s:f}", "policy", "adaptive", "quorum",
+		(int)p->quorum, "audit_floor", p->audit_floor, "recomputed",
+		(json_int_t)p->recomputed, "drawn", (json_int_t)p->drawn, "drawn_wrong",
+		(json_int_t)p->drawn_wrong, "wrong_bound", project_wrong_bound(p));
+}
+
 /* The fields that both the page and `status --json` show. */
 static json_t *project_object(const struct project_row *p, const struct project_numbers *n,
 	const struct status_live *live)
@@ -188,8 +199,7 @@ static json_t *project_object(const struct project_row *p, const struct project_
 	json_object_set_new(o, "created_at", json_integer((json_int_t)p->created_s));
 	json_object_set_new(o, "finished_at",
 		p->finished_s != 0 ? json_integer((json_int_t)p->finished_s) : json_null());
-	json_object_set_new(
-		o, "verify", json_pack("{s:s, s:i}", "policy", "full", "quorum", (int)p->quorum));
+	json_object_set_new(o, "verify", verify_object(p));
 	json_object_set_new(
 		o, "eta_s", n->has_eta ? json_integer((json_int_t)n->eta_s) : json_null());
 	return o;

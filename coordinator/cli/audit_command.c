@@ -107,6 +107,22 @@ static void show_wrong(void *context, uint32_t round, uint32_t index, const char
 		index + 1, round + 1, audit_unit(&x->audit, round, index)->at, field);
 }
 
+/* Under policy adaptive some units were computed once: what the secret draw says about them. */
+static void show_drawn(const struct audit *a)
+{
+	size_t units = (size_t)(a->round + a->open) * a->units_per_round;
+	uint64_t again = 0;
+
+	for (size_t i = 0; i < units; i++)
+		again += a->units[i].refereed || a->units[i].verdicts[LEDGER_VALID] > 1;
+	printf("  policy adaptive: %" PRIu64 " units were computed more than once; the floor of "
+	       "%.3g %% drew %" PRIu64 ",\n  of which %" PRIu64
+	       " had a wrong result. With 95 %% confidence at most %.3g %% of the others are "
+	       "wrong\n",
+		again, a->floor_ppm / 1e4, a->counts.drawn, a->counts.drawn_wrong,
+		100 * audit_bound(audit_settled(a), a->counts.drawn, a->counts.drawn_wrong));
+}
+
 static void show_verified(const struct auditing *x)
 {
 	const struct audit *a = &x->audit;
@@ -139,6 +155,8 @@ static void show_verified(const struct auditing *x)
 	       " never opened, %" PRIu64 " late; proofs of fault: %zu; rollbacks: %" PRIu64 "\n",
 		verdicts[LEDGER_VALID], verdicts[LEDGER_WRONG], verdicts[LEDGER_UNOPENED],
 		verdicts[LEDGER_LATE], a->fault_count, a->counts.rollbacks);
+	if (a->policy == VERIFY_ADAPTIVE)
+		show_drawn(a);
 	if (a->round > 0) {
 		digest_hex(hex, &a->model);
 		printf("  model    %s\n", hex);

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "coordinator/checked.h"
 #include "coordinator/cli/cli.h"
 #include "coordinator/cli/metadata.h"
 #include "coordinator/jobs.h"
@@ -50,11 +51,10 @@ static int write_model(const struct loaded *l, const char *path, struct errmsg *
 {
 	struct bytes file = {0};
 	struct metadata m;
-	char checked[96];
+	char checked[CHECKED_MAX];
 	int rc;
 
-	snprintf(checked, sizeof(checked), "policy full: every unit compared, quorum %u",
-		l->row.quorum);
+	project_checked(&l->row, checked);
 	rc = metadata_init(&m, &l->recipe, &l->row.model, l->row.round, checked);
 	if (rc != TK_OK)
 		errmsg_set(msg, rc, "not enough memory for the model");

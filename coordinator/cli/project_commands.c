@@ -95,6 +95,7 @@ static int submit(struct home *home, const struct project *project, struct errms
 		.state = PROJECT_QUEUED,
 		.quorum = project->quorum,
 		.policy = project->policy,
+		.audit_floor = project->audit_floor,
 		.rounds = project->train.rounds,
 		.units_per_round = project->train.units_per_round,
 		.created_s = (uint64_t)time(NULL),
@@ -103,6 +104,11 @@ static int submit(struct home *home, const struct project *project, struct errms
 	struct recipe recipe;
 	int rc = project_check_grid(project, msg);
 
+	if (row.policy ==
+		VERIFY_ADAPTIVE) { /* a round waits for its own audits, and nothing is undone */
+		row.settle_rounds = 1;
+		row.on_fraud = FRAUD_CONTINUE;
+	}
 	if (rc == TK_OK)
 		rc = project_recipe(&recipe, project, &sink, msg);
 	if (rc != TK_OK)

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "coordinator/checked.h"
 #include "coordinator/cli/cli.h"
 #include "coordinator/status.h"
 
@@ -65,7 +66,7 @@ static void losses(char *out, size_t size, const struct project_numbers *n)
 static void print_project(const struct project_row *p, const struct project_numbers *n,
 	const struct status_live *live)
 {
-	char text[160], hex[DIGEST_HEX];
+	char text[160], hex[DIGEST_HEX], checked[CHECKED_MAX];
 
 	if (p->state == PROJECT_STOPPED && p->reason[0] != '\0')
 		printf("%s: %s\n", p->name, p->reason); /* begins with the state */
@@ -87,10 +88,14 @@ static void print_project(const struct project_row *p, const struct project_numb
 	printf("  %" PRIu64 " peers connected; units accepted %" PRIu64
 	       ", results rejected %" PRIu64 ", disputes %" PRIu64 "\n",
 		live->peers_connected, p->units_accepted, p->units_rejected, p->disputes);
-	if (p->state == PROJECT_DONE)
+	if (p->state == PROJECT_DONE && p->policy == VERIFY_FULL)
 		printf("  every unit was computed by %" PRIu32
 		       " or more different peers and compared\n",
 			p->quorum);
+	if (p->policy == VERIFY_ADAPTIVE && p->round > 0) {
+		project_checked(p, checked);
+		printf("  %s\n", checked);
+	}
 	if (!live->serving && !is_over(p->state))
 		printf("  nothing serves it right now, so nothing moves: talkoot serve HOME "
 		       "--listen "

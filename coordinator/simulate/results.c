@@ -19,9 +19,6 @@ int project_make(struct world *w, const struct project *p, struct errmsg *msg)
 	uint32_t units = p->train.units_per_round;
 	uint64_t rounds = (w->options->units + units - 1) / units;
 
-	if (p->policy != VERIFY_FULL)
-		return errmsg_set(msg, TK_EINVAL,
-			"verify.policy: only full can be simulated, as this version has no other");
 	if (w->options->peers < p->quorum)
 		return errmsg_set(msg, TK_EINVAL,
 			"%llu peers cannot make up a quorum of %u; take at least so many --peers",
@@ -79,6 +76,9 @@ int project_make(struct world *w, const struct project *p, struct errmsg *msg)
 		.recipe = w->recipe_digest,
 		.quorum = p->quorum,
 		.policy = p->policy,
+		.audit_floor = p->audit_floor,
+		.settle_rounds = p->policy == VERIFY_ADAPTIVE,
+		.on_fraud = p->policy == VERIFY_ADAPTIVE ? FRAUD_CONTINUE : 0,
 		.rounds = r->train.rounds,
 		.units_per_round = units,
 		.unit_flops = 1000,

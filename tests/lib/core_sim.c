@@ -359,6 +359,14 @@ void sim_event(struct sim *s, struct core_event *event)
 		sim_kill_core(s);
 }
 
+void sim_adaptive(struct sim *s, double floor)
+{
+	s->project.policy = VERIFY_ADAPTIVE;
+	s->project.audit_floor = floor;
+	s->project.settle_rounds = 1;
+	s->project.on_fraud = FRAUD_CONTINUE;
+}
+
 void sim_submit(struct sim *s)
 {
 	struct project_row row = s->project;

@@ -129,6 +129,7 @@ struct sim {
 	uint64_t item_serial;
 	uint64_t generation; /* of the core: jobs of a killed one are lost */
 	bool submitted;
+	uint64_t wrong_merged; /* units; adaptive alone lets them pass */
 	uint64_t merge_ms, referee_ms;
 	struct bytes *state_blobs; /* states that disputes have stored */
 	size_t state_blob_count;
@@ -162,6 +163,8 @@ void sim_close(struct sim *s);
 /* Adds a peer that connects by itself; returns its number. */
 uint32_t sim_peer_add(struct sim *s, enum sim_behaviour behaviour, uint64_t unit_ms);
 
+/* Before it is submitted: policy adaptive with this floor. */
+void sim_adaptive(struct sim *s, double floor);
 void sim_submit(struct sim *s);
 void sim_require_selftest(struct sim *s);
 /* The answer of a peer to the seed, as it is asked for. */

@@ -476,7 +476,7 @@ static uint64_t feature_of(enum message_type type)
 		return FEATURE_RELAY;
 	if (type == MESSAGE_HOST_CERTIFICATE)
 		return FEATURE_HOST;
-	if (type >= MESSAGE_JOIN)
+	if (type >= MESSAGE_JOIN && type <= MESSAGE_PULL)
 		return FEATURE_GOSSIP;
 	return type >= MESSAGE_BLOB_BUSY && type <= MESSAGE_BLOB_SOURCES ? FEATURE_SWARM : 0;
 }

@@ -120,7 +120,7 @@ struct core_unit {
 	struct core_replica *uploader; /* whose payload is arriving */
 	struct bytes payload;
 	uint64_t payload_reserved;
-	uint64_t audit_ms; /* since when nobody has taken its audit; 0: it is not waiting for one */
+	uint64_t alone_ms; /* since when it was begun and wants one more; 0: it does not */
 	bool touched;
 	struct core_unit *touched_next;
 	bool changed;

@@ -183,13 +183,20 @@ bool policy_newcomer(
 	return policy_adaptive(p) && !peer_established(peer) && !few(c);
 }
 
+/* For so long that nobody will take it who is asked first. */
+static bool left_alone(const struct core *c, const struct core_unit *u)
+{
+	return u->alone_ms != 0 && c->now_ms >= u->alone_ms + AUDIT_MS &&
+	       c->now_ms >= u->alone_ms + lease_ms(u->project);
+}
+
 bool policy_allows(const struct core *c, const struct core_unit *u, const struct core_peer *peer)
 {
 	if (!policy_adaptive(u->project))
 		return true;
 	if (u->row.state == UNIT_AUDITED)
 		return peer_established(peer);
-	return !policy_newcomer(c, u->project, peer);
+	return !policy_newcomer(c, u->project, peer) || left_alone(c, u);
 }
 
 /* More than a tenth of its leases did not come back. */
@@ -362,15 +369,28 @@ void policy_judge(struct core *c, struct core_unit *u)
 	}
 }
 
+/* Somebody began it, and now it waits for somebody else. */
+static bool needs_another(const struct core_unit *u)
+{
+	return u->wanting && u->replicas != NULL;
+}
+
 void policy_tick(struct core *c, struct core_unit *u)
 {
-	if (u->row.state != UNIT_AUDITED || !u->wanting)
-		u->audit_ms = 0;
-	else if (u->audit_ms == 0)
-		u->audit_ms = c->now_ms;
-	else if (c->now_ms >= u->audit_ms + AUDIT_MS &&
-		 c->now_ms >= u->audit_ms + lease_ms(u->project))
+	bool opened = false;
+
+	if (!needs_another(u))
+		u->alone_ms = 0;
+	else if (u->alone_ms == 0)
+		u->alone_ms = c->now_ms;
+	if (!left_alone(c, u) || u->row.state == UNIT_DISPUTED)
+		return;
+	for (const struct core_replica *r = u->replicas; r != NULL; r = r->unit_next)
+		opened |= replica_opened(r) && !r->peer->row.retired;
+	if (u->row.state == UNIT_AUDITED)
 		audit_open(c, u, "is drawn for an audit that nobody takes");
+	else if (opened)
+		audit_open(c, u, "wants one more result, and nobody is there who may give it");
 }
 
 void policy_merged(struct core_project *p)

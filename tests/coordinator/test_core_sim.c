@@ -65,37 +65,13 @@ static void a_crash_at_any_step_changes_no_merge(void **state)
 	}
 }
 
-/* Lets one random thing go wrong now and then while the project runs. */
-static void stir(struct sim *s, uint64_t seconds)
-{
-	for (uint64_t i = 0; i < seconds && s->project.state == PROJECT_RUNNING; i++) {
-		uint32_t peer = (uint32_t)sim_random(s, s->peer_count);
-
-		sim_wait(s, 1000);
-		switch (sim_random(s, 12)) {
-		case 0:
-			sim_disconnect(s, peer, 100 + sim_random(s, 40000));
-			break;
-		case 1:
-			sim_restart_peer(s, peer, 100 + sim_random(s, 20000));
-			break;
-		case 2:
-			if (sim_random(s, 4) == 0)
-				sim_kill_core(s);
-			break;
-		default:
-			break;
-		}
-	}
-}
-
 static void running_out_of_memory_loses_nothing(void **state)
 {
 	(void)state;
 	for (uint64_t seed = 1; seed <= 60; seed++) {
 		small_grid(&sim, seed);
 		sim.memory_short = 4;
-		stir(&sim, 60);
+		sim_stir(&sim, 60);
 		assert_true(sim.crashes > 0);
 		sim.memory_short = 0;
 		check_finished(&sim, HOUR_MS);
@@ -151,7 +127,7 @@ static void any_mix_of_peers_churn_and_crashes_trains_the_same_model(void **stat
 	(void)state;
 	for (uint64_t seed = first; seed <= last; seed++) {
 		random_grid(&sim, seed);
-		stir(&sim, 300);
+		sim_stir(&sim, 300);
 		sim.crash_every = 0;
 		check_finished(&sim, 12 * HOUR_MS);
 		sim_close(&sim);

@@ -165,6 +165,8 @@ uint32_t sim_peer_add(struct sim *s, enum sim_behaviour behaviour, uint64_t unit
 
 /* Before it is submitted: policy adaptive with this floor. */
 void sim_adaptive(struct sim *s, double floor);
+/* What the store says of this peer from now on; sim_kill_core makes the core read it. */
+void sim_trust(struct sim *s, uint32_t peer, uint64_t trust);
 void sim_submit(struct sim *s);
 void sim_require_selftest(struct sim *s);
 /* The answer of a peer to the seed, as it is asked for. */
@@ -176,6 +178,8 @@ void sim_resume(struct sim *s);
 /* Lets time pass until the project has ended (true) or limit_ms more have passed. */
 bool sim_run(struct sim *s, uint64_t limit_ms);
 void sim_wait(struct sim *s, uint64_t ms);
+/* Lets one random thing go wrong now and then while the project runs. */
+void sim_stir(struct sim *s, uint64_t seconds);
 
 /* What goes wrong from outside. */
 void sim_kill_core(struct sim *s);

@@ -43,6 +43,16 @@ const struct peer_row *sim_peer_row(const struct sim *s, uint32_t peer)
 	return NULL;
 }
 
+void sim_trust(struct sim *s, uint32_t peer, uint64_t trust)
+{
+	struct peer_row *row = (struct peer_row *)sim_peer_row(s, peer);
+
+	if (row == NULL)
+		row = &s->peer_rows[s->peer_row_count++];
+	row->key = s->peers[peer].key.public;
+	row->trust = trust;
+}
+
 bool sim_has_blob(const struct sim *s, const struct digest *digest)
 {
 	for (size_t i = 0; i < s->blob_count; i++)

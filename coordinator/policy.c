@@ -24,8 +24,9 @@
 #define REFEREED_REPEATS                                                                           \
 	2u /* in a round: newcomers' contradictions that go to the referee at once */
 #define NEWCOMER_LEASES 1u
-#define HASTY_MIN	2u /* in a row: then timing is odd */
-#define LOST_MIN	2u /* leases that did not come back, before their share counts */
+#define HASTY_MIN	2u    /* in a row: then timing is odd */
+#define HASTY_MS	2000u /* so much may come from anything */
+#define LOST_MIN	2u    /* leases that did not come back, before their share counts */
 
 bool policy_adaptive(const struct core_project *p)
 {
@@ -137,7 +138,7 @@ void timing_note(struct core *c, struct core_replica *r)
 		peer->usual_project = r->unit->project->row.id;
 		peer->usual_ms = ms;
 	}
-	if (3 * ms < peer->usual_ms) {
+	if (3 * ms + HASTY_MS < peer->usual_ms) {
 		if (++peer->hasty >= HASTY_MIN)
 			peer_suspect(c, peer, "its results come much faster than before");
 		return;

@@ -277,6 +277,12 @@ static void describe_worker(
 	if (p->numerics == NUMERICS_BLAS)
 		fprintf(out, "verify      nothing: OpenBLAS's bits are one computer's own; "
 			     "`talkoot train` takes this, `submit` does not\n");
+	else if (p->policy == VERIFY_ADAPTIVE)
+		fprintf(out,
+			"verify      once by peers that have proved themselves, and %.3g %% or "
+			"more of the "
+			"units twice, drawn in secret\n",
+			100 * p->audit_floor);
 	else
 		fprintf(out,
 			"verify      every unit by at least %u peers whose results are equal\n",

@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -451,6 +452,60 @@ static void any_mix_of_newcomers_churn_and_crashes_trains_the_same_model(void **
 	}
 }
 
+/* How many results the peer had committed to when it committed to this one, itself included. */
+static uint32_t order_of(uint32_t peer, const struct digest *nonce)
+{
+	uint64_t at_ms = sim_replica(&sim, nonce)->committed_ms;
+	uint32_t n = 0;
+
+	for (size_t i = 0; i < sim.replica_count; i++)
+		n += sim.replicas[i].committed_ms != 0 && sim.replicas[i].committed_ms <= at_ms &&
+		     key_equal(&sim.replicas[i].peer, &sim.peers[peer].key.public);
+	return n;
+}
+
+static int compare_u32(const void *a, const void *b)
+{
+	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+#define TRIALS 101u
+
+/* A peer with trust t whose every result is wrong from now on is found after as many as the formula says. */
+static void a_sleeper_is_found_as_soon_as_the_formula_says(void **state)
+{
+	uint64_t trust = 100; /* p = 5/100: one half is found by the 14th */
+	uint32_t found[TRIALS];
+	double p = draw_probability(trust, 0.02);
+	double median = ceil(log(2) / -log1p(-p));
+
+	(void)state;
+	for (uint32_t i = 0; i < TRIALS; i++) {
+		sim_init(&sim, 1000 + i, 20, 20, 2, 64);
+		sim_adaptive(&sim, 0.001);
+		sim_peer_add(&sim, SIM_WRONG, 1000);
+		sim_trust(&sim, 0, trust);
+		for (uint32_t peer = 1; peer < 3; peer++) {
+			sim_peer_add(&sim, SIM_HONEST, 4000);
+			sim_trust(&sim, peer, RARELY);
+		}
+		sim_kill_core(&sim);
+		sim_submit(&sim);
+		while (sim.faults == 0 && sim.project.state == PROJECT_RUNNING)
+			sim_wait(&sim, 1000);
+		assert_int_equal(sim.project.state, PROJECT_RUNNING);
+		found[i] = order_of(0, &sim.first_fault);
+		if (i + 1 < TRIALS)
+			sim_close(&sim);
+	}
+	qsort(found, TRIALS, sizeof(*found), compare_u32);
+	print_message("median of wrong results until the one that was found: %u (formula: %g)\n",
+		found[TRIALS / 2], median);
+	assert_true(fabs(found[TRIALS / 2] - median) <= 3);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -471,6 +526,7 @@ int main(void)
 		RULE(who_loses_leases_gets_one_at_a_time),
 		RULE(a_crash_at_any_step_changes_no_merge),
 		RULE(any_mix_of_newcomers_churn_and_crashes_trains_the_same_model),
+		RULE(a_sleeper_is_found_as_soon_as_the_formula_says),
 		RULE(honest_peers_compute_ever_fewer_units_twice),
 	};
 

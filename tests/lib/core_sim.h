@@ -153,6 +153,7 @@ struct sim {
 	uint64_t faults; /* proven */
 	uint32_t places; /* that the coordinator has; 0: as many as there are peers */
 	uint64_t releases;
+	struct digest first_fault; /* its nonce */
 };
 
 /* A project of `rounds` rounds with `units` units and payloads of about payload_bytes. */

@@ -229,7 +229,8 @@ static void save_fault(struct sim *s, const struct core_effect *e)
 		bytes_close(&claim);
 		bytes_close(&payload);
 	}
-	s->faults++;
+	if (s->faults++ == 0)
+		s->first_fault = f.nonce;
 }
 
 void sim_save(struct sim *s, const struct core_effect *e)

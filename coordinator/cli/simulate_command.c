@@ -68,13 +68,6 @@ static bool read_strategy(const struct option_spec *o, struct simulate_options *
 		strategy_list(stderr);
 		return false;
 	}
-	if (strcmp(o->value, "colluders-single") == 0) {
-		fputs("talkoot simulate: colluders-single cheats where a unit is computed once; "
-		      "under "
-		      "verify.policy full none is, take colluders\n",
-			stderr);
-		return false;
-	}
 	fprintf(stderr, "talkoot simulate: there is no strategy \"%s\"; these are:\n", o->value);
 	strategy_list(stderr);
 	return false;

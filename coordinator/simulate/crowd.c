@@ -285,6 +285,8 @@ static void wrong_note(struct world *w, struct sim_peer *peer, const struct sim_
 		peer->first_wrong_ms = w->now_ms;
 		peer->first_wrong_order = task->order;
 	}
+	if (peer->wrong_count < WRONG_KEPT)
+		peer->wrong_nonces[peer->wrong_count++] = task->nonce;
 	w->report->wrong++;
 	w->report->honest_wrong += peer->strategy == NULL || peer->strategy->innocent;
 }

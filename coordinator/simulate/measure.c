@@ -107,6 +107,18 @@ static void retired(struct world *w, const struct peer_row *row)
 	spread_add(&w->caught_h, (double)(w->now_ms - peer->first_wrong_ms) / 3.6e6);
 }
 
+/* The first of a peer's results that was proven wrong: how many wrong ones it had computed until then. */
+static void proven(struct world *w, const struct replica_row *row)
+{
+	struct sim_peer *peer = lookup_find(&w->keys, row->peer.b);
+
+	for (uint32_t i = 0; peer != NULL && !peer->proven && i < peer->wrong_count; i++)
+		if (digest_equal(&peer->wrong_nonces[i], &row->nonce)) {
+			peer->proven = true;
+			spread_add(&w->proven, i + 1);
+		}
+}
+
 /* Rounds after the one that is begun again are as if they had never been. */
 static void project_row_take(struct world *w, const struct project_row *row)
 {
@@ -137,6 +149,10 @@ void measure_row(struct world *w, const struct core_effect *e)
 		break;
 	case CORE_SAVE_UNIT:
 		unit_row_take(w, &e->unit);
+		break;
+	case CORE_SAVE_REPLICA:
+		if (e->replica.state == REPLICA_INVALID)
+			proven(w, &e->replica);
 		break;
 	case CORE_SAVE_PEER:
 		if (e->peer.retired)
@@ -217,6 +233,7 @@ void measure_end(struct world *w)
 	r->rounds_done = w->project.round;
 	r->units_per_round = w->project.units_per_round;
 	r->quorum = w->project.quorum;
+	r->audit_floor = w->project.audit_floor;
 	r->done = w->project.state == PROJECT_DONE;
 	memcpy(r->reason, w->project.reason, sizeof(r->reason));
 	r->overhead = overhead(w->now.units, w->now.computed, w->now.refereed);

@@ -53,6 +53,7 @@ struct simulate_spread { /* of some figure over peers or units */
 
 struct simulate_report {
 	uint32_t rounds, rounds_done, units_per_round, quorum;
+	double audit_floor;  /* 0: policy full */
 	uint32_t cheaters;   /* identities of them, new ones included */
 	uint32_t cheaters_1; /* at the beginning */
 	bool done;	     /* or why not */

@@ -28,6 +28,8 @@ static void print_head(const struct simulate_report *r, const struct simulate_op
 		", %" PRIu64 " peers, churn %g, seed %" PRIu64 "\n",
 		r->rounds_done, r->rounds, r->units_per_round, r->quorum, o->peers, o->churn,
 		o->seed);
+	if (r->audit_floor > 0)
+		fprintf(out, "policy adaptive, audit_floor %g\n", r->audit_floor);
 	if (o->strategy != NULL)
 		fprintf(out,
 			"strategy %s: %" PRIu32 " identities at the beginning, %" PRIu32

@@ -14,6 +14,7 @@
 #define NO_FAULT	  UINT32_MAX
 #define SPREAD_MAX	  4096u
 #define RESULT_LEAVES_MAX 128u
+#define WRONG_KEPT	  64u
 
 /* What went wrong in a unit: after step `step` the state differs from the right one by `variant`, and all that
  * follows from it. Equal faults give equal results. */
@@ -53,6 +54,9 @@ struct sim_peer {
 	uint64_t finished; /* units that it handed in */
 	uint64_t wrong;	   /* of them wrong */
 	uint64_t first_wrong_ms, first_wrong_order;
+	struct digest wrong_nonces[WRONG_KEPT]; /* of its first ones */
+	uint32_t wrong_count;
+	bool proven; /* one of them was */
 };
 
 /* What the right result of a unit of the round in progress is. */

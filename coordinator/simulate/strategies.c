@@ -69,6 +69,18 @@ static void colluders(struct world *w, struct sim_peer *peer, struct sim_task *t
 		task->fault = (struct mishap){w->recipe.train.inner_steps - 1, AGREED};
 }
 
+/* Whoever gets a unit first decides, and tells the others what to say when they get it, too. */
+static void colluders_single(struct world *w, struct sim_peer *peer, struct sim_task *task)
+{
+	struct truth *t = truth_of(w, task);
+
+	(void)peer;
+	if (t->plan == 0)
+		t->plan = draw_unit(w) < strategy_rate(w->options) ? 2 : 1;
+	if (t->plan == 2)
+		task->fault = (struct mishap){w->recipe.train.inner_steps - 1, AGREED};
+}
+
 static const struct strategy strategies[] = {
 	{.name = "garbage",
 		.summary = "computes nothing, sends random numbers",
@@ -92,6 +104,10 @@ static const struct strategy strategies[] = {
 		.summary = "talk; agree on a wrong result of what at least two of them hold",
 		.leased = tell_friends,
 		.compute = colluders},
+	{.name = "colluders-single",
+		.summary = "talk; agree on a wrong result of a share (--rate, 0.1) of all they get",
+		.rate = 0.1,
+		.compute = colluders_single},
 	{.name = "sybils",
 		.summary = "garbage, with a new identity after each retirement",
 		.seconds = 0.02,

@@ -17,7 +17,8 @@
 static const char *const alone[] = {
 	"lazy", "plagiarist", "poisoner", "sleeper", "withholder", "flaky", "equivocator", "slow"};
 
-static void run(struct simulate_report *out, const struct simulate_options *o)
+static void run_as(
+	struct simulate_report *out, const struct simulate_options *o, enum verify_policy policy)
 {
 	static struct project p;
 	struct errmsg msg = {""};
@@ -25,7 +26,8 @@ static void run(struct simulate_report *out, const struct simulate_options *o)
 	memset(&p, 0, sizeof(p));
 	memcpy(p.name, "small", 6);
 	p.seed = 1;
-	p.policy = VERIFY_FULL;
+	p.policy = policy;
+	p.audit_floor = policy == VERIFY_ADAPTIVE ? 0.02 : 0;
 	p.quorum = 2;
 	p.train.rounds = 4;
 	p.train.units_per_round = 150;
@@ -33,6 +35,11 @@ static void run(struct simulate_report *out, const struct simulate_options *o)
 	p.train.trace_every = 4;
 	if (simulate_run(out, &p, o, &msg) != TK_OK)
 		fail_msg("%s", msg.text);
+}
+
+static void run(struct simulate_report *out, const struct simulate_options *o)
+{
+	run_as(out, o, VERIFY_FULL);
 }
 
 static struct simulate_options with(const char *strategy, double cheaters)
@@ -100,6 +107,46 @@ static void nobody_who_cheats_alone_gets_a_wrong_unit_through_and_nobody_honest_
 				(unsigned long long)r->peak, r->end.retired_ok);
 		free(r);
 	}
+}
+
+/* Under policy adaptive nobody gets a wrong unit through who is wrong from the beginning, and honest peers are
+ * checked less and less. */
+static void liars_never_become_established(void **state)
+{
+	static const char *const liars[] = {
+		"garbage", "lazy", "plagiarist", "poisoner", "withholder", "slow", "equivocator"};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(liars) / sizeof(liars[0]); i++) {
+		struct simulate_options o = with(liars[i], 0.3);
+		struct simulate_report *r = calloc(1, sizeof(*r));
+
+		assert_non_null(r);
+		assert_non_null(o.strategy);
+		run_as(r, &o, VERIFY_ADAPTIVE);
+		if (!r->done || r->end.standing != 0 || r->end.retired_ok != 0)
+			fail_msg("%s: done %d (%s), %llu wrong units stand, %u honest retired",
+				liars[i], r->done, r->reason, (unsigned long long)r->end.standing,
+				r->end.retired_ok);
+		free(r);
+	}
+}
+
+static void an_adaptive_run_of_honest_peers_costs_less_as_it_goes(void **state)
+{
+	struct simulate_options o = with(NULL, 0);
+	struct simulate_report *r = calloc(1, sizeof(*r));
+
+	(void)state;
+	assert_non_null(r);
+	o.units = 3000;
+	run_as(r, &o, VERIFY_ADAPTIVE);
+	assert_true(r->done);
+	assert_int_equal(r->end.retired_ok, 0);
+	assert_true(r->overhead < 0.6);
+	if (r->overhead_end >= 0.75 * r->overhead)
+		fail_msg("overhead %g in all, %g in the last fifth", r->overhead, r->overhead_end);
+	free(r);
 }
 
 static void liars_are_retired_and_their_wrong_results_were_seen(void **state)
@@ -179,6 +226,8 @@ int main(void)
 		cmocka_unit_test(honest_peers_compute_each_unit_as_often_as_the_quorum_wants),
 		cmocka_unit_test(
 			nobody_who_cheats_alone_gets_a_wrong_unit_through_and_nobody_honest_is_retired),
+		cmocka_unit_test(liars_never_become_established),
+		cmocka_unit_test(an_adaptive_run_of_honest_peers_costs_less_as_it_goes),
 		cmocka_unit_test(liars_are_retired_and_their_wrong_results_were_seen),
 		cmocka_unit_test(colluders_get_through_what_they_hold_whole),
 		cmocka_unit_test(what_cannot_be_simulated_is_said),

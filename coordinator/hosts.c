@@ -57,6 +57,7 @@ struct choosing {
 	struct place_row *places; /* owned; by key */
 	size_t place_count, place_room;
 	uint32_t wanted;
+	bool world; /* only global addresses */
 	bool again; /* this pass: hosts of earlier links; else: others */
 	uint64_t now_s;
 	struct errmsg *msg;
@@ -139,6 +140,8 @@ static int consider(void *context, const void *row)
 				    : NULL;
 	if (place == NULL || endpoint_from_text(&at, place->address) != TK_OK)
 		choice->unplaced++;
+	else if (c->world && endpoint_scope(&at) != SCOPE_GLOBAL)
+		choice->near++;
 	else if (place->seen_s + PLACE_FRESH_S < c->now_s)
 		choice->gone++;
 	else if (choice->count == c->wanted)
@@ -165,12 +168,13 @@ static int save(struct hosts_choice *c, struct store *s, const struct key_pair *
 	return rc;
 }
 
-int hosts_choose(struct hosts_choice *out, struct store *s, uint32_t wanted,
+int hosts_choose(struct hosts_choice *out, struct store *s, uint32_t wanted, bool world,
 	const struct key_pair *root, uint64_t now_s, struct errmsg *msg)
 {
 	struct hosts_choice choice = {0};
 	struct choosing c = {.choice = &choice,
 		.wanted = wanted < LINK_HOSTS_MAX ? wanted : LINK_HOSTS_MAX,
+		.world = world,
 		.again = true,
 		.now_s = now_s,
 		.msg = msg};
@@ -214,10 +218,11 @@ void hosts_lacking(const struct hosts_choice *c, uint32_t wanted, char out[TEXT_
 		return;
 	snprintf(out, TEXT_MAX, "%u of %u hosts: %u peers have accepted results", c->count, wanted,
 		c->credited);
-	if (c->unplaced + c->gone + c->crowded == 0 && !c->full)
+	if (c->unplaced + c->near + c->gone + c->crowded == 0 && !c->full)
 		return;
 	snprintf(out + strlen(out), TEXT_MAX - strlen(out), "; of them:");
 	because(out, c->unplaced, "cannot be dialled by strangers, or do not want to be hosts");
+	because(out, c->near, "can be dialled from their own house alone");
 	because(out, c->gone, "were not here for three days");
 	because(out, c->crowded, "share another host's address prefix");
 	if (c->full)

@@ -19,14 +19,16 @@ struct hosts_choice {
 	uint32_t count;
 	uint32_t credited; /* peers with accepted results … */
 	uint32_t unplaced; /* … of whom so many were not seen to be public, or do not want to, */
-	uint32_t gone;	   /* … so many not lately, */
-	uint32_t crowded;  /* … and so many share another host's prefix */
-	bool full;	   /* HOSTS_MAX are named */
+	uint32_t
+		near; /* … so many only by those in their house, while the link is for the world, */
+	uint32_t gone;	  /* … so many not lately, */
+	uint32_t crowded; /* … and so many share another host's prefix */
+	bool full;	  /* HOSTS_MAX are named */
 };
 
-/* Chooses up to `wanted` (at most LINK_HOSTS_MAX), signs those that are new or have less than half of their time left,
+/* Chooses up to `wanted` (at most LINK_HOSTS_MAX; world: of global addresses only), signs those that are new or have less than half of their time left,
  * and saves all, in one transaction. Errors: the store's, TK_ENOMEM. */
-int hosts_choose(struct hosts_choice *out, struct store *s, uint32_t wanted,
+int hosts_choose(struct hosts_choice *out, struct store *s, uint32_t wanted, bool world,
 	const struct key_pair *root, uint64_t now_s, struct errmsg *msg) TK_CHECKED;
 
 /* Why a choice has fewer than were wanted, as a sentence; nothing when it has not. */

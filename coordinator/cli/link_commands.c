@@ -82,6 +82,16 @@ static bool is_loopback(const char *host)
 	       strncmp(host, "localhost:", 10) == 0;
 }
 
+/* Is the link for the world, and not for one computer or one house? A name is taken to be known everywhere. */
+static bool is_for_the_world(const struct link *link)
+{
+	struct endpoint at;
+
+	if (endpoint_from_text(&at, link->hosts[0]) == TK_OK)
+		return endpoint_scope(&at) == SCOPE_GLOBAL;
+	return !is_loopback(link->hosts[0]);
+}
+
 /* Where volunteers dial the coordinator: as the owner says, or as it listens. */
 static int link_addresses(
 	struct link *link, struct home *home, const char *told, struct errmsg *msg)
@@ -105,7 +115,8 @@ static int add_hosts(struct link *link, struct home *home, const struct key_pair
 			"a link has at most %u addresses, and %u are the coordinator's: --hosts "
 			"takes at most %u",
 			LINK_HOSTS_MAX, link->host_count, LINK_HOSTS_MAX - link->host_count);
-	rc = hosts_choose(&choice, home->store, wanted, root, (uint64_t)time(NULL), msg);
+	rc = hosts_choose(&choice, home->store, wanted, is_for_the_world(link), root,
+		(uint64_t)time(NULL), msg);
 	if (rc != TK_OK)
 		return rc;
 	for (uint32_t i = 0; i < choice.count; i++)

@@ -15,6 +15,8 @@
 #define HALF_OPEN                                                                                  \
 	NODE_WORTHS /* the list of those whose handshake is not done, in the order in which they came */
 
+#define CROWD_LOOKED_AT 64u /* of the largest crowd's connections, the newest first */
+
 /* The lists */
 
 static void list_out(struct node *n, struct connection *c)
@@ -191,7 +193,12 @@ static struct connection *idle_longest(const struct node *n)
 static bool make_place(struct node *n, uint64_t prefix, struct node_effects *out)
 {
 	struct connection *c = crowds_heaviest(&n->table.crowds, prefix);
-	bool heavy = c != NULL;
+	bool heavy;
+
+	/* Of a crowd only strangers: whoever works keeps its place, however many come from where it lives. */
+	for (unsigned i = 0; c != NULL && c->worth != NODE_WORTH_NONE && c->worth != HALF_OPEN; i++)
+		c = i < CROWD_LOOKED_AT ? c->crowd_older : NULL;
+	heavy = c != NULL;
 
 	if (!heavy)
 		c = idle_longest(n);

@@ -153,26 +153,25 @@ static int connection_open(
 	return connection_greet(n, c, msg);
 }
 
-/* What an honest peer says a few times a second at most, whatever it is doing. The rest has bounds of its own where it is
- * answered, or costs its sender as much as us. */
-static bool is_chatter(const struct message *m)
+/* All but data, and what has bounds of its own that end the session: an honest peer says the rest a few times a second
+ * at most, whatever it is doing. */
+static bool is_chatter(const struct connection *c, const struct message *m)
 {
+	if (session_peer_role(c->session) == ROLE_COORDINATOR)
+		return false; /* it says as much as there is work */
 	switch (m->type) {
-	case MESSAGE_PING:
-	case MESSAGE_PONG:
-	case MESSAGE_BLOB_HAVE:
-	case MESSAGE_WORK_REQUEST:
-	case MESSAGE_COMMIT:
-	case MESSAGE_REVEAL:
-	case MESSAGE_ABANDON:
-	case MESSAGE_SELFTEST:
-	case MESSAGE_DIAL_BACK:
-	case MESSAGE_DIALLED_BACK:
-		return true;
+	case MESSAGE_BLOB_GET: /* swarm_serve.c */
+	case MESSAGE_BLOB_PART:
+	case MESSAGE_RELAY_DATA: /* relay_circuits.c, circuits.c */
+	case MESSAGE_RELAY_CREDIT:
+	case MESSAGE_TRACE:
+	case MESSAGE_SEGMENT:
+	case MESSAGE_STATE:
+		return false;
 	case MESSAGE_UPLOAD:
 		return m->upload.bytes.len < BLOB_PART_MAX; /* only a payload's last part is */
 	default:
-		return false;
+		return m->type < MESSAGE_JOIN || m->type > MESSAGE_PULL; /* gossip_state.h */
 	}
 }
 
@@ -209,7 +208,7 @@ int connection_receive(struct node *n, struct connection *c, const struct node_e
 		rc = session_next(c->session, &m, msg);
 		if (rc == TK_ENOENT)
 			break;
-		if (rc == TK_OK && is_chatter(&m))
+		if (rc == TK_OK && is_chatter(c, &m))
 			rc = chatter_count(c, event->now_ms, msg);
 		if (rc == TK_OK)
 			rc = message_handle(n, c, &m, out, msg);

@@ -201,10 +201,13 @@ static void hear_sources(struct exchange *x, struct exchange_peer *from,
 	for (uint32_t i = 0; i < count; i++) {
 		struct exchange_peer *p;
 		struct record record;
+		int rc = record_decode(&record, sources->records[i], &x->network, x->now_s, NULL);
 
-		if (record_decode(&record, sources->records[i], &x->network, x->now_s, NULL) !=
-				TK_OK ||
-			key_equal(&record.key, &x->self))
+		if (rc != TK_OK && rc != TK_EINVAL) { /* who passes records on has checked them */
+			exchange_leave(x, from, "it names sources by records that are no records");
+			return;
+		}
+		if (rc != TK_OK || key_equal(&record.key, &x->self))
 			continue;
 		p = exchange_peer_take(x, &record.key);
 		if (p == NULL)

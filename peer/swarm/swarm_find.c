@@ -199,6 +199,20 @@ static bool was_tried(const struct swarm_blob *b, peer_ref peer)
 	return false;
 }
 
+/* Whom a peer's word has led us to and who has given nothing in so long is no dial of it any more: somebody else may be
+ * tried. */
+static void give_up_named(const struct swarm *s, struct swarm_blob *b)
+{
+	for (struct swarm_link *l = b->links; l != NULL; l = l->next) {
+		if (l->named_by == 0 || l->sample_count != 0 ||
+			s->now_ms < l->gained_ms + NAMED_TRIAL_MS)
+			continue;
+		l->named_by = 0;
+		b->dialled_count -= l->counted;
+		l->counted = false;
+	}
+}
+
 /* Those that are dialled on the word of `by`; 0: on any peer's word. */
 static uint32_t dialled_by(const struct swarm_blob *b, peer_ref by)
 {
@@ -239,6 +253,7 @@ static void dial_more(struct swarm *s, struct swarm_blob *b, struct swarm_effect
 	uint32_t most = s->config.dials_max * (b->live == 0 ? 2u : 1u);
 	struct swarm_named n;
 
+	give_up_named(s, b);
 	while (b->dial_count < DIALS_MAX && b->dial_count + b->dialled_count < most &&
 		candidate_take(s, b, most, &n)) {
 		struct swarm_mate *m = swarm_mate_find(s, n.peer);

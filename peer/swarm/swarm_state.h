@@ -45,6 +45,7 @@
 #define RETRY_MAX_MS	  15000u
 #define BUSY_MAX_MS	  60000u /* the longest that we believe */
 #define WHO_MAX_MS	  60000u
+#define NAMED_TRIAL_MS	  60000u /* for whom a peer has named to give something */
 #define FULL_MS		  1000u	 /* a full blob's links are not looked through again for so long */
 #define UNTOLD_MAX	  16u	 /* pieces that a mate need not hear of, as it has them itself */
 #define STALLED_MS	  4000u	 /* nothing has come for so long, and nothing is asked for */

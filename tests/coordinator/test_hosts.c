@@ -23,6 +23,7 @@ struct bench {
 	struct store *store;
 	struct key_pair root;
 	struct hosts_choice choice;
+	bool world; /* the link is */
 	char lacking[TEXT_MAX];
 };
 
@@ -76,7 +77,8 @@ static const char *choose(struct bench *b, uint32_t wanted, uint64_t now_s)
 	static char numbers[64];
 	size_t used = 0;
 
-	assert_int_equal(hosts_choose(&b->choice, b->store, wanted, &b->root, now_s, NULL), TK_OK);
+	assert_int_equal(
+		hosts_choose(&b->choice, b->store, wanted, b->world, &b->root, now_s, NULL), TK_OK);
 	hosts_lacking(&b->choice, wanted, b->lacking);
 	numbers[0] = '\0';
 	for (uint32_t i = 0; i < b->choice.count; i++)
@@ -125,6 +127,23 @@ static void peers_of_one_house_are_not_counted_by_prefix(void **state)
 	add_place(b, 1, "127.0.0.1:2001", NOW_S);
 	add_place(b, 2, "127.0.0.1:2002", NOW_S);
 	assert_string_equal(choose(b, 7, NOW_S), "1 2 ");
+}
+
+static void a_link_for_the_world_names_nobody_whom_only_his_house_reaches(void **state)
+{
+	struct bench *b = *state;
+
+	b->world = true;
+	add_peer(b, 2, 5);
+	add_peer(b, 3, 5);
+	add_peer(b, 4, 5);
+	add_place(b, 2, "127.0.0.1:7331", NOW_S);
+	add_place(b, 3, "192.168.1.3:7331", NOW_S);
+	add_place(b, 4, "198.51.100.4:7331", NOW_S);
+	assert_string_equal(choose(b, 3, NOW_S), "4 ");
+	assert_non_null(strstr(b->lacking, "2 can be dialled from their own house alone"));
+	b->world = false;
+	assert_string_equal(choose(b, 3, NOW_S), "4 2 3 ");
 }
 
 static void hosts_of_earlier_links_come_first_with_the_address_of_now(void **state)
@@ -218,6 +237,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(those_known_longest_with_results_that_strangers_reach),
 		TEST(peers_of_one_house_are_not_counted_by_prefix),
+		TEST(a_link_for_the_world_names_nobody_whom_only_his_house_reaches),
 		TEST(hosts_of_earlier_links_come_first_with_the_address_of_now),
 		TEST(the_root_signs_each_and_anew_when_half_its_time_is_over),
 		TEST(who_was_removed_is_not_renewed),

@@ -42,7 +42,7 @@ claim "a good table project passes" passes "$work/table.yaml"
 claim_refused "an unknown key" "$(variant unknown 's/batch_size/batchsize/')" 'unknown.yaml:4:[0-9]+: .*batch_size'
 claim_refused "a number that is none" "$(variant six 's/hidden: \[64\]/hidden: [6x4]/')" 'six.yaml:2:[0-9]+: .*hidden.*6x4'
 claim_refused "a number out of its limits" "$(variant many 's/quorum: 2/quorum: 1/')" 'many.yaml:5:[0-9]+: .*quorum'
-claim_refused "what this version cannot do" "$(variant adaptive 's/full/adaptive/')" 'adaptive.yaml:5:[0-9]+: .*policy'
+claim_refused "what this version cannot do" "$(variant later 's/batch_size: 32/batch_size: 32, compression: powersgd/')" 'later.yaml:4:[0-9]+: .*compression'
 claim_refused "several errors" "$(variant several 's/context/contxt/;s/quorum: 2/quorum: many/')" \
 	'several.yaml:2:[0-9]+: .*context' 'several.yaml:5:[0-9]+: .*quorum'
 claim_refused "broken YAML" "$(variant broken 's/hidden: \[64\]/hidden: [64/')" 'broken.yaml:[0-9]+'

@@ -50,7 +50,7 @@ for file in "$work"/peer-1/checkpoints/*; do
 done
 peer_start 1 --checkpoint 0.2
 claim "a spoiled checkpoint is not gone on with" wait_for 60 more_lines 1 "begins anew" 0
-claim "the project is trained to its end" finished text 180
+claim "the project is trained to its end" finished text 600
 claim "the model is bit for bit the local one" same "$(local_model "$work/text.yaml")" "$(field text model_digest)"
 claim "nobody needed another lease for it" same 2 "$(field text replicas)"
 "$talkoot" -C "$home" status --json >"$work/status.out"

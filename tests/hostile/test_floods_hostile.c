@@ -208,6 +208,9 @@ static void who_never_stops_talking_is_dropped_with_a_line_in_the_log(void **sta
 		{.type = MESSAGE_BLOB_HAVE,
 			.blob_have = {.total = 1, .pieces = {(const uint8_t *)"\1", 1}}},
 		{.type = MESSAGE_UPLOAD, .upload.bytes = {(const uint8_t *)"x", 1}},
+		{.type = MESSAGE_RELAY_RESERVED, .relay_reserved.status = 1},
+		{.type = MESSAGE_BLOB_MISSING},
+		{.type = MESSAGE_BLOB_BUSY, .blob_busy.retry_ms = 1},
 	};
 	struct served *s = *state;
 	struct intruder honest;

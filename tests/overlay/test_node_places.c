@@ -205,6 +205,39 @@ static void flood_of_strangers_ends_no_session_of_worth(void **state)
 	assert_false(is_in(net, in[1]) || is_in(net, in[3]));
 }
 
+/* All who work come from one /24, as at a university: strangers who each come from elsewhere get their eighth there, too. */
+static void flood_of_strangers_ends_no_work_of_those_who_share_a_network(void **state)
+{
+	struct net *net = *state;
+	struct message commit = {.type = MESSAGE_COMMIT};
+	conn_id in[17];
+	unsigned ended = 0;
+
+	node_limit_connections(net->nodes[0].node, 16);
+	for (unsigned i = 1; i <= 16; i++) {
+		struct endpoint from = {.family = 4, .ip = {81, 0, 0, (uint8_t)i}, .port = 5000};
+
+		in[i] = net_dial_from(net, i, 0, NULL, &from) + 1;
+		net_run(net);
+		assert_true(is_in(net, in[i]));
+		node_value(net->nodes[0].node, in[i], NODE_WORTH_NOW);
+		assert_int_equal(net_send(net, in[i] - 1, &commit), TK_OK);
+	}
+	net_run(net);
+	for (unsigned i = 0; i < 40; i++)
+		(void)come(net, 1000 + i);
+	for (unsigned i = 1; i <= 16; i++)
+		assert_true(is_in(net, in[i])); /* no time has passed */
+	for (unsigned second = 0; second < 60; second++) {
+		for (unsigned i = 0; i < 5; i++)
+			(void)come(net, 2000 + second * 5 + i);
+		net_pass(net, NODE_TICK_MS);
+	}
+	for (unsigned i = 1; i <= 16; i++)
+		ended += !is_in(net, in[i]);
+	assert_int_equal(ended, 16 / NODE_PLACES_NEW);
+}
+
 static void worth_that_is_over_makes_place_after_ten_more_seconds(void **state)
 {
 	struct net *net = *state;
@@ -320,6 +353,7 @@ int main(void)
 		CLAIM(session_of_worth_that_works_outlasts_one_that_is_silent),
 		CLAIM(those_who_always_work_take_turns),
 		CLAIM(flood_of_strangers_ends_no_session_of_worth),
+		CLAIM(flood_of_strangers_ends_no_work_of_those_who_share_a_network),
 		CLAIM(worth_that_is_over_makes_place_after_ten_more_seconds),
 		CLAIM(dial_of_our_own_gets_a_place_too),
 		CLAIM(everybody_gets_in_where_there_are_four_for_each_place),

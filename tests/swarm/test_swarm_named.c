@@ -206,6 +206,57 @@ static void liars_cannot_fill_our_dials(void **state)
 	lone_end(&l);
 }
 
+/* Those who were dialled come up, and give nothing. */
+static uint32_t dialled_come_up(struct lone *l, peer_ref from)
+{
+	peer_ref peers[64];
+	uint32_t count = 0, honest = 0;
+
+	for (size_t i = 0; i < l->out.count && count < 64; i++)
+		if (l->out.items[i].type == SWARM_DIAL)
+			peers[count++] = l->out.items[i].peer;
+	for (uint32_t i = 0; i < count; i++) {
+		honest += peers[i] >= from;
+		up(l, peers[i], SWARM_PUBLIC);
+	}
+	return honest;
+}
+
+/* Liars among our neighbours name accomplices. A neighbour that comes after a minute knows sources. */
+static void accomplices_who_give_nothing_do_not_hold_our_dials_for_good(void **state)
+{
+	enum { HONEST = 50000 };
+	uint32_t honest = 0;
+	peer_ref next = 1000, good = HONEST;
+	struct lone l;
+
+	(void)state;
+	begin(&l, false);
+	for (peer_ref p = FIRST; p < FIRST + 5; p++)
+		up(&l, p, SWARM_PUBLIC);
+	want_it(&l, false);
+	for (unsigned n = 0; n < 600; n++) {
+		struct swarm_message sources = {
+			.type = MESSAGE_BLOB_SOURCES, .blob = BLOB, .count = 4};
+
+		if (n == 120)
+			up(&l, FIRST + 5, SWARM_PUBLIC);
+		for (peer_ref p = FIRST; p < FIRST + 6; p++) {
+			if (!swarm_expects_sources(l.core, p))
+				continue;
+			for (uint32_t i = 0; i < 4; i++)
+				sources.peers[i] = p == FIRST + 5 ? good++ : next++;
+			lone_hear(&l, p, sources);
+			honest += dialled_come_up(&l, HONEST);
+		}
+		l.now_ms += 500;
+		lone_step(&l, (struct swarm_event){.type = SWARM_WAKE});
+		honest += dialled_come_up(&l, HONEST);
+	}
+	assert_true(honest > 0);
+	lone_end(&l);
+}
+
 static void whoever_asks_without_end_is_answered_seldom_and_then_left(void **state)
 {
 	uint32_t answers = 0, asked = 0;
@@ -257,6 +308,7 @@ int main(void)
 			of_what_is_discreet_nothing_is_told_and_the_tracker_alone_is_asked),
 		cmocka_unit_test(names_that_were_not_asked_for_end_the_session),
 		cmocka_unit_test(liars_cannot_fill_our_dials),
+		cmocka_unit_test(accomplices_who_give_nothing_do_not_hold_our_dials_for_good),
 		cmocka_unit_test(whoever_asks_without_end_is_answered_seldom_and_then_left),
 		cmocka_unit_test(the_tracker_is_asked_when_nothing_comes_and_ever_more_seldom),
 	};

@@ -14,6 +14,7 @@ struct audit_unit {
 	struct digest header;
 	uint8_t outcome; /* of the canonical claim */
 	bool refereed;
+	struct public_key alone; /* on whose word alone it rests; zero: not on one's */
 	uint16_t verdicts[LEDGER_VERDICT_LAST + 1]; /* replicas, by enum ledger_verdict */
 };
 
@@ -71,5 +72,10 @@ int audit_take(struct audit *a, uint64_t sequence, uint64_t at, struct span cont
 /* Units that are settled, in standing rounds and in the one in progress. */
 uint64_t audit_settled(const struct audit *a);
 struct audit_unit *audit_unit(const struct audit *a, uint32_t round, uint32_t index);
+
+/* How many settled units rest on the word of one identity alone that a FAULT entry names: the first ones to compute
+ * again. Gives the first `most` of them as round · W + index in out. Errors: TK_ENOMEM. */
+int audit_doubtful(const struct audit *a, uint64_t *out, size_t most, uint64_t *count,
+	struct errmsg *msg) TK_CHECKED;
 
 #endif

@@ -49,12 +49,15 @@ static int replica_check(const struct audit *a, const struct ledger_entry *e,
 /* What a unit's replicas say together. */
 struct tally {
 	uint16_t verdicts[LEDGER_VERDICT_LAST + 1];
-	uint32_t agreeing; /* opened with the canonical claim */
+	uint32_t agreeing;	 /* opened with the canonical claim */
+	struct public_key valid; /* the last one that is credited */
 };
 
 static void tally_add(struct tally *t, const struct ledger_replica *r, struct span claim)
 {
 	t->verdicts[r->verdict]++;
+	if (r->verdict == LEDGER_VALID)
+		t->valid = r->key;
 	t->agreeing += r->opened && span_equal(r->claim, claim);
 }
 
@@ -194,6 +197,9 @@ int audit_take_unit(struct audit *a, uint64_t at, const struct ledger_entry *e, 
 	u->outcome = (uint8_t)claim.outcome;
 	u->refereed = !digest_is_zero(&e->unit.referee);
 	memcpy(u->verdicts, t.verdicts, sizeof(u->verdicts));
+	u->alone = (struct public_key){{0}};
+	if (!u->refereed && t.verdicts[LEDGER_VALID] == 1)
+		u->alone = t.valid;
 	return TK_OK;
 }
 
@@ -223,5 +229,36 @@ int audit_draw_check(struct audit *a, uint32_t round, struct errmsg *msg)
 			"quorum is %" PRIu32,
 			i + 1, round + 1, 100 * floor, (int)u->verdicts[LEDGER_VALID], a->quorum);
 	}
+	return TK_OK;
+}
+
+static int by_key(const void *a, const void *b)
+{
+	return memcmp(a, b, KEY_BYTES);
+}
+
+int audit_doubtful(
+	const struct audit *a, uint64_t *out, size_t most, uint64_t *count, struct errmsg *msg)
+{
+	struct public_key *faulty = mem_calloc(a->fault_count + 1, sizeof(*faulty));
+	uint64_t units = (uint64_t)(a->round + a->open) * a->units_per_round;
+
+	if (faulty == NULL)
+		return errmsg_set(msg, TK_ENOMEM, "not enough memory to audit");
+	for (size_t i = 0; i < a->fault_count; i++)
+		faulty[i] = a->faults[i].key;
+	qsort(faulty, a->fault_count, sizeof(*faulty), by_key);
+	*count = 0;
+	for (uint64_t i = 0; i < units && a->fault_count > 0; i++) {
+		const struct audit_unit *u = &a->units[i];
+
+		if (u->at == 0 ||
+			bsearch(&u->alone, faulty, a->fault_count, sizeof(*faulty), by_key) == NULL)
+			continue;
+		if (*count < most)
+			out[*count] = i;
+		++*count;
+	}
+	mem_free(faulty);
 	return TK_OK;
 }

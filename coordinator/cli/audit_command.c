@@ -107,6 +107,25 @@ static void show_wrong(void *context, uint32_t round, uint32_t index, const char
 		index + 1, round + 1, audit_unit(&x->audit, round, index)->at, field);
 }
 
+#define DOUBTFUL_NAMED 8u
+
+static int show_doubtful(const struct audit *a, struct errmsg *msg)
+{
+	uint64_t units[DOUBTFUL_NAMED], count = 0;
+	int rc = audit_doubtful(a, units, DOUBTFUL_NAMED, &count, msg);
+
+	if (rc != TK_OK || count == 0)
+		return rc;
+	printf("  %" PRIu64 " units rest on the word of one peer alone that was found wrong "
+	       "elsewhere; compute them again:",
+		count);
+	for (uint64_t i = 0; i < count && i < DOUBTFUL_NAMED; i++)
+		printf(" %" PRIu64 ".%" PRIu64, units[i] / a->units_per_round + 1,
+			units[i] % a->units_per_round + 1);
+	puts(count > DOUBTFUL_NAMED ? " ..." : "");
+	return TK_OK;
+}
+
 /* Under policy adaptive some units were computed once: what the secret draw says about them. */
 static void show_drawn(const struct audit *a)
 {
@@ -226,6 +245,9 @@ static int audit(struct auditing *x, const char *dir, const char *network, struc
 	if (rc != TK_OK)
 		return rc;
 	show_verified(x);
+	rc = show_doubtful(&x->audit, msg);
+	if (rc != TK_OK)
+		return rc;
 	if (x->recompute == 0) {
 		puts("Nothing was recomputed: what agreed may still be wrong, if whole quorums "
 		     "colluded.");

@@ -250,8 +250,11 @@ static struct core_replica *replica_new(struct core *c, struct core_unit *u, str
 
 static void lease_grant(struct core *c, struct core_unit *u, struct core_peer *peer)
 {
-	struct core_replica *r = replica_new(c, u, peer);
+	struct core_replica *r;
 
+	if (u->replicas == NULL)
+		unit_refresh(c, u); /* its policy may want less of it than when it was made */
+	r = replica_new(c, u, peer);
 	if (r == NULL) {
 		c->error = TK_ENOMEM;
 		return;

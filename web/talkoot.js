@@ -196,9 +196,13 @@ function verifyText(project) {
 	if (verify.policy === 'full')
 		return 'Every unit is computed by at least ' + countText(verify.quorum) +
 			' peers and counts only when their results are equal, bit for bit.';
-	if (verify.policy === 'adaptive')
-		return 'Peers that have proved themselves are checked by samples, so some units were computed only once.';
-	return '';
+	if (verify.policy !== 'adaptive')
+		return '';
+	const again = count(verify.recomputed), bound = number(verify.wrong_bound);
+	return 'Peers that have proved themselves are checked by samples, so some units were computed only once' +
+		(again === null ? '.' : '; ' + plural(again, 'unit') + ' more than once so far.') +
+		(bound === null || bound >= 1 || bound < 0 ? '' : ' With 95 % confidence at most ' + percentText(bound) +
+			' of the others are wrong.');
 }
 
 function rejectionBuild(row) {

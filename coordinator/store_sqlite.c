@@ -12,8 +12,9 @@
 #include "tasks/base/file.h"
 #include "tasks/base/mem.h"
 
-#define SCHEMA_VERSION 4 /* 3: trust: ledger, draws, faults; 4: hosts, units that one peer settles alone */
-#define BUSY_MS	       10000
+#define SCHEMA_VERSION                                                                             \
+	4 /* 3: trust: ledger, draws, faults; 4: hosts, units that one peer settles alone */
+#define BUSY_MS 10000
 #define REJECTED                                                                                   \
 	"6, 9" /* REPLICA_INVALID, REPLICA_UNOPENED; few, and so with an index of their own */
 _Static_assert(REPLICA_INVALID == 6 && REPLICA_UNOPENED == 9, "REJECTED names them for SQL");

@@ -168,6 +168,25 @@ static int save(struct hosts_choice *c, struct store *s, const struct key_pair *
 	return rc;
 }
 
+/* Hosts whose certificate has ended make place for others. */
+static int forget_ended(struct choosing *c, struct store *s, struct errmsg *msg)
+{
+	uint32_t kept = 0;
+
+	for (uint32_t i = 0; i < c->host_count; i++) {
+		int rc = TK_OK;
+
+		if (c->hosts[i].expiry_s < c->now_s)
+			rc = store_remove_host(s, &c->hosts[i].key, msg);
+		else
+			c->hosts[kept++] = c->hosts[i];
+		if (rc != TK_OK)
+			return rc;
+	}
+	c->host_count = kept;
+	return TK_OK;
+}
+
 int hosts_choose(struct hosts_choice *out, struct store *s, uint32_t wanted, bool world,
 	const struct key_pair *root, uint64_t now_s, struct errmsg *msg)
 {
@@ -183,6 +202,8 @@ int hosts_choose(struct hosts_choice *out, struct store *s, uint32_t wanted, boo
 	if (rc != TK_OK)
 		return rc;
 	rc = hosts_load(c.hosts, &c.host_count, s, msg);
+	if (rc == TK_OK)
+		rc = forget_ended(&c, s, msg);
 	if (rc == TK_OK)
 		rc = store_places(s, take_place, &c, msg);
 	if (rc == TK_OK)

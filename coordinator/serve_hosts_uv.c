@@ -48,15 +48,20 @@ static void tell(struct serve *s, struct serve_guest *g)
 		g->told_s = h->expiry_s;
 }
 
+/* Of those who are here: who is gone for good, or does not want to be a host any more, is none when its time is over. */
 static void renew(struct serve *s, uint64_t now_s)
 {
 	struct errmsg msg = {""};
 
-	for (uint32_t i = 0; i < s->hosts.count; i++) {
-		struct host_row fresh = s->hosts.rows[i];
+	for (size_t i = 0; i < s->hosts.guest_count; i++) {
+		const struct serve_guest *g = &s->hosts.guests[i];
+		const struct host_row *h = host_of(s, &g->key);
+		struct host_row fresh;
 
-		if (!host_is_due(&fresh, now_s) || !core_peer_established(s->core, &fresh.key))
+		if (h == NULL || !host_is_due(h, now_s) || !is_willing(s, g) ||
+			!core_peer_established(s->core, &g->key))
 			continue;
+		fresh = *h;
 		host_renew(&fresh, &s->identity.key, now_s);
 		if (store_renew_host(s->home.store, &fresh, &msg) == TK_OK)
 			s->hosts.version = 0; /* read again: the owner may have removed it */

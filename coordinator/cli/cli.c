@@ -15,6 +15,20 @@ int cli_failed(const struct errmsg *msg)
 	return EXIT_FAILED;
 }
 
+bool cli_project(const char *file, struct project *project)
+{
+	struct bytes errors = {0};
+	struct errmsg msg = {""};
+	int rc = project_read(project, file, &errors, &msg);
+
+	if (rc != TK_OK && errors.len != 0)
+		fprintf(stderr, "%s", (const char *)errors.data);
+	else if (rc != TK_OK)
+		cli_failed(&msg);
+	bytes_close(&errors);
+	return rc == TK_OK;
+}
+
 static struct option_spec *find_option(struct option_spec *options, const char *arg, size_t length)
 {
 	for (struct option_spec *o = options; o->name != NULL; o++) {

@@ -62,6 +62,9 @@ int cli_failed(const struct errmsg *msg);
 /* Opens the home of -C HOME; says what is missing. True on success. */
 bool cli_home(const struct cli *cli, struct home *home);
 
+/* Reads a project file; prints every error that it has. True on success. */
+bool cli_project(const char *file, struct project *project);
+
 /* A whole number from text. False: not one, or outside [min, max]. */
 bool cli_number(const char *text, uint64_t min, uint64_t max, uint64_t *out);
 

@@ -252,9 +252,13 @@ static int remove_host(struct home *home, const struct host_row *hosts, uint32_t
 	char hex[2 * KEY_BYTES + 1], until[16];
 	int rc;
 
+	if (key[0] == '\0')
+		return errmsg_set(msg, TK_EINVAL,
+			"--remove wants a host's key, or its first digits; talkoot -C HOME hosts "
+			"lists them");
 	for (uint32_t i = 0; i < count; i++) {
 		hex_encode(hex, hosts[i].key.b, KEY_BYTES);
-		if (key[0] == '\0' || strncmp(hex, key, strlen(key)) != 0)
+		if (strncmp(hex, key, strlen(key)) != 0)
 			continue;
 		if (found != NULL)
 			return errmsg_set(msg, TK_EINVAL,

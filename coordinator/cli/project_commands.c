@@ -8,21 +8,6 @@
 #include "tasks/project/project.h"
 #include "tasks/unit/train.h"
 
-/* Reads project.yaml; prints every error. */
-static bool read_project(const char *file, struct project *project)
-{
-	struct bytes errors = {0};
-	struct errmsg msg = {""};
-	int rc = project_read(project, file, &errors, &msg);
-
-	if (rc != TK_OK && errors.len != 0)
-		fprintf(stderr, "%s", (const char *)errors.data);
-	else if (rc != TK_OK)
-		cli_failed(&msg);
-	bytes_close(&errors);
-	return rc == TK_OK;
-}
-
 int command_check(const struct cli *cli)
 {
 	struct option_spec none[] = {{0}};
@@ -33,7 +18,7 @@ int command_check(const struct cli *cli)
 
 	if (!cli_arguments(cli, none, &file, 1))
 		return EXIT_USAGE;
-	if (!read_project(file, &project))
+	if (!cli_project(file, &project))
 		return EXIT_FAILED;
 	if (project_recipe(&recipe, &project, NULL, &msg) != TK_OK)
 		return cli_failed(&msg);
@@ -146,7 +131,7 @@ int command_submit(const struct cli *cli)
 
 	if (!cli_arguments(cli, options, &file, 1))
 		return EXIT_USAGE;
-	if (!read_project(file, &project) || !cli_home(cli, &home))
+	if (!cli_project(file, &project) || !cli_home(cli, &home))
 		return EXIT_FAILED;
 	if (submit(&home, &project, &msg) != TK_OK) {
 		code = cli_failed(&msg);

@@ -115,20 +115,6 @@ static void measure_unit(const struct project *project, struct simulate_options 
 		o->unit_s, FLOPS_MEDIAN);
 }
 
-static bool read_file(const char *file, struct project *project)
-{
-	struct bytes errors = {0};
-	struct errmsg msg = {""};
-	int rc = project_read(project, file, &errors, &msg);
-
-	if (rc != TK_OK && errors.len != 0)
-		fprintf(stderr, "%s", (const char *)errors.data);
-	else if (rc != TK_OK)
-		cli_failed(&msg);
-	bytes_close(&errors);
-	return rc == TK_OK;
-}
-
 /* Writes one of the forms into the file; NULL: not asked for. */
 static bool write_file(const char *path, const struct simulate_report *r,
 	const struct simulate_options *o, bool curves)
@@ -197,7 +183,7 @@ int command_simulate(const struct cli *cli)
 
 	if (!cli_arguments(cli, options, &file, 1) || !read_options(options, &o))
 		return EXIT_USAGE;
-	if (!read_file(file, &project))
+	if (!cli_project(file, &project))
 		return EXIT_FAILED;
 	if (o.units == 0)
 		o.units = (uint64_t)project.train.rounds * project.train.units_per_round;

@@ -198,11 +198,9 @@ int command_train(const struct cli *cli)
 	struct train_options how = {0};
 	long cores = sysconf(_SC_NPROCESSORS_ONLN);
 	uint64_t threads = cores < 1 ? 1 : (uint64_t)cores;
-	struct bytes errors = {0};
 	struct errmsg msg = {""};
 	struct project project;
 	const char *file;
-	int rc;
 
 	if (!cli_arguments(cli, options, &file, 1))
 		return EXIT_USAGE;
@@ -217,17 +215,9 @@ int command_train(const struct cli *cli)
 	}
 	how.threads = threads > 64 ? 64 : (uint32_t)threads;
 	how.output = options[0].value;
-	rc = project_read(&project, file, &errors, &msg);
-	if (rc != TK_OK && errors.len != 0) {
-		fprintf(stderr, "%s", (const char *)errors.data);
-		bytes_close(&errors);
+	if (!cli_project(file, &project))
 		return EXIT_FAILED;
-	}
-	bytes_close(&errors);
-	if (rc == TK_OK) {
-		how.blas = options[2].value != NULL ? strcmp(options[2].value, "blas") == 0
-						    : project.numerics == NUMERICS_BLAS;
-		rc = train(&project, &how, &msg);
-	}
-	return rc == TK_OK ? EXIT_OK : cli_failed(&msg);
+	how.blas = options[2].value != NULL ? strcmp(options[2].value, "blas") == 0
+					    : project.numerics == NUMERICS_BLAS;
+	return train(&project, &how, &msg) == TK_OK ? EXIT_OK : cli_failed(&msg);
 }

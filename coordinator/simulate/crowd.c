@@ -13,12 +13,6 @@
 #define SESSION_UNITS	200.0 /* that a peer computes before it leaves for a while, at the mean */
 #define BACK_MS		10000u
 
-static void later(struct world *w, uint64_t after_ms, const struct queued *q)
-{
-	if (queue_put(&w->queue, w->now_ms + after_ms, q) != TK_OK)
-		w->error = TK_ENOMEM;
-}
-
 /* Normal with mean 0 and deviation 1 (Box and Muller). */
 static double draw_normal(struct world *w)
 {
@@ -66,7 +60,7 @@ struct sim_peer *peer_add(struct world *w, const struct strategy *strategy, uint
 		return NULL;
 	}
 	w->peers[w->peer_count++] = peer;
-	later(w, after_ms, &(struct queued){.kind = QUEUED_CONNECT, .peer = peer->number});
+	world_later(w, after_ms, &(struct queued){.kind = QUEUED_CONNECT, .peer = peer->number});
 	return peer;
 }
 
@@ -96,7 +90,7 @@ static void computing_next(struct world *w, struct sim_peer *peer)
 	peer->computing = first;
 	peer->busy_until_ms = w->now_ms + unit_ms;
 	peer->busy_ms += unit_ms;
-	later(w, unit_ms,
+	world_later(w, unit_ms,
 		&(struct queued){
 			.kind = QUEUED_COMPUTED, .peer = peer->number, .nonce = first->nonce});
 }
@@ -121,7 +115,7 @@ void crowd_free(struct world *w)
 	mem_free(w->peers);
 }
 
-static struct sim_task *task_find(const struct sim_peer *peer, const struct digest *nonce)
+struct sim_task *crowd_task(const struct sim_peer *peer, const struct digest *nonce)
 {
 	struct sim_task *task = peer->tasks;
 
@@ -143,7 +137,7 @@ static void say(struct world *w, const struct sim_peer *peer, enum message_type 
 
 	if (task != NULL)
 		q.nonce = task->nonce;
-	later(w, peer->latency_ms, &q);
+	world_later(w, peer->latency_ms, &q);
 }
 
 static void commit_say(struct world *w, const struct sim_peer *peer, const struct sim_task *task)
@@ -182,7 +176,7 @@ void crowd_connect(struct world *w, struct sim_peer *peer)
 	computing_next(w, peer); /* a session that was dropped loses no work */
 	crowd_asks(w, peer);
 	if (churn > 0)
-		later(w, draw_exponential_ms(w, SESSION_UNITS * (double)peer->unit_ms),
+		world_later(w, draw_exponential_ms(w, SESSION_UNITS * (double)peer->unit_ms),
 			&(struct queued){
 				.kind = QUEUED_LEAVE, .peer = peer->number, .conn = peer->conn});
 }
@@ -210,7 +204,7 @@ void crowd_leave(struct world *w, struct sim_peer *peer)
 			task_drop(peer, t);
 	}
 	world_step(w, &down);
-	later(w, draw_exponential_ms(w, away_ms),
+	world_later(w, draw_exponential_ms(w, away_ms),
 		&(struct queued){.kind = QUEUED_CONNECT, .peer = peer->number});
 }
 
@@ -219,7 +213,7 @@ void crowd_dropped(struct world *w, struct sim_peer *peer, uint32_t reason)
 {
 	gone(w, peer);
 	if (reason != GOODBYE_RETIRED) {
-		later(w, 500 + draw(w) % 2000,
+		world_later(w, 500 + draw(w) % 2000,
 			&(struct queued){.kind = QUEUED_CONNECT, .peer = peer->number});
 		return;
 	}
@@ -231,7 +225,7 @@ void crowd_dropped(struct world *w, struct sim_peer *peer, uint32_t reason)
 void crowd_retired(struct world *w, const struct sim_peer *peer)
 {
 	if (peer->strategy != NULL && peer->strategy->returns)
-		later(w, BACK_MS, &(struct queued){.kind = QUEUED_NEWCOMER});
+		world_later(w, BACK_MS, &(struct queued){.kind = QUEUED_NEWCOMER});
 }
 
 static void hears_lease(struct world *w, struct sim_peer *peer, const struct queued *q)
@@ -239,7 +233,7 @@ static void hears_lease(struct world *w, struct sim_peer *peer, const struct que
 	const struct strategy *s = peer->strategy;
 	struct sim_task *task;
 
-	if (task_find(peer, &q->nonce) != NULL)
+	if (crowd_task(peer, &q->nonce) != NULL)
 		return; /* it knows it already */
 	task = mem_calloc(1, sizeof(*task));
 	if (task == NULL) {
@@ -293,7 +287,7 @@ static void wrong_note(struct world *w, struct sim_peer *peer, const struct sim_
 
 void crowd_computed(struct world *w, struct sim_peer *peer, const struct digest *nonce)
 {
-	struct sim_task *task = task_find(peer, nonce);
+	struct sim_task *task = crowd_task(peer, nonce);
 
 	if (task == NULL || task != peer->computing || w->now_ms < peer->busy_until_ms)
 		return; /* settled or forgotten meanwhile, or begun anew */
@@ -319,7 +313,7 @@ void crowd_hears(struct world *w, struct sim_peer *peer, const struct queued *q)
 	struct sim_task *task = NULL;
 
 	if (q->message != MESSAGE_LEASE && q->message != MESSAGE_NO_WORK)
-		task = task_find(peer, &q->nonce);
+		task = crowd_task(peer, &q->nonce);
 	switch (q->message) {
 	case MESSAGE_LEASE:
 		hears_lease(w, peer, q);
@@ -328,7 +322,8 @@ void crowd_hears(struct world *w, struct sim_peer *peer, const struct queued *q)
 		if (peer->retrying)
 			break;
 		peer->retrying = true;
-		later(w, q->unit, &(struct queued){.kind = QUEUED_RETRY, .peer = peer->number});
+		world_later(
+			w, q->unit, &(struct queued){.kind = QUEUED_RETRY, .peer = peer->number});
 		break;
 	case MESSAGE_REVEAL_REQUEST:
 		if (task != NULL && task->done && (s == NULL || !s->withholds))
@@ -392,7 +387,7 @@ void crowd_says(struct world *w, struct sim_peer *peer, const struct queued *q)
 	struct core_event event = {.type = CORE_MESSAGE, .conn = q->conn};
 	struct message m = {.type = q->message};
 	struct bytes claim = {0}, payload = {0};
-	struct sim_task *task = task_find(peer, &q->nonce);
+	struct sim_task *task = crowd_task(peer, &q->nonce);
 
 	if (q->message == MESSAGE_WORK_REQUEST) {
 		m.work_request.slots = q->unit;

@@ -5,21 +5,6 @@
 #include "tasks/unit/sign.h"
 #include "tasks/unit/trace.h"
 
-static void later(struct world *w, uint64_t after_ms, const struct queued *q)
-{
-	if (queue_put(&w->queue, w->now_ms + after_ms, q) != TK_OK)
-		w->error = TK_ENOMEM;
-}
-
-static struct sim_task *task_of(const struct sim_peer *peer, const struct digest *nonce)
-{
-	struct sim_task *task = peer->tasks;
-
-	while (task != NULL && !digest_equal(&task->nonce, nonce))
-		task = task->next;
-	return task;
-}
-
 /* The answer arrives after both ways and what it takes. A liar answers like anybody: what it says follows from its
  * fault, to which it is bound by its commitment. */
 void dispute_hears(struct world *w, struct sim_peer *peer, const struct message *m)
@@ -48,11 +33,11 @@ void dispute_hears(struct world *w, struct sim_peer *peer, const struct message 
 		q.step = m->state_request.step;
 		q.offset = m->state_request.offset;
 	}
-	task = task_of(peer, &q.nonce);
+	task = crowd_task(peer, &q.nonce);
 	if (task == NULL || !task->done)
 		return;
 	w->truths[task->unit].messages++;
-	later(w, after_ms, &q);
+	world_later(w, after_ms, &q);
 }
 
 static void say_trace(struct world *w, const struct sim_task *task, uint32_t offset,
@@ -190,7 +175,7 @@ void referee_step_ask(struct world *w, const struct core_effect *e)
 	w->report->referee_steps++;
 	spread_add(&w->messages, t->messages);
 	t->messages = 0;
-	later(w, step_ms, &q);
+	world_later(w, step_ms, &q);
 }
 
 void referee_step_answer(struct world *w, const struct queued *q)

@@ -134,6 +134,7 @@ struct strategy {
 uint64_t draw(struct world *w);
 double draw_unit(struct world *w); /* 0 … 1 */
 void world_step(struct world *w, struct core_event *event);
+void world_later(struct world *w, uint64_t after_ms, const struct queued *q);
 struct truth *truth_of(struct world *w, const struct sim_task *task);
 
 /* results.c: recipe, states and results. */
@@ -160,6 +161,7 @@ void referee_step_answer(struct world *w, const struct queued *q);
 
 /* crowd.c: what peers do. */
 struct sim_peer *peer_add(struct world *w, const struct strategy *strategy, uint64_t after_ms);
+struct sim_task *crowd_task(const struct sim_peer *peer, const struct digest *nonce); /* or NULL */
 void crowd_free(struct world *w);
 void crowd_connect(struct world *w, struct sim_peer *peer);
 void crowd_leave(struct world *w, struct sim_peer *peer);

@@ -26,7 +26,7 @@ double draw_unit(struct world *w)
 	return (double)(draw(w) >> 11) * 0x1p-53;
 }
 
-static void later(struct world *w, uint64_t after_ms, const struct queued *q)
+void world_later(struct world *w, uint64_t after_ms, const struct queued *q)
 {
 	if (queue_put(&w->queue, w->now_ms + after_ms, q) != TK_OK)
 		w->error = TK_ENOMEM;
@@ -103,7 +103,7 @@ static void send(struct world *w, const struct core_effect *e)
 	default:
 		return; /* an acknowledgement: nobody here waits for one */
 	}
-	later(w, peer->latency_ms, &q);
+	world_later(w, peer->latency_ms, &q);
 }
 
 /* So that two runs with one digest did the same at the same times. */
@@ -130,11 +130,12 @@ static void effect(struct world *w, const struct core_effect *e)
 			crowd_dropped(w, peer, e->reason);
 		break;
 	case CORE_MERGE:
-		later(w, MERGE_MS, &(struct queued){.kind = QUEUED_MERGE, .round = e->round_index});
+		world_later(w, MERGE_MS,
+			&(struct queued){.kind = QUEUED_MERGE, .round = e->round_index});
 		break;
 	case CORE_REFEREE:
 		w->now.refereed++;
-		later(w, (uint64_t)(2 * w->median_ms),
+		world_later(w, (uint64_t)(2 * w->median_ms),
 			&(struct queued){.kind = QUEUED_REFEREE,
 				.round = e->round_index,
 				.unit = e->unit_index});
@@ -203,7 +204,7 @@ static void tick(struct world *w)
 	struct core_event event = {.type = CORE_TICK};
 
 	world_step(w, &event);
-	later(w, TICK_MS, &(struct queued){.kind = QUEUED_TICK});
+	world_later(w, TICK_MS, &(struct queued){.kind = QUEUED_TICK});
 }
 
 static void newcomer(struct world *w)
@@ -298,7 +299,8 @@ static void crowd_begin(struct world *w)
 		(void)peer_add(w, bad ? s : NULL, draw(w) % span_ms);
 	}
 	for (uint32_t i = 0; i < flood && w->error == TK_OK; i++)
-		later(w, (uint64_t)(run_ms * i / flood), &(struct queued){.kind = QUEUED_NEWCOMER});
+		world_later(w, (uint64_t)(run_ms * i / flood),
+			&(struct queued){.kind = QUEUED_NEWCOMER});
 }
 
 static void run(struct world *w)

@@ -167,22 +167,13 @@ int dispute_plan(struct agent *a, const struct recipe *recipe, struct errmsg *ms
 
 static void replay_compute(struct replaying *p, struct agent_effects *out)
 {
-	struct agent_effect *e = effect_push(out, AGENT_REPLAY);
-	struct job *j = &p->job;
+	struct agent_effect *e = effect_compute(out, AGENT_REPLAY, &p->job);
 
-	j->stage = JOB_COMPUTING;
-	effect_fill(out, e, j->encoded, j->encoded_bytes);
 	if (e == NULL)
 		return;
-	e->job = j->id;
-	e->recipe = j->unit.recipe;
-	e->parameters = j->unit.parameters;
-	e->state = j->unit.state;
 	e->first = p->first;
 	e->to = p->to;
 	e->keep = p->keep;
-	if (bytes_append(&e->shards, j->shards, j->shard_count * sizeof(*j->shards)) != TK_OK)
-		out->error = TK_ENOMEM;
 }
 
 /* A unit in progress makes way once it is saved, or ends before. */

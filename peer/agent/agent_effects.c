@@ -51,6 +51,24 @@ void effect_fill(struct agent_effects *out, struct agent_effect *e, const void *
 		out->error = TK_ENOMEM;
 }
 
+struct agent_effect *effect_compute(
+	struct agent_effects *out, enum agent_effect_type type, struct job *j)
+{
+	struct agent_effect *e = effect_push(out, type);
+
+	j->stage = JOB_COMPUTING;
+	effect_fill(out, e, j->encoded, j->encoded_bytes);
+	if (e == NULL)
+		return NULL;
+	e->job = j->id;
+	e->recipe = j->unit.recipe;
+	e->parameters = j->unit.parameters;
+	e->state = j->unit.state;
+	if (bytes_append(&e->shards, j->shards, j->shard_count * sizeof(*j->shards)) != TK_OK)
+		out->error = TK_ENOMEM;
+	return e;
+}
+
 /* The span of a message that has one, so that the effect can own its bytes. */
 static struct span *message_span(struct message *m)
 {

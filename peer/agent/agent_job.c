@@ -193,22 +193,14 @@ void job_lease(struct agent *a, const struct agent_event *event, struct agent_ef
 
 static void compute(struct job *j, uint64_t now_ms, struct agent_effects *out)
 {
-	struct agent_effect *e = effect_push(out, AGENT_COMPUTE);
+	struct agent_effect *e = effect_compute(out, AGENT_COMPUTE, j);
 
-	j->stage = JOB_COMPUTING;
 	j->done = j->total = 0;
 	checkpoint_begin(j, now_ms);
-	effect_fill(out, e, j->encoded, j->encoded_bytes);
 	if (e == NULL)
 		return;
-	e->job = j->id;
-	e->recipe = j->unit.recipe;
-	e->parameters = j->unit.parameters;
-	e->state = j->unit.state;
 	e->digest = j->unit_digest;
 	e->resume = j->resumed;
-	if (bytes_append(&e->shards, j->shards, j->shard_count * sizeof(*j->shards)) != TK_OK)
-		out->error = TK_ENOMEM;
 }
 
 void job_advance(struct agent *a, uint64_t now_ms, struct agent_effects *out)

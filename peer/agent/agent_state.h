@@ -184,6 +184,9 @@ void effect_abandon(struct agent_effects *out, const struct digest *nonce, const
 void effect_log(struct agent_effects *out, const char *format, ...) TK_PRINTF(2, 3);
 /* Appends to the bytes of an effect. e may be NULL (effect_push failed). */
 void effect_fill(struct agent_effects *out, struct agent_effect *e, const void *data, size_t n);
+/* The job's unit and what it needs, for a worker: COMPUTE or REPLAY. NULL: no memory. */
+struct agent_effect *effect_compute(
+	struct agent_effects *out, enum agent_effect_type type, struct job *j);
 
 /* agent_link.c */
 void link_start(struct agent *a, uint64_t now_ms, struct agent_effects *out);

@@ -131,17 +131,6 @@ static void a_message_that_coordinators_do_not_send_ends_the_session(void **stat
 	assert_string_equal(s->dropped, "COMMIT is not for a coordinator to say");
 }
 
-/* Time until the next dial. */
-static uint64_t wait_for_dial(struct script *s)
-{
-	uint64_t from = s->now_ms;
-
-	while (strstr(s->trace, "DIAL") == NULL)
-		script_pass(s, AGENT_TICK_MS);
-	script_clear(s);
-	return s->now_ms - from;
-}
-
 static void fail_dial(struct script *s)
 {
 	script_event(s, (struct agent_event){.type = AGENT_DIAL_FAILED, .text = "refused"});
@@ -157,13 +146,13 @@ static void backoff_grows_with_the_draw_and_stays_within_its_bounds(void **state
 	script_clear(s);
 	for (int i = 0; i < 5; i++) {
 		fail_dial(s);
-		assert_in_range(wait_for_dial(s), AGENT_BACKOFF_MIN_MS,
+		assert_in_range(script_wait_for_dial(s), AGENT_BACKOFF_MIN_MS,
 			AGENT_BACKOFF_MIN_MS + AGENT_TICK_MS);
 	}
 	s->random = 0x4b; /* long draws: the delay grows to its bound */
 	for (int i = 0; i < 40; i++) {
 		fail_dial(s);
-		last = wait_for_dial(s);
+		last = script_wait_for_dial(s);
 		assert_in_range(last, AGENT_BACKOFF_MIN_MS, AGENT_BACKOFF_MAX_MS + AGENT_TICK_MS);
 	}
 	assert_true(last > 4 * AGENT_BACKOFF_MIN_MS);
@@ -181,7 +170,7 @@ static void different_draws_give_different_delays(void **state)
 		script_clear(s);
 		for (int n = 0; n < 6; n++) {
 			fail_dial(s);
-			delays[i] = wait_for_dial(s);
+			delays[i] = script_wait_for_dial(s);
 		}
 	}
 	assert_int_not_equal(delays[0], delays[1]);

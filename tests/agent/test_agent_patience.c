@@ -36,17 +36,6 @@ static void turn_away(struct script *s)
 	script_clear(s);
 }
 
-/* Time until the next dial. */
-static uint64_t wait_for_dial(struct script *s)
-{
-	uint64_t from = s->now_ms;
-
-	while (strstr(s->trace, "DIAL") == NULL)
-		script_pass(s, AGENT_TICK_MS);
-	script_clear(s);
-	return s->now_ms - from;
-}
-
 static void who_has_nothing_to_bring_waits_in_minutes(void **state)
 {
 	struct script *s = *state;
@@ -59,12 +48,12 @@ static void who_has_nothing_to_bring_waits_in_minutes(void **state)
 	script_status(s, &status);
 	assert_int_equal(status.state, AGENT_WAITING);
 	assert_non_null(strstr(status.reason, "is full; waiting for a place"));
-	last = wait_for_dial(s);
+	last = script_wait_for_dial(s);
 	for (int i = 0; i < 60; i++) {
 		assert_in_range(last, AGENT_FULL_MIN_MS, AGENT_FULL_MAX_MS + AGENT_TICK_MS);
 		longest = last > longest ? last : longest;
 		turn_away(s);
-		last = wait_for_dial(s);
+		last = script_wait_for_dial(s);
 	}
 	assert_true(longest > 4 * AGENT_FULL_MIN_MS);
 }
@@ -76,12 +65,12 @@ static void other_trouble_is_waited_for_in_seconds_as_ever(void **state)
 
 	connect(s);
 	make_place(s);
-	(void)wait_for_dial(s);
+	(void)script_wait_for_dial(s);
 	script_event(s, (struct agent_event){.type = AGENT_DIAL_FAILED, .text = "refused"});
 	script_status(s, &status);
 	assert_null(strstr(status.reason, "is full"));
 	script_clear(s);
-	assert_in_range(wait_for_dial(s), 0, AGENT_BACKOFF_MAX_MS);
+	assert_in_range(script_wait_for_dial(s), 0, AGENT_BACKOFF_MAX_MS);
 }
 
 static void a_result_is_brought_soon_and_kept_until_there_is_a_place(void **state)
@@ -99,10 +88,10 @@ static void a_result_is_brought_soon_and_kept_until_there_is_a_place(void **stat
 	script_status(s, &status);
 	assert_non_null(strstr(status.reason, "the results are kept"));
 	for (int i = 0; i < 30; i++) {
-		assert_in_range(wait_for_dial(s), 0, AGENT_BACKOFF_MAX_MS + AGENT_TICK_MS);
+		assert_in_range(script_wait_for_dial(s), 0, AGENT_BACKOFF_MAX_MS + AGENT_TICK_MS);
 		turn_away(s);
 	}
-	(void)wait_for_dial(s);
+	(void)script_wait_for_dial(s);
 	script_connect(s);
 	script_expect(s, "SEND COMMIT 1\nSEND WORK_REQUEST 2\n");
 }
@@ -126,7 +115,7 @@ static void a_unit_is_computed_without_a_place_and_its_result_ends_the_wait(void
 	script_result(s, 10);
 	script_done(s);
 	script_expect(s, "SAVE_RESULT 1\n");
-	assert_in_range(wait_for_dial(s), 0, 3 * AGENT_BACKOFF_MIN_MS + 2 * AGENT_TICK_MS);
+	assert_in_range(script_wait_for_dial(s), 0, 3 * AGENT_BACKOFF_MIN_MS + 2 * AGENT_TICK_MS);
 	script_connect(s);
 	script_expect(s, "SEND COMMIT 1\nSEND WORK_REQUEST 2\n");
 }
@@ -137,7 +126,7 @@ static void wait_long(struct script *s)
 	connect(s);
 	make_place(s);
 	for (int i = 0; i < 20; i++) {
-		(void)wait_for_dial(s);
+		(void)script_wait_for_dial(s);
 		turn_away(s);
 	}
 }
@@ -155,7 +144,7 @@ static void a_new_round_shortens_the_wait_to_a_random_part(void **state)
 		wait_long(s);
 		s->random = i == 0 ? 0x17 : 0x2b; /* two peers draw two times */
 		script_announce(s, 1);
-		wait = wait_for_dial(s);
+		wait = script_wait_for_dial(s);
 		assert_in_range(
 			wait, 0, AGENT_FULL_MAX_MS / 8 + AGENT_BACKOFF_MIN_MS + AGENT_TICK_MS);
 		if (i == 0)
@@ -171,13 +160,14 @@ static void a_lease_ends_the_growth_of_waits(void **state)
 
 	s->random = 0x4b;
 	wait_long(s);
-	(void)wait_for_dial(s);
+	(void)script_wait_for_dial(s);
 	script_connect(s);
 	script_lease(s, 1, 0, 0);
 	script_say(s, &s->lease);
 	s->random = 0xff;
 	make_place(s);
-	assert_in_range(wait_for_dial(s), AGENT_FULL_MIN_MS, 3 * AGENT_FULL_MIN_MS + AGENT_TICK_MS);
+	assert_in_range(
+		script_wait_for_dial(s), AGENT_FULL_MIN_MS, 3 * AGENT_FULL_MIN_MS + AGENT_TICK_MS);
 }
 
 static void news_hurry_nobody_who_waits_for_another_reason(void **state)
@@ -209,7 +199,7 @@ static void a_self_test_that_ends_without_a_session_is_answered_in_the_next(void
 	script_event(s, (struct agent_event){.type = AGENT_SELFTESTED,
 				.job = 7,
 				.bytes = span_of(digests, sizeof(digests))});
-	(void)wait_for_dial(s);
+	(void)script_wait_for_dial(s);
 	script_connect(s);
 	script_clear(s);
 	script_say(s, &ask);
@@ -234,7 +224,7 @@ static void another_days_self_test_is_run_anew(void **state)
 	script_event(s, (struct agent_event){.type = AGENT_SELFTESTED,
 				.job = 7,
 				.bytes = span_of(digests, sizeof(digests))});
-	(void)wait_for_dial(s);
+	(void)script_wait_for_dial(s);
 	script_connect(s);
 	script_clear(s);
 	ask.selftest_request.seed = 8;

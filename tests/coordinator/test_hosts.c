@@ -212,6 +212,23 @@ static void who_was_removed_is_not_renewed(void **state)
 	assert_int_equal(count, 0);
 }
 
+static void a_host_whose_certificate_has_ended_makes_place(void **state)
+{
+	struct bench *b = *state;
+	struct host_row rows[HOSTS_MAX];
+	uint32_t count;
+
+	add_peer(b, 1, 1);
+	add_place(b, 1, "198.51.100.1:7331", NOW_S);
+	assert_string_equal(choose(b, 1, NOW_S), "1 ");
+	assert_string_equal(choose(b, 1, NOW_S + HOST_LIFETIME_S), ""); /* it was gone for long */
+	assert_int_equal(hosts_load(rows, &count, b->store, NULL), TK_OK);
+	assert_int_equal(count, 1);
+	assert_string_equal(choose(b, 1, NOW_S + HOST_LIFETIME_S + 1), "");
+	assert_int_equal(hosts_load(rows, &count, b->store, NULL), TK_OK);
+	assert_int_equal(count, 0);
+}
+
 static void no_more_hosts_are_named_than_a_network_may_have(void **state)
 {
 	struct bench *b = *state;
@@ -241,6 +258,7 @@ int main(void)
 		TEST(hosts_of_earlier_links_come_first_with_the_address_of_now),
 		TEST(the_root_signs_each_and_anew_when_half_its_time_is_over),
 		TEST(who_was_removed_is_not_renewed),
+		TEST(a_host_whose_certificate_has_ended_makes_place),
 		TEST(no_more_hosts_are_named_than_a_network_may_have),
 	};
 

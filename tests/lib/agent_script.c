@@ -293,6 +293,16 @@ void script_pass(struct script *s, uint64_t ms)
 	}
 }
 
+uint64_t script_wait_for_dial(struct script *s)
+{
+	uint64_t from = s->now_ms;
+
+	while (strstr(s->trace, "DIAL") == NULL)
+		script_pass(s, AGENT_TICK_MS);
+	script_clear(s);
+	return s->now_ms - from;
+}
+
 void script_connect(struct script *s)
 {
 	script_event(s, (struct agent_event){.type = AGENT_UP, .role = ROLE_COORDINATOR});

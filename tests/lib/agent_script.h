@@ -77,6 +77,7 @@ void script_event(struct script *s, struct agent_event event);
 void script_say(struct script *s, const struct message *m);
 void script_nonce(struct script *s, enum message_type type, uint8_t nonce);
 void script_pass(struct script *s, uint64_t ms); /* tick by tick */
+uint64_t script_wait_for_dial(struct script *s); /* passes time until the next one; how much */
 void script_connect(struct script *s);		 /* START or the next dial, and UP */
 void script_lost(struct script *s);
 

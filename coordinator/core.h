@@ -14,7 +14,8 @@
 
 #define LEASE_FIRST_MS	   600000u /* deadline before any duration of the project is known */
 #define LEASE_MIN_MS	   30000u
-#define LEASE_AWAY_MS	   8000u  /* a peer that is gone keeps its lease for so long */
+#define LEASE_MAX_MS	   604800000u /* a week */
+#define LEASE_AWAY_MS	   8000u      /* a peer that is gone keeps its lease for so long */
 #define REVEAL_MS	   30000u /* to open a commitment, from the time both sides are connected */
 #define UPLOAD_MS	   120000u /* for a whole payload, and more by its size (UPLOAD_RATE_MIN) */
 #define UPLOAD_IDLE_MS	   15000u  /* between two parts of it */

@@ -148,8 +148,7 @@ int core_load_replica(struct core *c, const struct replica_row *row, struct errm
 	if (row->state == REPLICA_UPLOADING)
 		r->row.state = REPLICA_REVEALED; /* what had arrived is lost */
 	u->revealed |= row->claim_bytes > 0;
-	if (row->state == REPLICA_VALID)
-		duration_add(u->project, row);
+	lease_known(r);
 	if (u->project->started_ms == 0 || row->leased_ms < u->project->started_ms)
 		u->project->started_ms = row->leased_ms;
 	return TK_OK;

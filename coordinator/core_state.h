@@ -41,6 +41,7 @@ struct core_peer {
 	uint64_t usual_ms;	/* what a unit takes it … */
 	uint64_t usual_project; /* … of this project; 0: nothing is known */
 	uint64_t committed_ms;	/* its last commitment */
+	uint32_t stretch;	/* its leases last 2^stretch times as long as others' */
 	uint32_t hasty;		/* so many of its last ones came far too soon */
 	struct core_peer *hungry_before, *hungry_after;
 	conn_id tested_conn;  /* the session on which it was asked for its self-test last … */
@@ -152,6 +153,7 @@ struct core_project {
 	uint64_t controlled_ms;		    /* sequence of the last CONTROL; 0: none */
 	uint64_t durations[DURATIONS_KEPT]; /* lease to commit, ms; a ring */
 	size_t durations_count;
+	uint64_t first_ms;	   /* while there are none: a lease lasts at least so long */
 	struct core_project *next; /* ascending id */
 	bool changed;
 	struct core_project *changed_next;
@@ -268,7 +270,7 @@ void peer_drop(struct core *c, struct core_peer *peer, uint32_t reason, const ch
 void peer_protocol(struct core *c, struct core_peer *peer, const char *format, ...) TK_PRINTF(3, 4);
 void peer_retire(struct core *c, struct core_peer *peer, const char *why);
 /* A result of it was proven wrong: retires it; convicts it when no accident explains that. */
-void peer_fault(struct core *c, struct core_peer *peer, bool accident, const char *why);
+void peer_fault(struct core *c, struct core_replica *r, bool accident, const char *why);
 /* Lets a retired identity work again, which its owner vouches for: once, after a self-test, and not as long as
  * earlier results of it are open. */
 void peer_readmit(struct core *c, struct core_peer *peer);
@@ -334,9 +336,18 @@ void lease_dispatch(struct core *c);
 struct core_replica *replica_of(const struct core_unit *u, const struct core_peer *peer);
 void lease_expire(struct core *c, struct core_replica *r);
 void lease_cancel(struct core *c, struct core_replica *r, enum verdict verdict, const char *why);
-void duration_add(struct core_project *p, const struct replica_row *row);
-uint64_t lease_ms(const struct core_project *p); /* how long a lease lasts now */
 void stragglers_count(struct core *c, struct core_project *p);
+
+/* deadline.c */
+uint64_t lease_ms(const struct core_project *p); /* how long a lease lasts now … */
+uint64_t lease_ms_for(
+	const struct core_project *p, const struct core_peer *peer); /* … for this peer */
+uint64_t backup_ms(const struct core_project
+		*p); /* then a unit deserves one; UINT64_MAX while nothing is known */
+void deadline_met(struct core_replica *r); /* its result proved right */
+void deadline_missed(
+	const struct core *c, struct core_replica *r); /* its lease ends without a result */
+void lease_known(struct core_replica *r);	       /* of an earlier run */
 
 /* policy.c: which units are computed by whom, and how often, when not all of them by a quorum. */
 bool policy_adaptive(const struct core_project *p);

@@ -108,10 +108,10 @@ static bool pending(const struct dispute *d, uint32_t i)
 	}
 }
 
-static uint64_t patience_ms(const struct core_unit *u)
+static uint64_t patience_ms(const struct core_unit *u, const struct core_peer *peer)
 {
 	const struct dispute *d = u->dispute;
-	uint64_t ms = lease_ms(u->project) + SEGMENT_MS;
+	uint64_t ms = lease_ms_for(u->project, peer) + SEGMENT_MS;
 
 	if (d->stage == DISPUTE_TRACES)
 		return TRACE_MS;
@@ -130,7 +130,7 @@ static void ask(struct core *c, struct core_unit *u, struct disputant *s)
 	if (r->peer->conn == 0 || s->told == r->peer->conn)
 		return;
 	s->told = r->peer->conn;
-	s->deadline_ms = c->now_ms + patience_ms(u);
+	s->deadline_ms = c->now_ms + patience_ms(u, r->peer);
 	if (d->stage == DISPUTE_TRACES) {
 		say(c, r->peer, MESSAGE_TRACE_REQUEST, NULL)->trace_request =
 			(struct message_trace_request){r->row.nonce, s->trace.have};
@@ -364,7 +364,8 @@ void dispute_tick(struct core *c, struct core_unit *u)
 		if (!pending(d, i) || s->asked_ms == 0)
 			continue;
 		if ((here && s->told != 0 && (c->now_ms >= s->deadline_ms || idle)) ||
-			c->now_ms >= s->asked_ms + patience_ms(u) + DISPUTE_AWAY_MS)
+			c->now_ms >=
+				s->asked_ms + patience_ms(u, s->replica->peer) + DISPUTE_AWAY_MS)
 			dispute_lose(c, s, silence[d->stage]);
 	}
 }

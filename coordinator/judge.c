@@ -171,7 +171,7 @@ static void credit_give(struct core *c, struct core_replica *r)
 	uint64_t credit = unit_credit(r->unit->project);
 
 	replica_move(c, r, REPLICA_VALID);
-	duration_add(r->unit->project, &r->row);
+	deadline_met(r);
 	r->peer->row.valid++;
 	r->peer->unopened = 0;
 	r->peer->row.credit_flops += credit;

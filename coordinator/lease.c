@@ -5,13 +5,10 @@
  * nothing else is left for it, it may try again under a new nonce, and the old one is dead from
  * then on: a small grid with a peer that restarts would otherwise run out of different identities.
  *
- * Deadlines follow the project's own durations (median + 4·MAD, never below 3 medians), and a unit
- * whose replicas are all out for longer than 3 medians gets a backup when a peer has nothing else
- * to do. Durations are those of results that proved right: what is promised at once and is garbage
- * shortens nobody's time. A deadline only says when others may try: late results are still judged, unless their peer
+ * For how long is said in deadline.c. A unit whose replicas are all out for longer than three usual durations gets a
+ * backup when a peer has nothing else to do. A deadline only says when others may try: late results are still judged, unless their peer
  * was connected and has been told to forget them. */
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "coordinator/core_state.h"
@@ -19,70 +16,6 @@
 #include "tasks/base/require.h"
 
 #define RETRY_MS 10000u /* a peer without work asks again so often, up to half as much more */
-
-static int compare_u64(const void *a, const void *b)
-{
-	uint64_t x = *(const uint64_t *)a;
-	uint64_t y = *(const uint64_t *)b;
-
-	return (x > y) - (x < y);
-}
-
-static uint64_t median(uint64_t *x, size_t n)
-{
-	qsort(x, n, sizeof(*x), compare_u64);
-	return x[n / 2];
-}
-
-static size_t durations_copy(const struct core_project *p, uint64_t out[DURATIONS_KEPT])
-{
-	size_t n = p->durations_count < DURATIONS_KEPT ? p->durations_count : DURATIONS_KEPT;
-
-	memcpy(out, p->durations, n * sizeof(*out));
-	return n;
-}
-
-void duration_add(struct core_project *p, const struct replica_row *row)
-{
-	uint64_t ms = row->committed_ms > row->leased_ms ? row->committed_ms - row->leased_ms : 0;
-
-	p->durations[p->durations_count++ % DURATIONS_KEPT] = ms;
-}
-
-uint64_t lease_ms(const struct core_project *p)
-{
-	uint64_t x[DURATIONS_KEPT];
-	size_t n = durations_copy(p, x);
-	uint64_t middle;
-	uint64_t most;
-	uint64_t deadline;
-
-	if (n == 0)
-		return LEASE_FIRST_MS;
-	middle = median(x, n);
-	for (size_t i = 0; i < n; i++)
-		x[i] = x[i] > middle ? x[i] - middle : middle - x[i];
-	deadline = middle + 4 * median(x, n);
-	most = 3 * middle;
-	if (deadline < most)
-		deadline = most;
-	if (deadline < LEASE_MIN_MS)
-		deadline = LEASE_MIN_MS;
-	return deadline < UINT32_MAX ? deadline : UINT32_MAX;
-}
-
-/* After how long a unit deserves a backup; UINT64_MAX while nothing is known. */
-static uint64_t backup_ms(const struct core_project *p)
-{
-	uint64_t x[DURATIONS_KEPT];
-	size_t n = durations_copy(p, x);
-	uint64_t after;
-
-	if (n == 0)
-		return UINT64_MAX;
-	after = 3 * median(x, n);
-	return after > BACKUP_MIN_MS ? after : BACKUP_MIN_MS;
-}
 
 static bool straggles(const struct core *c, const struct core_unit *u, uint64_t after_ms)
 {
@@ -260,7 +193,7 @@ static void lease_grant(struct core *c, struct core_unit *u, struct core_peer *p
 		return;
 	}
 	r->row.leased_ms = c->now_ms;
-	r->row.deadline_ms = c->now_ms + lease_ms(u->project);
+	r->row.deadline_ms = c->now_ms + lease_ms_for(u->project, peer);
 	r->row.repeats = policy_newcomer(c, u->project, peer) &&
 			 (u->row.state == UNIT_SETTLED || u->row.state == UNIT_AUDITED);
 	replica_changed(c, r);
@@ -418,6 +351,7 @@ void lease_cancel(struct core *c, struct core_replica *r, enum verdict verdict, 
 /* The deadline has passed or the peer has been away for too long: others may try. */
 void lease_expire(struct core *c, struct core_replica *r)
 {
+	deadline_missed(c, r);
 	r->peer->row.expired++;
 	peer_changed(c, r->peer);
 	lease_cancel(c, r, VERDICT_EXPIRED, "the deadline passed and the unit went to others");

@@ -385,6 +385,36 @@ static void a_second_chance_waits_until_earlier_results_are_judged(void **state)
 	assert_true(core_peer_waits(sim.core, &sim.peers[0].key.public));
 }
 
+static void what_was_leased_before_a_second_chance_does_not_lose_it(void **state)
+{
+	struct core_event readmit = {.type = CORE_PEER_READMIT, .key = &sim.peers[0].key.public};
+	struct sim_task *t[2], *open;
+
+	(void)state;
+	begin(1, 3, 2, 3);
+	t[0] = lease_and_commit(0, 0, 9);
+	open = lease(0, 1);
+	sim_compute(&sim, 0, open, 9); /* on its disk when it is retired */
+	t[1] = lease_and_commit(1, 0, 0);
+	for (uint32_t i = 0; i < 2; i++)
+		sim_reveal(&sim, i, t[i]);
+	sim_wait(&sim, 4000);
+	assert_true(retired(0));
+	sim_event(&sim, &readmit);
+	sim.peers[0].over = false;
+	sim_connect(&sim, 0);
+	sim_commit(&sim, 0, open);
+	t[1] = lease_and_commit(2, 0, 0);
+	t[1] = lease_and_commit(2, 1, 0);
+	sim_reveal(&sim, 0, open);
+	sim_reveal(&sim, 2, t[1]);
+	sim_wait(&sim, 4000);
+	assert_int_equal(state_of(open), REPLICA_INVALID);
+	assert_int_equal(sim_peer_row(&sim, 0)->faults, 2);
+	assert_false(retired(0));
+	assert_false(sim_peer_row(&sim, 0)->convicted);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -405,6 +435,7 @@ int main(void)
 		RULE(engines_that_part_are_an_alarm_and_retire_nobody_the_first_time),
 		RULE(a_second_chance_is_given_once_and_a_fault_after_it_convicts),
 		RULE(a_second_chance_waits_until_earlier_results_are_judged),
+		RULE(what_was_leased_before_a_second_chance_does_not_lose_it),
 	};
 
 	if (crypto_start() != TK_OK)

@@ -87,7 +87,8 @@ static bool replica_tick(struct core *c, struct core_replica *r)
 	return peer->conn == 0;
 }
 
-static void unit_tick(struct core *c, struct core_unit *u)
+/* stirred: who is established has changed since the last tick, so begun units may want more or less. */
+static void unit_tick(struct core *c, struct core_unit *u, bool stirred)
 {
 	bool away = u->row.state == UNIT_UPLOADING && u->uploader == NULL;
 
@@ -98,18 +99,35 @@ static void unit_tick(struct core *c, struct core_unit *u)
 	if (policy_adaptive(u->project))
 		policy_tick(c, u);
 	if ((away && u->row.state != UNIT_SETTLED) ||
-		(u->replicas != NULL && u->row.state <= UNIT_IN_PROGRESS &&
+		(stirred && u->replicas != NULL && u->row.state <= UNIT_IN_PROGRESS &&
 			policy_adaptive(u->project)))
 		unit_touch(c, u); /* who is gone for too long is replaced */
 }
 
+/* Only units for which it is time. What one unit's tick changes is known before the next one's. */
+static void units_tick(struct core *c, struct core_project *p, bool stirred)
+{
+	struct agenda *a = &p->agenda;
+
+	agenda_update(a);
+	for (uint32_t i = 0; i < a->count; i++) {
+		if (a->due_ms[i] > c->now_ms && (!stirred || a->due_ms[i] == UINT64_MAX))
+			continue;
+		unit_tick(c, &p->units[i], stirred);
+		agenda_mark(&p->units[i]);
+		agenda_update(a);
+	}
+}
+
 static void tick(struct core *c)
 {
+	bool stirred = policy_stirred(c);
+
 	for (struct core_project *p = c->projects; p != NULL; p = p->next) {
-		for (uint32_t i = 0; p->units != NULL && i < p->row.units_per_round; i++)
-			unit_tick(c, &p->units[i]);
-		if (p->units != NULL)
-			stragglers_count(c, p);
+		if (p->units == NULL)
+			continue;
+		units_tick(c, p, stirred);
+		stragglers_count(c, p);
 	}
 	c->dispatch = true;
 	announce_tick(c);

@@ -199,6 +199,8 @@ struct blob_place {
 };
 void core_blob_place(const struct core *c, const struct digest *blob, struct blob_place *out);
 size_t core_peer_leases(const struct core *c, const struct public_key *key, bool *connected);
+/* For tests, between steps: what is kept about units that wait (agenda.h) is what the units themselves say. */
+bool core_knows_what_waits(struct core *c);
 /* True for an identity with accepted results that is not retired. */
 bool core_peer_established(const struct core *c, const struct public_key *key);
 

@@ -5,13 +5,15 @@
  * unit touches the unit; at the end of the step judge.c looks at each touched unit once. So no part
  * calls another in circles, and the order in which facts arrive does not matter.
  *
- * What grows with what: a message costs one or two lookups and the handful of replicas of one unit;
- * a lease also a scan of its round's units; a tick a scan of the units in progress. Nothing but a
- * peer's own coming and going looks at all peers. Memory: a struct for each identity that ever
- * asked for work, and the rows of rounds in progress. */
+ * What grows with what: a message costs one or two lookups and the handful of replicas of one unit; a
+ * lease a look at 64 of its round's units a word (agenda.c); a tick a number for each unit of
+ * the round, and a look at those whose time has come. What all who wait for work may have is asked whenever there may be some:
+ * their number times those words. Nothing else looks at all peers. Memory: a struct for each identity
+ * that ever asked for work, and the rows of rounds in progress. */
 #ifndef COORDINATOR_CORE_STATE_H
 #define COORDINATOR_CORE_STATE_H
 
+#include "coordinator/agenda.h"
 #include "coordinator/core.h"
 #include "coordinator/lookup.h"
 #include "tasks/unit/fault.h"
@@ -124,6 +126,9 @@ struct core_unit {
 	uint64_t alone_ms; /* since when it was begun and wants one more; 0: it does not */
 	bool touched;
 	struct core_unit *touched_next;
+	bool marked; /* agenda.h */
+	struct core_unit *marked_next;
+	uint32_t repeats; /* open leases of newcomers, as agenda.repeats counts them */
 	bool changed;
 	struct core_unit *changed_next;
 	bool ledger_due; /* judged in this step: it gets an entry at its end */
@@ -137,6 +142,7 @@ struct core_project {
 	size_t payload_bytes;
 	/* The round in progress; units is NULL without one. */
 	struct core_unit *units;
+	struct agenda agenda;  /* of them */
 	struct digest *leaves; /* unit digests */
 	struct digest *tree;   /* over them (merkle_tree) */
 	struct digest *states; /* (W) what the slots start from, owned; NULL: all zero */
@@ -151,7 +157,8 @@ struct core_project {
 	bool merging;			    /* the shell was asked to merge: the round is closed */
 	bool announced;			    /* to the network, since this process began */
 	uint64_t controlled_ms;		    /* sequence of the last CONTROL; 0: none */
-	uint64_t durations[DURATIONS_KEPT]; /* lease to commit, ms; a ring */
+	uint64_t durations[DURATIONS_KEPT]; /* lease to commit, ms; a ring, … */
+	uint64_t ascending[DURATIONS_KEPT]; /* … and sorted */
 	size_t durations_count;
 	uint64_t first_ms;	   /* while there are none: a lease lasts at least so long */
 	struct core_project *next; /* ascending id */
@@ -179,6 +186,8 @@ struct core {
 	size_t connected;
 	uint32_t established, established_here; /* identities; those that are connected */
 	uint64_t few_since_ms;			/* since when too few of these are */
+	bool few,
+		established_moved; /* few(), and whether it or who is established changed since the last tick */
 	uint32_t referees_running;
 	uint32_t disputes;	    /* between peers, in progress */
 	uint64_t jobs;		    /* steps asked for */
@@ -336,7 +345,7 @@ void lease_dispatch(struct core *c);
 struct core_replica *replica_of(const struct core_unit *u, const struct core_peer *peer);
 void lease_expire(struct core *c, struct core_replica *r);
 void lease_cancel(struct core *c, struct core_replica *r, enum verdict verdict, const char *why);
-void stragglers_count(struct core *c, struct core_project *p);
+void stragglers_count(const struct core *c, struct core_project *p);
 
 /* deadline.c */
 uint64_t lease_ms(const struct core_project *p); /* how long a lease lasts now … */
@@ -353,7 +362,10 @@ void lease_known(struct core_replica *r);	       /* of an earlier run */
 bool policy_adaptive(const struct core_project *p);
 bool peer_established(const struct core_peer *peer);
 void established_note(struct core *c, struct core_peer *peer); /* when that may have changed */
-void trust_note(struct core *c, struct core_replica *r);       /* it has become VALID */
+/* Once a tick: is somebody established who was not at the last one, or the other way round, or are too few? Then units
+ * that are begun may want more or less than before. */
+bool policy_stirred(struct core *c);
+void trust_note(struct core *c, struct core_replica *r); /* it has become VALID */
 void peer_suspect(struct core *c, struct core_peer *peer, const char *why);
 void timing_note(struct core *c, struct core_replica *r); /* it is committed now */
 /* How many equal results in time settle the unit; 1: that of one established peer does, too. */

@@ -9,34 +9,56 @@
  * did not make it has twice as long the next time, up to STRETCH_MAX doublings, until it is twice as fast as it
  * has to be. What silence gains by that is small: units that wait for long get a backup, and whoever loses more than a tenth
  * of its leases has one at a time. */
-#include <stdlib.h>
-#include <string.h>
-
 #include "coordinator/core_state.h"
 
 #define FIRST_FLOPS 1e9 /* a second: an old laptop's core without vector instructions */
 #define STRETCH_MAX 4u
 
-static int compare_u64(const void *a, const void *b)
+static size_t kept(const struct core_project *p)
 {
-	uint64_t x = *(const uint64_t *)a;
-	uint64_t y = *(const uint64_t *)b;
-
-	return (x > y) - (x < y);
+	return p->durations_count < DURATIONS_KEPT ? p->durations_count : DURATIONS_KEPT;
 }
 
-static uint64_t median(uint64_t *x, size_t n)
+/* The newest takes the oldest's place, in the ring and in order: every lease and every tick asks for medians. */
+static void keep(struct core_project *p, uint64_t ms)
 {
-	qsort(x, n, sizeof(*x), compare_u64);
-	return x[n / 2];
+	uint64_t *oldest = &p->durations[p->durations_count % DURATIONS_KEPT];
+	uint64_t *x = p->ascending;
+	size_t n = kept(p);
+	size_t at = n;
+
+	if (n == DURATIONS_KEPT) {
+		for (at = 0; x[at] != *oldest;)
+			at++;
+		for (; at + 1 < n; at++)
+			x[at] = x[at + 1];
+	}
+	for (; at > 0 && x[at - 1] > ms; at--)
+		x[at] = x[at - 1];
+	x[at] = ms;
+	*oldest = ms;
+	p->durations_count++;
 }
 
-static size_t durations_copy(const struct core_project *p, uint64_t out[DURATIONS_KEPT])
+static uint64_t median(const struct core_project *p)
 {
-	size_t n = p->durations_count < DURATIONS_KEPT ? p->durations_count : DURATIONS_KEPT;
+	return p->ascending[kept(p) / 2];
+}
 
-	memcpy(out, p->durations, n * sizeof(*out));
-	return n;
+/* The median of the distances from the median: the nearest ones lie around it. */
+static uint64_t median_distance(const struct core_project *p)
+{
+	const uint64_t *x = p->ascending;
+	size_t n = kept(p), low = n / 2, high = n / 2;
+	uint64_t middle = x[n / 2], distance = 0;
+
+	for (size_t i = 0; i < n / 2; i++) {
+		bool below =
+			low > 0 && (high + 1 >= n || middle - x[low - 1] <= x[high + 1] - middle);
+
+		distance = below ? middle - x[--low] : x[++high] - middle;
+	}
+	return distance;
 }
 
 static uint64_t duration(const struct replica_row *row)
@@ -61,17 +83,13 @@ static uint64_t first_ms(const struct core_project *p)
 
 uint64_t lease_ms(const struct core_project *p)
 {
-	uint64_t x[DURATIONS_KEPT];
-	size_t n = durations_copy(p, x);
 	uint64_t middle;
 	uint64_t spread;
 
-	if (n == 0)
+	if (p->durations_count == 0)
 		return first_ms(p);
-	middle = median(x, n);
-	for (size_t i = 0; i < n; i++)
-		x[i] = x[i] > middle ? x[i] - middle : middle - x[i];
-	spread = 4 * median(x, n);
+	middle = median(p);
+	spread = 4 * median_distance(p);
 	return within(
 		middle + (spread > 2 * middle ? spread : 2 * middle), LEASE_MIN_MS, LEASE_MAX_MS);
 }
@@ -83,17 +101,15 @@ uint64_t lease_ms_for(const struct core_project *p, const struct core_peer *peer
 
 uint64_t backup_ms(const struct core_project *p)
 {
-	uint64_t x[DURATIONS_KEPT];
-	size_t n = durations_copy(p, x);
-
-	return n == 0 ? UINT64_MAX : within(3 * median(x, n), BACKUP_MIN_MS, UINT64_MAX);
+	return p->durations_count == 0 ? UINT64_MAX
+				       : within(3 * median(p), BACKUP_MIN_MS, UINT64_MAX);
 }
 
 void deadline_met(struct core_replica *r)
 {
 	struct core_project *p = r->unit->project;
 
-	p->durations[p->durations_count++ % DURATIONS_KEPT] = duration(&r->row);
+	keep(p, duration(&r->row));
 	if (r->peer->stretch > 0 && 4 * duration(&r->row) < lease_ms_for(p, r->peer))
 		r->peer->stretch--;
 }
@@ -118,7 +134,7 @@ void lease_known(struct core_replica *r)
 	const struct replica_row *row = &r->row;
 
 	if (row->state == REPLICA_VALID)
-		p->durations[p->durations_count++ % DURATIONS_KEPT] = duration(row);
+		keep(p, duration(row));
 	else if (row->state == REPLICA_LEASED && row->deadline_ms > row->leased_ms &&
 		 row->deadline_ms - row->leased_ms > p->first_ms)
 		p->first_ms = within(row->deadline_ms - row->leased_ms, 0, LEASE_MAX_MS);

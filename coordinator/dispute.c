@@ -32,6 +32,7 @@ static void reopen(struct core *c, struct core_unit *u)
 static void referee_order(struct core_unit *u)
 {
 	u->referee = REFEREE_WAITING;
+	agenda_mark(u);
 	u->project->referees++;
 }
 
@@ -180,17 +181,22 @@ void referees_start(struct core *c)
 	for (struct core_project *p = c->projects; p != NULL; p = p->next) {
 		if (p->row.state != PROJECT_RUNNING || p->referees == 0)
 			continue;
-		for (uint32_t i = 0; i < p->row.units_per_round; i++) {
-			if (c->referees_running >= REFEREES_MAX)
-				return;
-			if (p->units[i].referee != REFEREE_WAITING)
-				continue;
-			p->units[i].referee = REFEREE_RUNNING;
+		while (c->referees_running < REFEREES_MAX) {
+			struct core_unit *u;
+			uint32_t i;
+
+			agenda_update(&p->agenda);
+			i = agenda_next(&p->agenda, AGENDA_REFEREE, AGENDA_SETS, 0);
+			if (i == p->agenda.count)
+				break;
+			u = &p->units[i];
+			u->referee = REFEREE_RUNNING;
+			agenda_mark(u);
 			c->referees_running++;
-			if (p->units[i].dispute != NULL)
-				step_ask(c, &p->units[i]);
+			if (u->dispute != NULL)
+				step_ask(c, u);
 			else
-				referee_ask(c, &p->units[i]);
+				referee_ask(c, u);
 		}
 	}
 }
@@ -236,6 +242,7 @@ void referee_answer(struct core *c, const struct core_event *event)
 		rc = referee_claim(u, event->claim, &msg);
 	if (rc != TK_OK) {
 		u->referee = REFEREE_WAITING;
+		agenda_mark(u);
 		errmsg_prefix(&msg, rc, "unit %u of round %u could not be recomputed",
 			u->row.index + 1, u->row.round + 1);
 		project_pause(c, p, msg.text);

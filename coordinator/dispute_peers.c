@@ -53,6 +53,7 @@ void dispute_close(struct core *c, struct core_unit *u)
 	if (u->referee != REFEREE_NONE)
 		u->project->referees--; /* an answer that is still coming finds nobody */
 	u->referee = REFEREE_NONE;
+	agenda_mark(u);
 	u->dispute = NULL;
 	c->disputes--;
 	mem_free(d);
@@ -238,6 +239,7 @@ static void advance(struct core *c, struct core_unit *u)
 		return;
 	reserve_release(c, d);
 	u->referee = REFEREE_WAITING;
+	agenda_mark(u);
 	u->project->referees++;
 }
 
@@ -340,6 +342,7 @@ void dispute_judge(struct core *c, struct core_unit *u)
 	/* Settled before: its holders have forgotten their traces. */
 	if (settled || (silent && !differ && results > 0)) {
 		u->referee = REFEREE_WAITING;
+		agenda_mark(u);
 		u->project->referees++;
 	} else if (!differ) {
 		dispute_over(c, u, agreeing);

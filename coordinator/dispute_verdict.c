@@ -168,6 +168,7 @@ void step_answer(struct core *c, const struct core_event *event)
 		return;
 	}
 	u->referee = REFEREE_WAITING;
+	agenda_mark(u);
 	errmsg_prefix(&msg, rc, "step %u of unit %u of round %u could not be recomputed",
 		u->dispute->step + 1, u->row.index + 1, u->row.round + 1);
 	project_pause(c, p, msg.text);

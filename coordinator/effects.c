@@ -88,11 +88,13 @@ void project_changed(struct core *c, struct core_project *p)
 
 void unit_changed(struct core *c, struct core_unit *u)
 {
+	agenda_mark(u);
 	MARK(u, c->changed_units);
 }
 
 void replica_changed(struct core *c, struct core_replica *r)
 {
+	agenda_mark(r->unit);
 	MARK(r, c->changed_replicas);
 }
 

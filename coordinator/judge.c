@@ -24,6 +24,7 @@
 
 void unit_touch(struct core *c, struct core_unit *u)
 {
+	agenda_mark(u);
 	if (u->touched)
 		return;
 	u->touched = true;
@@ -108,6 +109,7 @@ void unit_refresh(struct core *c, struct core_unit *u)
 	u->project->wanting += wanting;
 	u->project->wanting -= u->wanting;
 	u->wanting = wanting;
+	agenda_mark(u);
 	if (begun && (u->row.state == UNIT_UNSENT) != wanting)
 		unit_move(c, u, wanting ? UNIT_UNSENT : UNIT_IN_PROGRESS);
 }

@@ -17,29 +17,21 @@
 
 #define RETRY_MS 10000u /* a peer without work asks again so often, up to half as much more */
 
-static bool straggles(const struct core *c, const struct core_unit *u, uint64_t after_ms)
+/* All its open leases are older than after_ms. */
+static bool straggles(
+	const struct core *c, const struct agenda *a, uint32_t unit, uint64_t after_ms)
 {
-	bool out = false;
-
-	if (u->row.state != UNIT_IN_PROGRESS || u->wanting || u->row.wanted >= REPLICAS_PER_UNIT)
-		return false;
-	for (const struct core_replica *r = u->replicas; r != NULL; r = r->unit_next) {
-		if (r->row.state != REPLICA_LEASED || !replica_counts(r))
-			continue;
-		if (c->now_ms < r->row.leased_ms || c->now_ms - r->row.leased_ms <= after_ms)
-			return false;
-		out = true;
-	}
-	return out;
+	return c->now_ms >= a->newest_ms[unit] && c->now_ms - a->newest_ms[unit] > after_ms;
 }
 
-void stragglers_count(struct core *c, struct core_project *p)
+void stragglers_count(const struct core *c, struct core_project *p)
 {
+	const struct agenda *a = &p->agenda;
 	uint64_t after_ms = backup_ms(p);
 
 	p->stragglers = 0;
-	for (uint32_t i = 0; i < p->row.units_per_round; i++)
-		p->stragglers += straggles(c, &p->units[i], after_ms);
+	for (uint32_t i = 0; (i = agenda_next(a, AGENDA_OUT, AGENDA_SETS, i)) < a->count; i++)
+		p->stragglers += straggles(c, a, i, after_ms);
 }
 
 struct core_replica *replica_of(const struct core_unit *u, const struct core_peer *peer)
@@ -63,45 +55,54 @@ static bool renewable(const struct core *c, const struct core_replica *r)
  * that its results differ only when its last replica is in, and a dispute then takes a whole
  * computation more; so units begun are finished first, and the end of a round is not the time when
  * its troubles start. */
-static int urgency(const struct core_unit *u)
+static const enum agenda_set urgency[] = {AGENDA_URGENT, AGENDA_BEGUN, AGENDA_FRESH};
+
+/* Newcomers get only what has been left alone (policy_allows). */
+static enum agenda_set open_to(
+	const struct core *c, const struct core_project *p, const struct core_peer *peer)
 {
-	if (u->row.state == UNIT_DISPUTED || u->row.state == UNIT_AUDITED)
-		return 2;
-	return u->replicas != NULL ? 1 : 0;
+	return policy_newcomer(c, p, peer) ? AGENDA_ALONE : AGENDA_SETS;
 }
 
 static struct core_unit *choose(
-	const struct core *c, const struct core_project *p, const struct core_peer *peer)
+	const struct core *c, struct core_project *p, const struct core_peer *peer)
 {
-	struct core_unit *best = NULL;
+	const struct agenda *a = &p->agenda;
+	enum agenda_set open = open_to(c, p, peer);
 	struct core_unit *again = NULL;
 
-	for (uint32_t i = 0; p->wanting > 0 && i < p->row.units_per_round; i++) {
-		struct core_unit *u = &p->units[i];
-		const struct core_replica *mine;
+	agenda_update(&p->agenda);
+	for (uint32_t s = 0; s < 3; s++)
+		for (uint32_t i = 0; (i = agenda_next(a, urgency[s], open, i)) < a->count; i++) {
+			struct core_unit *u = &p->units[i];
+			const struct core_replica *mine;
 
-		if (!u->wanting || !policy_allows(c, u, peer))
-			continue;
-		mine = replica_of(u, peer);
-		if (mine == NULL && (best == NULL || urgency(u) > urgency(best)))
-			best = u;
-		else if (mine != NULL && again == NULL && renewable(c, mine))
-			again = u;
-	}
-	best = best != NULL ? best : again;
-	return best != NULL ? best : policy_repeat(c, p, peer);
+			if (!policy_allows(c, u, peer))
+				continue;
+			mine = replica_of(u, peer);
+			if (mine == NULL)
+				return u;
+			if (renewable(c, mine) && (again == NULL || i < again->row.index))
+				again = u;
+		}
+	return again != NULL ? again : policy_repeat(c, p, peer);
 }
 
 /* A unit whose replicas all take too long; one more is wanted from now on. */
 static struct core_unit *choose_backup(
 	struct core *c, struct core_project *p, const struct core_peer *peer)
 {
+	const struct agenda *a = &p->agenda;
+	enum agenda_set open = open_to(c, p, peer);
 	uint64_t after_ms = backup_ms(p);
 
-	for (uint32_t i = 0; p->stragglers > 0 && i < p->row.units_per_round; i++) {
+	if (p->stragglers == 0)
+		return NULL;
+	agenda_update(&p->agenda);
+	for (uint32_t i = 0; (i = agenda_next(a, AGENDA_OUT, open, i)) < a->count; i++) {
 		struct core_unit *u = &p->units[i];
 
-		if (replica_of(u, peer) != NULL || !straggles(c, u, after_ms) ||
+		if (!straggles(c, a, i, after_ms) || replica_of(u, peer) != NULL ||
 			!policy_allows(c, u, peer))
 			continue;
 		p->stragglers--;

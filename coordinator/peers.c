@@ -89,6 +89,8 @@ static void disconnect(struct core *c, struct core_peer *peer, bool released)
 	peer->worth = NODE_WORTH_NONE;
 	peer->row.last_seen_s = c->now_ms / 1000;
 	peer_hungry(c, peer, 0);
+	for (struct core_replica *r = peer->replicas; r != NULL; r = r->peer_after)
+		agenda_mark(r->unit);
 	c->connected--;
 	established_note(c, peer);
 }
@@ -275,6 +277,7 @@ int replica_attach(
 	if (peer->replicas != NULL)
 		peer->replicas->peer_before = r;
 	peer->replicas = r;
+	agenda_mark(u);
 	worth_count(c, peer, r->row.state, 1);
 	return TK_OK;
 }

@@ -96,6 +96,7 @@ static void round_free(struct core *c, struct core_project *p)
 			mem_free(r);
 		}
 	}
+	agenda_close(&p->agenda);
 	mem_free(p->units);
 	mem_free(p->leaves);
 	mem_free(p->tree);
@@ -177,7 +178,9 @@ int round_build(struct core *c, struct core_project *p)
 	p->units = mem_calloc(count, sizeof(*p->units));
 	if (p->leaves == NULL || p->tree == NULL || p->units == NULL)
 		return TK_ENOMEM;
-	rc = round_leaves(p->leaves, count, &p->row.recipe, p->row.round, &start);
+	rc = agenda_init(&p->agenda, count);
+	if (rc == TK_OK)
+		rc = round_leaves(p->leaves, count, &p->row.recipe, p->row.round, &start);
 	if (rc == TK_OK)
 		rc = manifest_build(c, p);
 	for (uint32_t i = 0; rc == TK_OK && i < count; i++) {

@@ -16,11 +16,10 @@
 #include "coordinator/draw.h"
 #include "tasks/base/require.h"
 
-#define TRUST_MAX	 (1ull << 40)
-#define ESTABLISHED_MIN	 2u	/* that are here, for one alone to settle a unit */
-#define FEW_MS		 60000u /* so long newcomers wait for established peers to come back */
-#define AUDIT_MS	 60000u /* then the referee takes what nobody else has taken */
-#define REPEATS_PER_UNIT 2u
+#define TRUST_MAX	(1ull << 40)
+#define ESTABLISHED_MIN 2u     /* that are here, for one alone to settle a unit */
+#define FEW_MS		60000u /* so long newcomers wait for established peers to come back */
+#define AUDIT_MS	60000u /* then the referee takes what nobody else has taken */
 #define REFEREED_REPEATS                                                                           \
 	2u /* in a round: newcomers' contradictions that go to the referee at once */
 #define NEWCOMER_LEASES 1u
@@ -44,6 +43,7 @@ void established_note(struct core *c, struct core_peer *peer)
 	bool here = established && peer->conn != 0;
 	bool enough = c->established_here >= ESTABLISHED_MIN;
 
+	c->established_moved |= established != peer->established;
 	c->established += established;
 	c->established -= peer->established;
 	c->established_here += here;
@@ -52,6 +52,7 @@ void established_note(struct core *c, struct core_peer *peer)
 	peer->here = here;
 	if (enough && c->established_here < ESTABLISHED_MIN)
 		c->few_since_ms = c->now_ms;
+	c->established_moved |= enough != (c->established_here >= ESTABLISHED_MIN);
 }
 
 /* Too few established peers to rely on: never were there any, or they have been away for a while. */
@@ -60,6 +61,15 @@ static bool few(const struct core *c)
 	if (c->established_here >= ESTABLISHED_MIN)
 		return false;
 	return c->established < ESTABLISHED_MIN || c->now_ms >= c->few_since_ms + FEW_MS;
+}
+
+bool policy_stirred(struct core *c)
+{
+	bool stirred = c->established_moved || c->few != few(c);
+
+	c->established_moved = false;
+	c->few = few(c);
+	return stirred;
 }
 
 static void trust_add(struct core *c, struct core_peer *peer)
@@ -217,37 +227,21 @@ uint32_t policy_leases(
 	return LEASES_PER_PEER;
 }
 
-static bool repeatable(const struct core_unit *u, const struct core_peer *peer, uint32_t *open)
-{
-	bool settled = u->row.state == UNIT_SETTLED || u->row.state == UNIT_AUDITED;
-	bool mine = false;
-	uint32_t n = 0;
-
-	for (const struct core_replica *r = u->replicas; r != NULL; r = r->unit_next) {
-		mine |= r->peer == peer;
-		if (!r->row.repeats || r->row.state > REPLICA_VALID)
-			continue;
-		n++;
-		*open += r->row.state == REPLICA_LEASED;
-	}
-	return settled && !mine && n < REPEATS_PER_UNIT && digest_is_zero(&u->row.referee);
-}
-
 struct core_unit *policy_repeat(
 	const struct core *c, const struct core_project *p, const struct core_peer *peer)
 {
+	const struct agenda *a = &p->agenda;
 	uint32_t w = p->row.units_per_round;
-	struct core_unit *best = NULL;
-	uint32_t open = 0;
 
 	/* Newcomers cost next to nothing, and each can have a unit recomputed here: few at a time, and none
 	 * in this round after some have. */
-	if (!policy_newcomer(c, p, peer) || p->merging || p->contradicted > w / 20)
+	if (!policy_newcomer(c, p, peer) || p->merging || p->contradicted > w / 20 ||
+		a->repeats >= w / 5 + 2)
 		return NULL;
-	for (uint32_t i = 0; i < w; i++)
-		if (repeatable(&p->units[i], peer, &open) && best == NULL)
-			best = &p->units[i];
-	return open < w / 5 + 2 ? best : NULL;
+	for (uint32_t i = 0; (i = agenda_next(a, AGENDA_REPEAT, AGENDA_SETS, i)) < a->count; i++)
+		if (replica_of(&p->units[i], peer) == NULL)
+			return &p->units[i];
+	return NULL;
 }
 
 bool policy_goes_on(struct core *c, struct core_replica *r)
@@ -384,6 +378,7 @@ void policy_tick(struct core *c, struct core_unit *u)
 		u->alone_ms = 0;
 	else if (u->alone_ms == 0)
 		u->alone_ms = c->now_ms;
+	agenda_mark(u);
 	if (!left_alone(c, u) || u->row.state == UNIT_DISPUTED)
 		return;
 	for (const struct core_replica *r = u->replicas; r != NULL; r = r->unit_next)

@@ -341,6 +341,7 @@ void sim_event(struct sim *s, struct core_event *event)
 		sim_kill_core(s);
 		return;
 	}
+	SIM_CHECK(s, core_knows_what_waits(s->core));
 	if (effects.count == 0) {
 		core_effects_close(&effects);
 		return;

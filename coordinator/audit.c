@@ -1,4 +1,4 @@
-/* See audit.h. Memory: 48 bytes for each unit that was begun; a round is begun only when all units of
+/* See audit.h. Memory: 128 bytes for each unit that was begun; a round is begun only when all units of
  * the one before are there, so it grows with the ledger. */
 #include "coordinator/audit.h"
 
@@ -60,6 +60,10 @@ static int take_project(struct audit *a, const struct ledger_entry *e, struct er
 {
 	if (a->begun)
 		return refuse(msg, "the project begins a second time");
+	if (e->begin.policy != VERIFY_FULL && e->begin.policy != VERIFY_ADAPTIVE)
+		return refuse(msg, "project.policy: neither 1 (full) nor 2 (adaptive)");
+	if (e->begin.policy == VERIFY_ADAPTIVE && e->begin.floor_ppm == 0)
+		return refuse(msg, "project.floor: policy adaptive has one above zero");
 	a->begun = true;
 	a->quorum = e->begin.quorum;
 	a->policy = e->begin.policy;
@@ -108,6 +112,8 @@ static int manifest_check(const struct audit *a, const struct ledger_entry *e,
 			"round.round: the manifest of round %" PRIu32 ", where round %" PRIu32
 			" begins",
 			m->round + 1, a->round + 1);
+	if (digest_is_zero(&m->audit))
+		return refuse(msg, "round.audit: it commits to no seed");
 	if (m->unit_count != a->units_per_round)
 		return refuse(msg, "round.unit_count: not the recipe's units per round");
 	if (a->round > 0 ? !digest_equal(&m->parameters, &a->parameters)
@@ -115,6 +121,16 @@ static int manifest_check(const struct audit *a, const struct ledger_entry *e,
 		return refuse(msg, a->round > 0
 					   ? "round.parameters: not what the last merge gave"
 					   : "round.parameters: not the recipe's initial ones");
+	return TK_OK;
+}
+
+/* Whoever keeps a round's seed back keeps back which of its units had to be computed again. */
+static int seeds_check(const struct audit *a, struct errmsg *msg)
+{
+	for (uint32_t i = 0; i < a->round; i++)
+		if (digest_is_zero(&a->rounds[i].seed))
+			return errmsg_set(msg, TK_ECORRUPT,
+				"the seed of round %" PRIu32 " has not been opened", i + 1);
 	return TK_OK;
 }
 
@@ -131,6 +147,8 @@ static int take_round(
 		return refuse(msg, a->open ? "a round begins before the last one is merged"
 					   : "a round more than the recipe has");
 	rc = round_decode(&m, e->round.manifest, msg);
+	if (rc == TK_OK)
+		rc = seeds_check(a, msg);
 	if (rc == TK_OK)
 		rc = manifest_check(a, e, &m, msg);
 	if (rc != TK_OK)
@@ -182,8 +200,10 @@ static int take_fault(
 		a->faults = grown;
 		a->fault_capacity = want;
 	}
-	a->faults[a->fault_count++] = (struct audit_fault){
-		.nonce = e->fault.nonce, .key = e->fault.key, .sequence = sequence};
+	a->faults[a->fault_count++] = (struct audit_fault){.nonce = e->fault.nonce,
+		.key = e->fault.key,
+		.sequence = sequence,
+		.twice = e->fault.kind == FAULT_EQUIVOCATION};
 	return TK_OK;
 }
 
@@ -201,10 +221,24 @@ static int take_seed(struct audit *a, const struct ledger_entry *e, struct errms
 	return audit_draw_check(a, e->seed.round, msg);
 }
 
+/* What was proven wrong is said to be wrong of its unit, too. */
+static int faults_check(const struct audit *a, struct errmsg *msg)
+{
+	for (size_t i = 0; i < a->fault_count; i++)
+		if (!a->faults[i].seen && !a->faults[i].twice)
+			return errmsg_set(msg, TK_ECORRUPT,
+				"entry %" PRIu64
+				" tells of a proof of fault against a result that no "
+				"later UNIT has",
+				a->faults[i].sequence);
+	return TK_OK;
+}
+
 static int take_merge(
 	struct audit *a, uint64_t at, const struct ledger_entry *e, struct errmsg *msg)
 {
 	uint32_t merged = 0;
+	int rc;
 
 	if (!a->open || e->merge.round != a->round)
 		return refuse(msg, "merge.round: not the round in progress");
@@ -216,6 +250,12 @@ static int take_merge(
 				"round %" PRIu32 " is merged and its unit %" PRIu32
 				" was never settled",
 				a->round + 1, i + 1);
+		if (u->dissent)
+			return errmsg_set(msg, TK_ECORRUPT,
+				"round %" PRIu32
+				" is merged and a result that differs of its unit %" PRIu32
+				" was not judged",
+				a->round + 1, i + 1);
 		merged += u->outcome == OUTCOME_UPDATE;
 	}
 	if (e->merge.merged != merged || e->merge.skipped != a->units_per_round - merged)
@@ -223,6 +263,9 @@ static int take_merge(
 			"merge.merged: %" PRIu32 " merged and %" PRIu32 " skipped, but %" PRIu32
 			" of %" PRIu32 " units have an update",
 			e->merge.merged, e->merge.skipped, merged, a->units_per_round);
+	rc = faults_check(a, msg);
+	if (rc != TK_OK)
+		return rc;
 	a->rounds[a->round].merge_at = at;
 	a->parameters = e->merge.parameters;
 	a->outer_state = e->merge.outer_state;
@@ -259,9 +302,11 @@ static int take_end(struct audit *a, const struct ledger_entry *e, struct errmsg
 		return refuse(msg, "end.model: not the model that the last merge gave");
 	if (e->end.state == PROJECT_DONE && (a->round != a->recipe.train.rounds || a->open))
 		return refuse(msg, "end.state: done, with rounds left");
+	if (e->end.state == PROJECT_STOPPED && a->round == a->recipe.train.rounds)
+		return refuse(msg, "end.state: stopped, with no round left");
 	a->ended = true;
 	a->end = e->end.state;
-	return TK_OK;
+	return seeds_check(a, msg);
 }
 
 static int take(struct audit *a, uint64_t sequence, uint64_t at, const struct ledger_entry *e,

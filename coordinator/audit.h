@@ -12,7 +12,9 @@
 struct audit_unit {
 	uint64_t at; /* where its last entry is; 0: not settled */
 	struct digest header;
-	uint8_t outcome; /* of the canonical claim */
+	struct digest result; /* of the canonical claim */
+	uint8_t outcome;
+	bool dissent; /* a result that differs is not judged */
 	bool refereed;
 	struct public_key alone; /* on whose word alone it rests; zero: not on one's */
 	uint16_t verdicts[LEDGER_VERDICT_LAST + 1]; /* replicas, by enum ledger_verdict */
@@ -30,7 +32,8 @@ struct audit_fault {
 	struct digest nonce;
 	struct public_key key;
 	uint64_t sequence;
-	bool seen; /* in a unit's entry */
+	bool twice; /* committed twice: whatever the results are */
+	bool seen;  /* in a later unit's entry */
 };
 
 struct audit_counts {

@@ -50,6 +50,7 @@ static int replica_check(const struct audit *a, const struct ledger_entry *e,
 struct tally {
 	uint16_t verdicts[LEDGER_VERDICT_LAST + 1];
 	uint32_t agreeing;	 /* opened with the canonical claim */
+	bool dissent;		 /* opened with another one and not judged */
 	struct public_key valid; /* the last one that is credited */
 };
 
@@ -59,23 +60,34 @@ static void tally_add(struct tally *t, const struct ledger_replica *r, struct sp
 	if (r->verdict == LEDGER_VALID)
 		t->valid = r->key;
 	t->agreeing += r->opened && span_equal(r->claim, claim);
+	t->dissent |= r->opened && !span_equal(r->claim, claim) && r->verdict == LEDGER_PENDING;
 }
 
-static int fault_check(struct audit *a, const struct ledger_replica *r, struct errmsg *msg)
+/* What FAULT entries say of it, and whether one has to: a result that is equal to the canonical one can be wrong only by two
+ * commitments for one lease. */
+static int accusation_check(
+	struct audit *a, const struct ledger_replica *r, struct span claim, struct errmsg *msg)
 {
+	bool proven = false;
+
 	for (size_t i = 0; i < a->fault_count; i++) {
 		struct audit_fault *f = &a->faults[i];
 
 		if (!digest_equal(&f->nonce, &r->nonce))
 			continue;
 		f->seen = true;
-		if (!key_equal(&f->key, &r->key) || r->verdict == LEDGER_VALID)
+		proven |= f->twice;
+		if (!key_equal(&f->key, &r->key) || (r->verdict == LEDGER_VALID && !f->twice))
 			return errmsg_set(msg, TK_ECORRUPT,
 				"replica.verdict: entry %" PRIu64
 				" tells of a proof of fault against this result, which is not "
 				"what is said of it here",
 				f->sequence);
 	}
+	if (!proven && r->verdict == LEDGER_WRONG && r->opened && span_equal(r->claim, claim))
+		return errmsg_set(msg, TK_ECORRUPT,
+			"replica.verdict: wrong, but its claim is the canonical one and nothing is "
+			"proven against it");
 	return TK_OK;
 }
 
@@ -120,7 +132,7 @@ static int replicas_check(
 		ledger_replica_next(&reader, e->unit.claim, &r);
 		rc = replica_check(a, e, &r, msg);
 		if (rc == TK_OK)
-			rc = fault_check(a, &r, msg);
+			rc = accusation_check(a, &r, e->unit.claim, msg);
 		if (rc != TK_OK)
 			errmsg_prefix(msg, rc, "replica %" PRIu32, i + 1);
 		tally_add(t, &r, e->unit.claim);
@@ -181,6 +193,7 @@ int audit_take_unit(struct audit *a, uint64_t at, const struct ledger_entry *e, 
 	struct audit_unit *u;
 	struct tally t = {0};
 	struct claim claim = {0};
+	struct digest result;
 	int rc;
 
 	if (e->unit.round >= a->round + a->open || e->unit.index >= a->units_per_round)
@@ -192,6 +205,13 @@ int audit_take_unit(struct audit *a, uint64_t at, const struct ledger_entry *e, 
 		return errmsg_prefix(msg, rc, "unit %" PRIu32 " of round %" PRIu32,
 			e->unit.index + 1, e->unit.round + 1);
 	u = audit_unit(a, e->unit.round, e->unit.index);
+	claim_digest(&result, e->unit.claim);
+	if (e->unit.round < a->round && !digest_equal(&result, &u->result))
+		return errmsg_set(msg, TK_ECORRUPT,
+			"unit %" PRIu32 " of round %" PRIu32 ": another result than was merged",
+			e->unit.index + 1, e->unit.round + 1);
+	u->result = result;
+	u->dissent = t.dissent;
 	a->counts.replaced += u->at != 0;
 	u->at = at;
 	u->outcome = (uint8_t)claim.outcome;

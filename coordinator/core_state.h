@@ -257,7 +257,8 @@ void ledger_round(struct core *c, struct core_project *p);   /* it begins */
 void ledger_unit(struct core *c, struct core_unit *u); /* at the end of the step, if settled */
 void ledger_flush(struct core *c);		       /* the units' entries */
 void ledger_forget(struct core *c, const struct core_project *p); /* its units leave memory */
-void ledger_fault(struct core *c, const struct core_replica *r, const struct digest *proof);
+void ledger_fault(struct core *c, const struct core_replica *r, enum fault_kind kind,
+	const struct digest *proof);
 void ledger_seed(
 	struct core *c, const struct core_project *p, uint32_t round, const struct digest *seed);
 void ledger_merge(struct core *c, const struct core_project *p, const struct core_event *merged);
@@ -420,6 +421,8 @@ bool replica_opened(
 uint32_t unit_live(const struct core *c, const struct core_unit *u);
 /* Judges an opened replica by its unit's canonical result, which it equals. */
 void replica_right(struct core *c, struct core_replica *r);
+void replica_too_late(
+	struct core *c, struct core_replica *r); /* it differs, and the round is closed */
 void unit_settle(struct core *c, struct core_unit *u);
 
 /* dispute.c */

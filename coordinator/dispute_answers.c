@@ -107,7 +107,7 @@ static void segment_judge(struct core *c, struct disputant *s)
 	struct claim claim = claim_of(r);
 	struct errmsg why = {""};
 
-	if (!segment_verify(&r->peer->row.key, &s->signature, &r->row.nonce,
+	if (!segment_verify(&r->peer->row.key, &s->signature, &r->row.commitment,
 		    r->unit->dispute->segment, s->steps.at, s->steps.total))
 		dispute_lose(c, s, "what its steps gave is not signed by it");
 	else if (segment_impossible(&p->recipe.train, &claim, &r->row.result, s->trace.at,

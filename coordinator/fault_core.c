@@ -60,7 +60,7 @@ static void proof_say(struct core *c, const struct core_replica *r, struct fault
 	core_log(c, "unit %u of round %u of %s: the fault of peer %s is proven by faults/%s.fault",
 		r->row.unit + 1, r->row.round + 1, r->unit->project->row.name, label, hex);
 	fault_say(c, &digest, state != NULL ? state : &none, &encoded);
-	ledger_fault(c, r, &digest);
+	ledger_fault(c, r, f->kind, &digest);
 }
 
 void fault_prove(struct core *c, struct core_replica *r, struct fault_statement *what,

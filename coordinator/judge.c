@@ -190,9 +190,18 @@ void replica_right(struct core *c, struct core_replica *r)
 		credit_give(c, r);
 	} else {
 		replica_move(c, r, REPLICA_LATE);
-		say_settled(
-			c, r, VERDICT_LATE, "right, but committed after the unit's first reveal");
+		say_settled(c, r, VERDICT_LATE,
+			r->row.late ? "right, but committed after the unit's first reveal"
+				    : "right, but this identity is retired");
 	}
+}
+
+void replica_too_late(struct core *c, struct core_replica *r)
+{
+	replica_move(c, r, REPLICA_LATE);
+	say_settled(c, r, VERDICT_LATE,
+		"it differs from what the round was merged with, and came when that was under way: "
+		"nobody has looked who is right");
 }
 
 /* The unit's row holds the canonical claim and its payload is durable. */
@@ -301,8 +310,10 @@ static void judge_settled(struct core *c, struct core_unit *u)
 			replica_right(c, r);
 		else if (refereed && !r->peer->row.retired)
 			dispute_convict(c, r);
-		else if (refereed || p->merging || r->peer->row.retired)
+		else if (refereed || r->peer->row.retired)
 			replica_reject(c, r, REPLICA_INVALID, "differs from the canonical result");
+		else if (p->merging)
+			replica_too_late(c, r);
 		else
 			dissent = true;
 	}

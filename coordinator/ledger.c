@@ -21,7 +21,7 @@ const char *ledger_kind_name(enum ledger_kind kind)
 
 static uint32_t field_count(enum ledger_kind kind)
 {
-	static const uint8_t counts[] = {0, 4, 3, 6, 3, 2, 7, 1, 3};
+	static const uint8_t counts[] = {0, 4, 3, 6, 4, 2, 7, 1, 3};
 
 	return 3u + counts[kind];
 }
@@ -88,6 +88,7 @@ static void pack_body(struct packer *p, const struct ledger_entry *e)
 		pack_unit(p, e);
 		break;
 	case LEDGER_FAULT:
+		pack_u64(p, e->fault.kind);
 		pack_digest(p, &e->fault.nonce);
 		pack_bin(p, e->fault.key.b, KEY_BYTES);
 		pack_digest(p, &e->fault.proof);
@@ -218,6 +219,7 @@ static void read_body(struct mp_reader *r, struct ledger_entry *e)
 		read_unit(r, e);
 		break;
 	case LEDGER_FAULT:
+		e->fault.kind = (enum fault_kind)mp_u32(r, "fault.kind", 1, FAULT_KIND_LAST);
 		mp_digest(r, "fault.nonce", &e->fault.nonce);
 		mp_public_key(r, "fault.key", &e->fault.key);
 		mp_digest(r, "fault.proof", &e->fault.proof);
@@ -272,18 +274,20 @@ void ledger_content_digest(struct digest *out, struct span content)
 	digest_fields(out, "talkoot ledger entry", &content, 1);
 }
 
-void ledger_head_add(struct ledger_head *head, const struct digest *content)
+void ledger_head_add(
+	struct ledger_head *head, const struct digest *project, const struct digest *content)
 {
 	uint8_t sequence[8];
 	const struct span fields[] = {
 		{sequence, sizeof(sequence)},
 		{head->digest.b, DIGEST_BYTES},
+		{project->b, DIGEST_BYTES},
 		{content->b, DIGEST_BYTES},
 	};
 	struct digest link;
 
 	store_le64(sequence, head->sequence + 1);
-	digest_fields(&link, "talkoot ledger", fields, 3);
+	digest_fields(&link, "talkoot ledger", fields, 4);
 	head->sequence++;
 	head->digest = link;
 }

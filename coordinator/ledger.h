@@ -2,15 +2,16 @@
  *
  * An entry's content is a MessagePack array [1, project, kind, …] whose fields VERIFICATION.md lists; one
  * value has one encoding, and ledger_decode refuses any other. Entry n (from 1) has the digest
- *   link_n = fields("talkoot ledger", le64 n, link_{n−1}, fields("talkoot ledger entry", content))
- * with link_0 = 0. So a reader who gets nothing of an entry but the digest of its content can follow the
- * chain. The head is (n, link_n); the root key signs it at each MERGE, ROLLBACK and END, and at export.
+ *   link_n = fields("talkoot ledger", le64 n, link_{n−1}, project, fields("talkoot ledger entry", content))
+ * with link_0 = 0. So a reader who gets nothing of an entry but its project and the digest of its content can follow the
+ * chain, and no entry can be told as another project's. The head is (n, link_n); the root key signs it at each MERGE, ROLLBACK and END, and at export.
  * Nothing here knows addresses, prefixes, invitations or times. */
 #ifndef COORDINATOR_LEDGER_H
 #define COORDINATOR_LEDGER_H
 
 #include "coordinator/rows.h"
 #include "tasks/base/mpread.h"
+#include "tasks/unit/fault.h"
 
 #define LEDGER_CONTENT_MAX  (1u << 20)
 #define LEDGER_REPLICAS_MAX 1024u /* of one unit, with commitments */
@@ -73,6 +74,7 @@ struct ledger_entry {
 			struct span encoded; /* decoded: for ledger_replica_next */
 		} unit;
 		struct {
+			enum fault_kind kind;
 			struct digest nonce;
 			struct public_key key;
 			struct digest proof;
@@ -116,8 +118,9 @@ struct ledger_head {
 	struct digest digest;
 };
 void ledger_content_digest(struct digest *out, struct span content);
-/* Adds an entry of this content digest. */
-void ledger_head_add(struct ledger_head *head, const struct digest *content);
+/* Adds an entry of this project and content digest. */
+void ledger_head_add(
+	struct ledger_head *head, const struct digest *project, const struct digest *content);
 void ledger_head_sign(
 	struct signature *out, const struct key_pair *root, const struct ledger_head *head);
 bool ledger_head_verify(const struct public_key *root, const struct signature *signature,

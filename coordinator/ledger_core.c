@@ -31,7 +31,7 @@ static void append(struct core *c, const struct core_project *p, struct ledger_e
 	}
 	REQUIRE(content.len <= LEDGER_CONTENT_MAX);
 	ledger_content_digest(&digest, bytes_span(&content));
-	ledger_head_add(&c->ledger, &digest);
+	ledger_head_add(&c->ledger, &e->project, &digest);
 	row.head = c->ledger;
 	row.is_signed =
 		e->kind == LEDGER_MERGE || e->kind == LEDGER_ROLLBACK || e->kind == LEDGER_END;
@@ -192,9 +192,10 @@ void ledger_flush(struct core *c)
 	}
 }
 
-void ledger_fault(struct core *c, const struct core_replica *r, const struct digest *proof)
+void ledger_fault(struct core *c, const struct core_replica *r, enum fault_kind kind,
+	const struct digest *proof)
 {
-	struct ledger_entry e = {.kind = LEDGER_FAULT};
+	struct ledger_entry e = {.kind = LEDGER_FAULT, .fault.kind = kind};
 
 	e.fault.nonce = r->row.nonce;
 	e.fault.key = r->row.peer;

@@ -39,8 +39,15 @@ static int put_entry(void *context, const struct ledger_row *row, struct span co
 		.signature = row->signature,
 	};
 
+	struct ledger_entry entry;
+	int rc = ledger_decode(&entry, content, x->msg);
+
+	if (rc != TK_OK)
+		return errmsg_prefix(
+			x->msg, rc, "entry %" PRIu64 " of the store's ledger", record.sequence);
+	record.project = entry.project;
 	ledger_content_digest(&record.digest, content);
-	ledger_head_add(&x->sum.head, &record.digest);
+	ledger_head_add(&x->sum.head, &record.project, &record.digest);
 	if (row->head.sequence != x->sum.head.sequence ||
 		!digest_equal(&row->head.digest, &x->sum.head.digest))
 		return errmsg_set(x->msg, TK_ECORRUPT,

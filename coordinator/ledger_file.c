@@ -6,6 +6,11 @@
 
 #include "tasks/base/pack.h"
 
+static uint32_t field_count(enum ledger_record_type type)
+{
+	return type == RECORD_HEADER ? 3 : type == RECORD_HEAD ? 4 : 5;
+}
+
 int ledger_record_encode(const struct ledger_record *r, struct bytes *out)
 {
 	uint8_t length[4] = {0};
@@ -16,7 +21,7 @@ int ledger_record_encode(const struct ledger_record *r, struct bytes *out)
 	if (rc != TK_OK)
 		return rc;
 	pack_begin(&p, out);
-	pack_array(&p, r->type == RECORD_HEADER ? 3 : r->type == RECORD_ENTRY ? 5 : 4);
+	pack_array(&p, field_count(r->type));
 	pack_u64(&p, r->type);
 	if (r->type == RECORD_HEADER) {
 		pack_bin(&p, r->network.b, KEY_BYTES);
@@ -27,8 +32,10 @@ int ledger_record_encode(const struct ledger_record *r, struct bytes *out)
 	}
 	if (r->type == RECORD_ENTRY)
 		pack_span(&p, r->content);
-	if (r->type == RECORD_LINK)
+	if (r->type == RECORD_LINK) {
+		pack_digest(&p, &r->project);
 		pack_digest(&p, &r->digest);
+	}
 	if (r->type == RECORD_ENTRY || r->type == RECORD_HEAD)
 		pack_bin(&p, r->signature.b,
 			r->type == RECORD_HEAD || r->is_signed ? SIGNATURE_BYTES : 0);
@@ -67,9 +74,7 @@ int ledger_record_decode(struct ledger_record *out, struct span in, struct errms
 	mp_begin(&r, in);
 	fields = mp_array(&r, "record", 3, 5);
 	got.type = (enum ledger_record_type)mp_u32(&r, "record.type", RECORD_HEADER, RECORD_HEAD);
-	if (r.error == TK_OK && fields != (got.type == RECORD_HEADER	     ? 3u
-						  : got.type == RECORD_ENTRY ? 5u
-									     : 4u)) {
+	if (r.error == TK_OK && fields != field_count(got.type)) {
 		r.error = TK_EPROTO;
 		r.field = "record.type";
 	}
@@ -82,8 +87,10 @@ int ledger_record_decode(struct ledger_record *out, struct span in, struct errms
 	}
 	if (got.type == RECORD_ENTRY)
 		got.content = mp_bin(&r, "record.content", LEDGER_CONTENT_MAX);
-	if (got.type == RECORD_LINK)
+	if (got.type == RECORD_LINK) {
+		mp_digest(&r, "record.project", &got.project);
 		mp_digest(&r, "record.digest", &got.digest);
+	}
 	if (got.type == RECORD_ENTRY || got.type == RECORD_HEAD)
 		read_signature(&r, &got);
 	rc = mp_end(&r, msg);
@@ -230,7 +237,7 @@ static int take_content(struct chain *c, const struct ledger_record *r, struct e
 		return errmsg_set(msg, TK_ECORRUPT, "a %s has %s", ledger_kind_name(e.kind),
 			wants ? "to be signed" : "no signature");
 	ledger_content_digest(&digest, r->content);
-	ledger_head_add(&c->sum.head, &digest);
+	ledger_head_add(&c->sum.head, &e.project, &digest);
 	if (r->is_signed && !ledger_head_verify(&c->sum.network, &r->signature, &c->sum.head))
 		return errmsg_set(msg, TK_ECORRUPT,
 			"the signature of this %s is not that of the network's key: the entry, "
@@ -239,6 +246,17 @@ static int take_content(struct chain *c, const struct ledger_record *r, struct e
 	c->last = e.kind;
 	c->sum.entries++;
 	c->sum.heads += r->is_signed;
+	return TK_OK;
+}
+
+static int take_link(struct chain *c, const struct ledger_record *r, struct errmsg *msg)
+{
+	if (digest_equal(&r->project, &c->sum.recipe))
+		return errmsg_set(msg, TK_ECORRUPT,
+			"an entry of this project is kept back: only its digest is here");
+	ledger_head_add(&c->sum.head, &r->project, &r->digest);
+	c->last = (enum ledger_kind)0;
+	c->sum.links++;
 	return TK_OK;
 }
 
@@ -261,13 +279,7 @@ static int take_entry(struct chain *c, const struct ledger_record *r, struct err
 			"entry %" PRIu64 " (%s) is not the one that entry %" PRIu64
 			" follows: one of the two was changed",
 			n, kind_of(c), n + 1);
-	if (r->type == RECORD_ENTRY) {
-		rc = take_content(c, r, msg);
-	} else {
-		ledger_head_add(&c->sum.head, &r->digest);
-		c->last = (enum ledger_kind)0;
-		c->sum.links++;
-	}
+	rc = r->type == RECORD_ENTRY ? take_content(c, r, msg) : take_link(c, r, msg);
 	return rc == TK_OK ? rc : errmsg_prefix(msg, rc, "entry %" PRIu64, n + 1);
 }
 

@@ -4,7 +4,7 @@
  * MessagePack array:
  *   [1, network key, recipe]                                       first, once
  *   [2, sequence, link before, content, signature or empty]        an entry of the file's project
- *   [3, sequence, link before, digest of the content]              an entry of another one
+ *   [3, sequence, link before, project, digest of the content]     an entry of another one
  *   [4, sequence, link, signature]                                 last, once: the head
  * Sequences run from 1 without a gap. So the whole chain can be followed, and of other projects only
  * the digests are seen. */
@@ -32,6 +32,7 @@ struct ledger_record {
 	uint64_t sequence;	    /* all others */
 	struct digest link;	    /* ENTRY, LINK: of the one before; HEAD: of the last one */
 	struct span content;	    /* ENTRY; borrowed */
+	struct digest project;	    /* LINK */
 	struct digest digest;	    /* LINK: of the content */
 	bool is_signed;		    /* ENTRY */
 	struct signature signature; /* ENTRY, of the head that it makes; HEAD */

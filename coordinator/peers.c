@@ -236,21 +236,13 @@ bool core_peer_waits(const struct core *c, const struct public_key *key)
 	return peer != NULL && waits(&peer->row);
 }
 
-/* Results of before are not to be what its second chance is lost by. */
-static bool is_judged(const struct core_peer *peer)
-{
-	for (const struct core_replica *r = peer->replicas; r != NULL; r = r->peer_after)
-		if (r->row.state == REPLICA_COMMITTED || r->row.state == REPLICA_REVEALED ||
-			r->row.state == REPLICA_UPLOADING)
-			return false;
-	return true;
-}
-
+/* Its second chance begins with the round after all in which it has had leases: nothing of before is judged, taken or
+ * counted in it. */
 void peer_readmit(struct core *c, struct core_peer *peer)
 {
 	char label[17];
 
-	if (!waits(&peer->row) || !is_judged(peer))
+	if (!waits(&peer->row) || peer->replicas != NULL)
 		return;
 	peer->row.retired = false;
 	peer->row.readmitted_ms = c->now_ms;

@@ -222,7 +222,7 @@ static bool unreliable(const struct core_peer *peer)
 uint32_t policy_leases(
 	const struct core *c, const struct core_project *p, const struct core_peer *peer)
 {
-	if (policy_adaptive(p) && (policy_newcomer(c, p, peer) || unreliable(peer)))
+	if (policy_newcomer(c, p, peer) || unreliable(peer))
 		return NEWCOMER_LEASES;
 	return LEASES_PER_PEER;
 }
@@ -344,8 +344,10 @@ void policy_judge(struct core *c, struct core_unit *u)
 			replica_right(c, r);
 		else if (refereed && !r->peer->row.retired)
 			dispute_convict(c, r);
-		else if (refereed || closed || r->peer->row.retired)
+		else if (refereed || r->peer->row.retired)
 			replica_reject(c, r, REPLICA_INVALID, "differs from the canonical result");
+		else if (closed)
+			replica_too_late(c, r);
 		else if (differs == NULL || differs->row.repeats)
 			differs = r;
 	}

@@ -346,15 +346,14 @@ void crowd_hears(struct world *w, struct sim_peer *peer, const struct queued *q)
 	}
 }
 
-static void commit_make(struct world *w, const struct sim_peer *peer, const struct sim_task *task,
-	bool second, struct message_commit *m)
+void task_commitment(struct world *w, const struct sim_peer *peer, const struct sim_task *task,
+	bool second, struct digest *out)
 {
 	struct commitment x = {.network = w->root.public,
 		.unit = task->unit_digest,
 		.nonce = task->nonce,
 		.peer = peer->key.public,
 		.salt = task->salt};
-	struct span fields[2];
 	struct claim claim;
 
 	if (claim_decode(&claim, span_of(task->claim, task->claim_bytes), NULL) != TK_OK)
@@ -362,7 +361,15 @@ static void commit_make(struct world *w, const struct sim_peer *peer, const stru
 	x.trace = claim.trace;
 	claim_digest(&x.result, span_of(task->claim, task->claim_bytes));
 	x.salt.b[0] ^= second;
-	commitment_digest(&m->commitment, &x);
+	commitment_digest(out, &x);
+}
+
+static void commit_make(struct world *w, const struct sim_peer *peer, const struct sim_task *task,
+	bool second, struct message_commit *m)
+{
+	struct span fields[2];
+
+	task_commitment(w, peer, task, second, &m->commitment);
 	m->nonce = task->nonce;
 	fields[0] = span_of(m->commitment.b, DIGEST_BYTES);
 	fields[1] = span_of(m->nonce.b, DIGEST_BYTES);

@@ -57,7 +57,7 @@ static void say_segment(struct world *w, const struct sim_peer *peer, const stru
 	uint32_t k, struct message *m, struct bytes *list)
 {
 	struct trace_segment segment;
-	struct digest step;
+	struct digest step, commitment;
 	const struct train_spec *t = &w->recipe.train;
 
 	if (!trace_segment(&segment, t, t->inner_steps, k))
@@ -77,7 +77,8 @@ static void say_segment(struct world *w, const struct sim_peer *peer, const stru
 		.segment = k,
 		.total = segment.count,
 		.leaves = bytes_span(list)};
-	segment_sign(&m->segment.signature, &peer->key, &task->nonce, k,
+	task_commitment(w, peer, task, false, &commitment);
+	segment_sign(&m->segment.signature, &peer->key, &commitment, k,
 		(const struct digest *)(const void *)list->data, segment.count);
 }
 

@@ -152,6 +152,9 @@ void result_make(struct world *w, const struct digest *unit, const struct mishap
 
 /* disputes.c: what a peer is asked in a dispute, what it says, and the referee's step. */
 void dispute_hears(struct world *w, struct sim_peer *peer, const struct message *m);
+/* What COMMIT carries; second: with another salt. */
+void task_commitment(struct world *w, const struct sim_peer *peer, const struct sim_task *task,
+	bool second, struct digest *out);
 bool dispute_says(struct world *w, struct sim_peer *peer, const struct queued *q,
 	const struct sim_task *task); /* false: that is no answer of a dispute */
 void state_keep(struct world *w, const struct core_effect *e);

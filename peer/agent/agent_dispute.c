@@ -119,8 +119,10 @@ static void replay_begin(struct agent *a, struct result *r)
 	struct job *j = &p->job;
 
 	replay_close_answer(p);
-	*p = (struct replaying){
-		.question = r->asked, .nonce = record->nonce, .offset = r->asked.offset};
+	*p = (struct replaying){.question = r->asked,
+		.nonce = record->nonce,
+		.commitment = r->commitment,
+		.offset = r->asked.offset};
 	p->wanted = true;
 	r->asked = (struct question){0};
 	*j = (struct job){.id = ++a->next_job,
@@ -268,7 +270,7 @@ static void replay_done(struct agent *a, const struct agent_event *event, struct
 		return;
 	}
 	if (p->question.kind == REPLAY_SEGMENT)
-		segment_sign(&p->signature, &a->id->key, &p->nonce, p->question.at,
+		segment_sign(&p->signature, &a->id->key, &p->commitment, p->question.at,
 			(const struct digest *)p->answer.data, p->answer.len / DIGEST_BYTES);
 	a->failures = 0;
 	p->whole = true;

@@ -80,6 +80,16 @@ static void commit(struct agent *a, const struct result *r, struct agent_effects
 	effect_send(out, &m);
 }
 
+/* Nobody else can tell it, and one result of one lease has one commitment: an identity that by a copied home works on two
+ * computers contradicts itself only where their results do. */
+static void salt_derive(const struct agent *a, const struct digest *nonce, struct digest *salt)
+{
+	const struct span fields[] = {
+		span_of(a->id->key.secret, sizeof(a->id->key.secret)), {nonce->b, DIGEST_BYTES}};
+
+	digest_fields(salt, "talkoot salt", fields, 2);
+}
+
 void result_computed(
 	struct agent *a, struct job *j, const struct agent_event *event, struct agent_effects *out)
 {
@@ -89,8 +99,7 @@ void result_computed(
 	struct digest salt;
 	int rc;
 
-	for (size_t i = 0; i < DIGEST_BYTES; i++)
-		salt.b[i] = event->random[i];
+	salt_derive(a, &j->nonce, &salt);
 	rc = result_record_init(&record, &j->nonce, &salt, span_of(j->encoded, j->encoded_bytes),
 		event->claim, event->leaves, event->bytes.len, &msg);
 	if (rc == TK_OK)

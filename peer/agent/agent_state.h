@@ -52,7 +52,7 @@ struct question {
 /* The replay that is gathered for, computed, or kept whole. */
 struct replaying {
 	struct question question;
-	struct digest nonce;
+	struct digest nonce, commitment; /* of the result in dispute */
 	struct job job; /* until the answer is there; it is no lease, and goes before all */
 	uint32_t first, to, keep; /* replay.h */
 	bool asked;		  /* a unit in progress for its checkpoint */

@@ -286,7 +286,7 @@ struct message_segment_request {
 	struct digest nonce;
 	uint32_t segment;
 };
-/* Peer → coordinator. The signature ("talkoot segment") covers nonce, le32 segment, le32 total and the
+/* Peer → coordinator. The signature ("talkoot segment") covers commitment, le32 segment, le32 total and the
  * merkle_root of all step leaves; each message of one answer carries it. */
 struct message_segment {
 	struct digest nonce;

@@ -212,8 +212,9 @@ static int check_leaves(
 			return errmsg_set(msg, TK_EAUTH,
 				"the leaves are not those to which the claim commits");
 	}
-	if (facts->step_count > 0 && !segment_verify(&f->peer, &f->segment_signature, &f->nonce,
-					     f->segment, facts->steps, facts->step_count))
+	if (facts->step_count > 0 &&
+		!segment_verify(&f->peer, &f->segment_signature, &f->commitment, f->segment,
+			facts->steps, facts->step_count))
 		return errmsg_set(
 			msg, TK_EAUTH, "the segment's step leaves are not signed by the peer");
 	return TK_OK;

@@ -27,6 +27,7 @@ enum fault_kind {
 	FAULT_WHOLE = 4,
 	/* Two commitments under one lease. */
 	FAULT_EQUIVOCATION = 5,
+	FAULT_KIND_LAST = FAULT_EQUIVOCATION,
 };
 
 /* All spans are borrowed. What the kind does not use is empty, zero or 0. */

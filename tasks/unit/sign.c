@@ -27,11 +27,11 @@ struct segment_fields {
 	struct span fields[4];
 };
 
-static void segment_fields_init(struct segment_fields *f, const struct digest *nonce,
+static void segment_fields_init(struct segment_fields *f, const struct digest *commitment,
 	uint32_t segment, const struct digest *leaves, size_t count)
 {
 	store_le32(f->segment, segment);
-	f->fields[0] = span_of(nonce->b, DIGEST_BYTES);
+	f->fields[0] = span_of(commitment->b, DIGEST_BYTES);
 	f->fields[1] = span_of(f->segment, sizeof(f->segment));
 	store_le32(f->count, (uint32_t)count);
 	merkle_root(&f->root, leaves, count);
@@ -39,20 +39,22 @@ static void segment_fields_init(struct segment_fields *f, const struct digest *n
 	f->fields[3] = span_of(f->root.b, DIGEST_BYTES);
 }
 
-void segment_sign(struct signature *out, const struct key_pair *peer, const struct digest *nonce,
-	uint32_t segment, const struct digest *leaves, size_t count)
+void segment_sign(struct signature *out, const struct key_pair *peer,
+	const struct digest *commitment, uint32_t segment, const struct digest *leaves,
+	size_t count)
 {
 	struct segment_fields f;
 
-	segment_fields_init(&f, nonce, segment, leaves, count);
+	segment_fields_init(&f, commitment, segment, leaves, count);
 	key_sign(out, peer, segment_label, f.fields, 4);
 }
 
 bool segment_verify(const struct public_key *peer, const struct signature *s,
-	const struct digest *nonce, uint32_t segment, const struct digest *leaves, size_t count)
+	const struct digest *commitment, uint32_t segment, const struct digest *leaves,
+	size_t count)
 {
 	struct segment_fields f;
 
-	segment_fields_init(&f, nonce, segment, leaves, count);
+	segment_fields_init(&f, commitment, segment, leaves, count);
 	return key_verify(peer, s, segment_label, f.fields, 4);
 }

@@ -14,12 +14,16 @@
 #include "tests/lib/agent_script.h"
 
 /* A revealed result under nonce 1, and nothing being computed. */
+static struct digest committed;
+
 static void begin_revealed(struct script *s)
 {
 	script_trace_every(s, 2);
 	script_begin(s);
 	script_result(s, 1000);
 	script_done(s);
+	assert_int_equal(s->sent.type, MESSAGE_COMMIT);
+	committed = s->sent.commit.commitment;
 	script_nonce(s, MESSAGE_COMMITTED, 1);
 	script_nonce(s, MESSAGE_REVEAL_REQUEST, 1);
 	script_clear(s);
@@ -97,11 +101,9 @@ static void a_segment_is_computed_again_and_signed(void **state)
 {
 	struct script *s = *state;
 	struct digest steps[2] = {{{7}}, {{8}}};
-	struct digest nonce;
 	struct agent_status status;
 
 	begin_revealed(s);
-	memset(nonce.b, 1, DIGEST_BYTES);
 	ask_segment(s, 1, 0);
 	script_expect(s, "REPLAY 0 to 2 keep 0\n");
 	script_status(s, &status);
@@ -109,8 +111,8 @@ static void a_segment_is_computed_again_and_signed(void **state)
 	assert_non_null(strstr(status.reason, "again: another peer's result differs"));
 	script_replayed(s, span_of(steps, sizeof(steps)));
 	script_expect(s, "SEND SEGMENT 1/0 @0 +2 of 2\n");
-	assert_true(
-		segment_verify(&s->id.key.public, &s->sent.segment.signature, &nonce, 0, steps, 2));
+	assert_true(segment_verify(
+		&s->id.key.public, &s->sent.segment.signature, &committed, 0, steps, 2));
 	ask_segment(s, 1, 0); /* once more: nothing is computed for that */
 	script_expect(s, "SEND SEGMENT 1/0 @0 +2 of 2\n");
 }

@@ -329,90 +329,120 @@ static void engines_that_part_are_an_alarm_and_retire_nobody_the_first_time(void
 	assert_int_equal(sim.alarms, 1);
 }
 
-static void a_second_chance_is_given_once_and_a_fault_after_it_convicts(void **state)
+static void readmit(void)
 {
-	struct core_event readmit = {.type = CORE_PEER_READMIT, .key = &sim.peers[0].key.public};
+	struct core_event event = {.type = CORE_PEER_READMIT, .key = &sim.peers[0].key.public};
+
+	sim_event(&sim, &event);
+	if (retired(0))
+		return;
+	sim.peers[0].over = false;
+	sim_connect(&sim, 0);
+}
+
+/* These two give the unit's right result; what else its replicas are is as it is. */
+static void settle_by(uint32_t a, uint32_t b, uint32_t unit)
+{
+	uint32_t peer[2] = {a, b};
+	struct sim_task *t[2];
+
+	for (int i = 0; i < 2; i++) {
+		t[i] = sim_task_of(&sim, peer[i], unit);
+		if (t[i] == NULL || t[i]->round != sim.project.round)
+			t[i] = lease_and_commit(peer[i], unit, 0);
+	}
+	for (int i = 0; i < 2; i++)
+		sim_reveal(&sim, peer[i], t[i]);
+	for (int i = 0; i < 2; i++)
+		if (state_of(t[i]) == REPLICA_UPLOADING)
+			sim_upload(&sim, peer[i], t[i]);
+	assert_int_equal(state_of(t[0]), REPLICA_VALID);
+	assert_int_equal(state_of(t[1]), REPLICA_VALID);
+}
+
+static void a_second_chance_begins_with_the_next_round_and_is_given_once(void **state)
+{
 	struct sim_task *t[2];
 
 	(void)state;
-	begin(1, 1, 2, 3);
+	begin(3, 1, 2, 3);
 	reveal_all(t, 2, (uint64_t[]){9, 0});
 	sim_wait(&sim, 4000);
 	assert_true(retired(0));
 	assert_false(sim_peer_row(&sim, 0)->convicted);
-	sim_event(&sim, &readmit);
+	readmit();
+	assert_true(retired(0)); /* its result stands in the round in progress */
+	assert_true(core_peer_waits(sim.core, &sim.peers[0].key.public));
+	settle_by(1, 2, 0);
+	sim_wait(&sim, 4000);
+	assert_int_equal(sim.project.round, 1);
+	readmit();
 	assert_false(retired(0));
 	assert_int_equal(sim_peer_row(&sim, 0)->faults, 1);
-	sim_close(&sim);
 
-	begin(1, 2, 2, 3);
-	reveal_all(t, 2, (uint64_t[]){9, 0});
-	sim_wait(&sim, 4000);
-	sim_event(&sim, &readmit);
-	sim.peers[0].over = false;
-	sim_connect(&sim, 0);
-	t[0] = lease(0, 1);
-	sim_compute(&sim, 0, t[0], 9);
-	sim_commit(&sim, 0, t[0]);
-	t[1] = lease_and_commit(2, 0, 0);
-	t[1] = lease_and_commit(2, 1, 0);
+	t[0] = lease_and_commit(0, 0, 9);
+	t[1] = lease_and_commit(1, 0, 0);
 	sim_reveal(&sim, 0, t[0]);
-	sim_reveal(&sim, 2, t[1]);
+	sim_reveal(&sim, 1, t[1]);
 	sim_wait(&sim, 4000);
 	assert_true(sim_peer_row(&sim, 0)->convicted);
-	sim_event(&sim, &readmit);
-	assert_true(retired(0));
-}
-
-/* Or it would be lost by what the identity did before. */
-static void a_second_chance_waits_until_earlier_results_are_judged(void **state)
-{
-	struct core_event readmit = {.type = CORE_PEER_READMIT, .key = &sim.peers[0].key.public};
-	struct sim_task *t[2], *open;
-
-	(void)state;
-	begin(1, 2, 2, 4);
-	t[0] = lease_and_commit(0, 0, 9);
-	open = lease_and_commit(0, 1, 9);
-	t[1] = lease_and_commit(1, 0, 0);
-	for (uint32_t i = 0; i < 2; i++)
-		sim_reveal(&sim, i, t[i]);
+	settle_by(1, 2, 0);
 	sim_wait(&sim, 4000);
+	assert_int_equal(sim.project.round, 2);
+	readmit();
 	assert_true(retired(0));
-	assert_int_equal(state_of(open), REPLICA_COMMITTED);
-	sim_event(&sim, &readmit);
-	assert_true(retired(0));
-	assert_true(core_peer_waits(sim.core, &sim.peers[0].key.public));
 }
 
-static void what_was_leased_before_a_second_chance_does_not_lose_it(void **state)
+static void what_was_leased_before_a_second_chance_is_not_taken_in_it(void **state)
 {
-	struct core_event readmit = {.type = CORE_PEER_READMIT, .key = &sim.peers[0].key.public};
-	struct sim_task *t[2], *open;
+	struct sim_task *t[2], *open, *committed;
 
 	(void)state;
-	begin(1, 3, 2, 3);
+	begin(2, 3, 2, 3);
 	t[0] = lease_and_commit(0, 0, 9);
 	open = lease(0, 1);
 	sim_compute(&sim, 0, open, 9); /* on its disk when it is retired */
+	committed = lease_and_commit(0, 2, 9);
 	t[1] = lease_and_commit(1, 0, 0);
 	for (uint32_t i = 0; i < 2; i++)
 		sim_reveal(&sim, i, t[i]);
 	sim_wait(&sim, 4000);
 	assert_true(retired(0));
-	sim_event(&sim, &readmit);
-	sim.peers[0].over = false;
-	sim_connect(&sim, 0);
-	sim_commit(&sim, 0, open);
-	t[1] = lease_and_commit(2, 0, 0);
-	t[1] = lease_and_commit(2, 1, 0);
-	sim_reveal(&sim, 0, open);
-	sim_reveal(&sim, 2, t[1]);
+	assert_int_equal(state_of(committed), REPLICA_COMMITTED);
+	readmit();
+	assert_true(retired(0));
+	settle_by(1, 2, 0);
+	settle_by(1, 2, 1);
+	settle_by(1, 2, 2);
 	sim_wait(&sim, 4000);
-	assert_int_equal(state_of(open), REPLICA_INVALID);
-	assert_int_equal(sim_peer_row(&sim, 0)->faults, 2);
+	assert_int_equal(sim.project.round, 1);
+	readmit();
 	assert_false(retired(0));
-	assert_false(sim_peer_row(&sim, 0)->convicted);
+	sim_commit(&sim, 0, open);
+	assert_verdict(0, open, VERDICT_UNKNOWN);
+	sim_reveal(&sim, 0, committed);
+	sim_wait(&sim, 4000);
+	assert_false(retired(0));
+	assert_int_equal(sim_peer_row(&sim, 0)->faults, 1);
+}
+
+/* The word that was kept stays right, and so does the ledger that tells of both. */
+static void a_second_commitment_behind_a_credited_result_leaves_a_ledger_that_is_right(void **state)
+{
+	struct sim_task *t[2];
+
+	(void)state;
+	begin(1, 2, 2, 4);
+	settle_by(0, 1, 0);
+	t[0] = sim_task_of(&sim, 0, 0);
+	t[0]->salt.b[0] ^= 1;
+	sim_commit(&sim, 0, t[0]);
+	assert_true(sim_peer_row(&sim, 0)->convicted);
+	sim_wait(&sim, 4000);
+	assert_int_equal(sim_unit(&sim, 0, 0)->state, UNIT_SETTLED);
+	settle_by(2, 3, 1);
+	sim_wait(&sim, 4000);
+	assert_int_equal(sim.project.state, PROJECT_DONE); /* sim audits each entry on the way */
 }
 
 int main(void)
@@ -433,9 +463,9 @@ int main(void)
 		RULE(a_dispute_begins_again_after_a_restart_at_any_moment),
 		RULE(a_disputant_may_lose_his_session_and_is_asked_again),
 		RULE(engines_that_part_are_an_alarm_and_retire_nobody_the_first_time),
-		RULE(a_second_chance_is_given_once_and_a_fault_after_it_convicts),
-		RULE(a_second_chance_waits_until_earlier_results_are_judged),
-		RULE(what_was_leased_before_a_second_chance_does_not_lose_it),
+		RULE(a_second_chance_begins_with_the_next_round_and_is_given_once),
+		RULE(what_was_leased_before_a_second_chance_is_not_taken_in_it),
+		RULE(a_second_commitment_behind_a_credited_result_leaves_a_ledger_that_is_right),
 	};
 
 	if (crypto_start() != TK_OK)

@@ -39,6 +39,25 @@ static void leases_of_one_identity_are_limited(void **state)
 	assert_int_equal(sim_last(&sim, 0, MESSAGE_NO_WORK)->no_work.reason, NO_WORK_LIMIT);
 }
 
+static void who_loses_more_than_a_tenth_of_his_leases_has_one_at_a_time(void **state)
+{
+	struct message m = {.type = MESSAGE_ABANDON};
+	size_t before;
+
+	(void)state;
+	begin(1, 64, 2, 1);
+	for (uint32_t i = 0; i < 20; i++) {
+		sim_request(&sim, 0, 1);
+		m.abandon.nonce = sim_last(&sim, 0, MESSAGE_LEASE)->lease.nonce;
+		sim_send(&sim, 0, &m);
+	}
+	assert_int_equal(sim_peer_row(&sim, 0)->invalid, 0);
+	assert_false(sim_peer_row(&sim, 0)->retired);
+	before = sim_count(&sim, 0, MESSAGE_LEASE);
+	sim_request(&sim, 0, LEASES_PER_PEER);
+	assert_int_equal(sim_count(&sim, 0, MESSAGE_LEASE), before + 1);
+}
+
 static void units_begun_are_finished_before_new_ones(void **state)
 {
 	(void)state;
@@ -234,7 +253,8 @@ static void what_comes_after_the_merge_was_asked_for_retires_nobody(void **state
 	sim_compute(&sim, 2, late, 9);
 	sim_commit(&sim, 2, late);
 	sim_reveal(&sim, 2, late);
-	assert_verdict(2, late, VERDICT_INVALID);
+	assert_verdict(2, late, VERDICT_LATE); /* nobody has looked who is right */
+	assert_int_equal(sim_peer_row(&sim, 2)->invalid, 0);
 	assert_false(sim_peer_row(&sim, 2)->retired);
 	assert_int_equal(sim.referees, 0);
 	assert_int_equal(sim_unit(&sim, 0, 0)->state, UNIT_SETTLED);
@@ -480,6 +500,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		RULE(a_unit_never_goes_twice_to_one_identity),
 		RULE(leases_of_one_identity_are_limited),
+		RULE(who_loses_more_than_a_tenth_of_his_leases_has_one_at_a_time),
 		RULE(units_begun_are_finished_before_new_ones),
 		RULE(a_lease_that_expires_goes_to_others),
 		RULE(an_identity_may_try_again_under_a_new_nonce_only),

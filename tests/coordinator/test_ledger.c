@@ -272,7 +272,7 @@ static void a_whole_chain_of_entries_that_contradict_each_other_is_refused(void 
 
 			rows[k] = sim.entries[k].row;
 			ledger_content_digest(&digest, bytes_span(&sim.entries[k].content));
-			ledger_head_add(&head, &digest);
+			ledger_head_add(&head, &e.project, &digest);
 			sim.entries[k].row.head = head;
 			ledger_head_sign(&sim.entries[k].row.signature, &sim.root, &head);
 		}

@@ -192,7 +192,7 @@ struct fault_statement accused_statement(
 		struct trace_segment s = accused_segment(a, step, &f.segment);
 
 		f.steps = span_of(a->steps + s.first, s.count * sizeof(*a->steps));
-		segment_sign(&f.segment_signature, &a->peer, &a->nonce, f.segment,
+		segment_sign(&f.segment_signature, &a->peer, &a->commitment, f.segment,
 			a->steps + s.first, s.count);
 		f.step = kind == FAULT_STEP ? step - s.first : 0;
 	}

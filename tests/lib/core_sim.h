@@ -206,6 +206,7 @@ void sim_request(struct sim *s, uint32_t peer, uint32_t slots);
 /* variant 0 is the honest result; equal variants are equal results; SIM_SAYS_NONFINITE claims that there
  * are no finite numbers. */
 void sim_compute(struct sim *s, uint32_t peer, struct sim_task *t, uint64_t variant);
+void sim_commitment(struct sim *s, uint32_t peer, const struct sim_task *t, struct digest *out);
 void sim_commit(struct sim *s, uint32_t peer, struct sim_task *t);
 void sim_reveal(struct sim *s, uint32_t peer, struct sim_task *t);
 void sim_upload(struct sim *s, uint32_t peer, struct sim_task *t);

@@ -130,23 +130,30 @@ void sim_compute(struct sim *s, uint32_t peer, struct sim_task *t, uint64_t vari
 	compute(s, peer, t, variant);
 }
 
-static void commit(struct sim *s, uint32_t peer, const struct sim_task *t, bool other)
+void sim_commitment(struct sim *s, uint32_t peer, const struct sim_task *t, struct digest *out)
 {
-	struct sim_peer *p = &s->peers[peer];
-	struct message m = {.type = MESSAGE_COMMIT, .commit = {.nonce = t->nonce}};
 	struct commitment x = {.network = s->root.public,
 		.unit = t->unit_digest,
 		.nonce = t->nonce,
-		.peer = p->key.public,
+		.peer = s->peers[peer].key.public,
 		.salt = t->salt};
-	struct span fields[2];
 	struct claim c;
 
 	SIM_CHECK(s, claim_decode(&c, span_of(t->claim, t->claim_bytes), NULL) == TK_OK);
 	x.trace = c.trace;
 	claim_digest(&x.result, span_of(t->claim, t->claim_bytes));
-	x.salt.b[0] ^= other;
-	commitment_digest(&m.commit.commitment, &x);
+	commitment_digest(out, &x);
+}
+
+static void commit(struct sim *s, uint32_t peer, const struct sim_task *t, bool other)
+{
+	struct sim_peer *p = &s->peers[peer];
+	struct message m = {.type = MESSAGE_COMMIT, .commit = {.nonce = t->nonce}};
+	struct sim_task as_said = *t;
+	struct span fields[2];
+
+	as_said.salt.b[0] ^= other;
+	sim_commitment(s, peer, &as_said, &m.commit.commitment);
 	fields[0] = span_of(m.commit.commitment.b, DIGEST_BYTES);
 	fields[1] = span_of(m.commit.nonce.b, DIGEST_BYTES);
 	key_sign(&m.commit.signature, &p->key, "talkoot commit", fields, 2);

@@ -177,11 +177,11 @@ static void save_ledger(struct sim *s, const struct core_effect *e)
 	struct sim_entry *to;
 	int rc = TK_OK;
 
+	SIM_CHECK(s, ledger_decode(&entry, bytes_span(&e->bytes), NULL) == TK_OK);
 	ledger_content_digest(&content, bytes_span(&e->bytes));
-	ledger_head_add(&next, &content);
+	ledger_head_add(&next, &entry.project, &content);
 	SIM_CHECK(s, next.sequence == e->ledger.head.sequence);
 	SIM_CHECK(s, digest_equal(&next.digest, &e->ledger.head.digest));
-	SIM_CHECK(s, ledger_decode(&entry, bytes_span(&e->bytes), NULL) == TK_OK);
 	SIM_CHECK(s, entry.kind == e->ledger.kind);
 	if (e->ledger.project == s->project.id) /* what an export of it would hold */
 		rc = audit_take(

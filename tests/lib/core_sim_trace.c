@@ -205,7 +205,7 @@ static void say_segment(
 {
 	const struct sim_peer *p = &s->peers[peer];
 	struct message m = {.type = MESSAGE_SEGMENT, .segment = {.nonce = t->nonce, .segment = k}};
-	struct digest steps[SIM_STEPS + 1];
+	struct digest steps[SIM_STEPS + 1], commitment;
 	struct trace_segment segment;
 	struct chain honest;
 
@@ -223,7 +223,8 @@ static void say_segment(
 		steps[0].b[3] ^= 1;
 	m.segment.total = segment.count;
 	m.segment.leaves = span_of(steps, segment.count * DIGEST_BYTES);
-	segment_sign(&m.segment.signature, &p->key, &t->nonce, k, steps, segment.count);
+	sim_commitment(s, peer, t, &commitment);
+	segment_sign(&m.segment.signature, &p->key, &commitment, k, steps, segment.count);
 	sim_say(s, peer, &m);
 }
 

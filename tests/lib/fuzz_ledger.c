@@ -124,11 +124,11 @@ bool fuzz_ledger_file_seed(unsigned which, struct bytes *out)
 	if (rc == TK_OK)
 		rc = ledger_record_encode(&r, out);
 	ledger_content_digest(&r.digest, bytes_span(&content));
-	ledger_head_add(&head, &r.digest);
+	ledger_head_add(&head, &begin.project, &r.digest);
 	r = (struct ledger_record){.type = RECORD_LINK, .sequence = 2, .link = head.digest};
 	if (rc == TK_OK)
 		rc = ledger_record_encode(&r, out);
-	ledger_head_add(&head, &r.digest);
+	ledger_head_add(&head, &r.project, &r.digest);
 	r = (struct ledger_record){.type = RECORD_HEAD, .sequence = 2, .link = head.digest};
 	ledger_head_sign(&r.signature, &root, &head);
 	if (rc == TK_OK)

@@ -184,8 +184,8 @@ static void step_leaves_that_end_elsewhere_are_proven_on_paper(void **state)
 		f = accused_statement(&a, FAULT_SEGMENT, step);
 		if (s.count > 1) { /* one is missing */
 			f.steps.len -= DIGEST_BYTES;
-			segment_sign(&f.segment_signature, &a.peer, &a.nonce, k, a.steps + s.first,
-				s.count - 1);
+			segment_sign(&f.segment_signature, &a.peer, &a.commitment, k,
+				a.steps + s.first, s.count - 1);
 			assert_int_equal(verdict_of(&a, &f, &report), FAULT_PROVEN);
 			f.kind = FAULT_STEP;
 			assert_int_equal(verdict_of(&a, &f, &report), TK_EPROTO);
@@ -204,7 +204,7 @@ static void a_segment_that_there_is_not_proves_nothing(void **state)
 	begin(&a, MODEL_MLP, 0);
 	f = accused_statement(&a, FAULT_SEGMENT, 0);
 	f.segment = a.leaf_count - 1;
-	segment_sign(&f.segment_signature, &a.peer, &a.nonce, f.segment, a.steps,
+	segment_sign(&f.segment_signature, &a.peer, &a.commitment, f.segment, a.steps,
 		f.steps.len / DIGEST_BYTES);
 	assert_int_equal(verdict_of(&a, &f, &report), TK_EPROTO);
 	accused_close(&a);
@@ -324,20 +324,51 @@ static void words_of_somebody_else_prove_nothing(void **state)
 	commit_sign(&f.other_signature, &stranger, &f.other, &f.nonce);
 	assert_int_equal(verdict_of(&a, &f, &report), TK_EAUTH);
 	f = accused_statement(&a, FAULT_STEP, 2);
-	segment_sign(&f.segment_signature, &stranger, &f.nonce, f.segment,
+	segment_sign(&f.segment_signature, &stranger, &f.commitment, f.segment,
 		(const struct digest *)f.steps.data, f.steps.len / DIGEST_BYTES);
 	assert_int_equal(verdict_of(&a, &f, &report), TK_EAUTH);
 	f = accused_statement(&a, FAULT_WHOLE, 0);
 	f.peer = stranger.public;
 	commit_sign(&f.signature, &stranger, &f.commitment, &f.nonce);
 	assert_int_equal(verdict_of(&a, &f, &report), TK_EAUTH); /* it names its author */
-	/* A segment of the same peer, signed under another lease. */
+	/* A segment of the same peer, signed for another result. */
 	f = accused_statement(&a, FAULT_SEGMENT, 0);
-	f.nonce.b[0] ^= 1;
-	segment_sign(&f.segment_signature, &a.peer, &f.nonce, f.segment, a.steps,
+	f.commitment.b[0] ^= 1;
+	segment_sign(&f.segment_signature, &a.peer, &f.commitment, f.segment, a.steps,
 		f.steps.len / DIGEST_BYTES);
-	f.nonce.b[0] ^= 1;
+	f.commitment.b[0] ^= 1;
 	assert_int_equal(verdict_of(&a, &f, &report), TK_EAUTH);
+	accused_close(&a);
+}
+
+static void other_recipe(struct train_spec *t, unsigned how)
+{
+	(void)how;
+	t->learning_rate *= 0.5f;
+}
+
+/* A root that leases two units under one nonce to an honest peer gets honest words about both. */
+static void what_was_said_of_another_unit_under_the_same_nonce_proves_nothing(void **state)
+{
+	struct fault_report report;
+	struct fault_statement f;
+	struct accused a, b;
+
+	(void)state;
+	assert_true(accused_init(&a, MODEL_LOGISTIC, NULL, 0));
+	assert_true(accused_init(&b, MODEL_LOGISTIC, other_recipe, 0));
+	assert_memory_equal(&a.nonce, &b.nonce, sizeof(a.nonce));
+	assert_memory_equal(&a.peer, &b.peer, sizeof(a.peer));
+	for (enum fault_kind kind = FAULT_STEP; kind <= FAULT_SEGMENT; kind++) {
+		struct fault_statement said = accused_statement(&b, kind, 0);
+
+		f = accused_statement(&a, kind, 0);
+		assert_int_not_equal(f.steps.len, 0);
+		f.steps = said.steps;
+		f.segment_signature = said.segment_signature;
+		assert_int_equal(verdict_of(&a, &f, &report), TK_EAUTH);
+	}
+	accused_close(&b);
 	accused_close(&a);
 }
 
@@ -377,6 +408,7 @@ int main(void)
 		cmocka_unit_test(two_commitments_under_one_lease_are_proven),
 		cmocka_unit_test(a_root_that_signs_another_round_proves_nothing),
 		cmocka_unit_test(words_of_somebody_else_prove_nothing),
+		cmocka_unit_test(what_was_said_of_another_unit_under_the_same_nonce_proves_nothing),
 		cmocka_unit_test(fields_that_the_kind_does_not_use_are_refused),
 	};
 

@@ -15,6 +15,7 @@
 
 #include "coordinator/agenda.h"
 #include "coordinator/core.h"
+#include "coordinator/draw.h"
 #include "coordinator/lookup.h"
 #include "tasks/unit/fault.h"
 #include "tasks/unit/selftest.h"
@@ -44,7 +45,10 @@ struct core_peer {
 	uint64_t usual_project; /* … of this project; 0: nothing is known */
 	uint64_t committed_ms;	/* its last commitment */
 	uint32_t stretch;	/* its leases last 2^stretch times as long as others' */
-	uint32_t hasty;		/* so many of its last ones came far too soon */
+	uint64_t vouchers
+		[PEER_ESTABLISHED]; /* whose word alone its trust rests on, by the first bytes of their keys */
+	uint32_t vouched;
+	uint32_t hasty; /* so many of its last ones came far too soon */
 	struct core_peer *hungry_before, *hungry_after;
 	conn_id tested_conn;  /* the session on which it was asked for its self-test last … */
 	uint64_t tested_seed; /* … with this seed … */
@@ -280,6 +284,7 @@ void peer_drop(struct core *c, struct core_peer *peer, uint32_t reason, const ch
 void peer_protocol(struct core *c, struct core_peer *peer, const char *format, ...) TK_PRINTF(3, 4);
 void peer_retire(struct core *c, struct core_peer *peer, const char *why);
 /* A result of it was proven wrong: retires it; convicts it when no accident explains that. */
+void leases_end(struct core *c, struct core_peer *peer, const char *why); /* without blame */
 void peer_fault(struct core *c, struct core_replica *r, bool accident, const char *why);
 /* Lets a retired identity work again, which its owner vouches for: once, after a self-test, and not as long as
  * earlier results of it are open. */
@@ -421,8 +426,8 @@ bool replica_opened(
 uint32_t unit_live(const struct core *c, const struct core_unit *u);
 /* Judges an opened replica by its unit's canonical result, which it equals. */
 void replica_right(struct core *c, struct core_replica *r);
-void replica_too_late(
-	struct core *c, struct core_replica *r); /* it differs, and the round is closed */
+/* It differs from the canonical result, and no dispute can settle that: proven wrong where the referee knows; else late. */
+void replica_dissents(struct core *c, struct core_replica *r);
 void unit_settle(struct core *c, struct core_unit *u);
 
 /* dispute.c */

@@ -196,12 +196,19 @@ void replica_right(struct core *c, struct core_replica *r)
 	}
 }
 
-void replica_too_late(struct core *c, struct core_replica *r)
+void replica_dissents(struct core *c, struct core_replica *r)
 {
+	if (!digest_is_zero(&r->unit->row.referee)) {
+		dispute_convict(c, r);
+		return;
+	}
 	replica_move(c, r, REPLICA_LATE);
 	say_settled(c, r, VERDICT_LATE,
-		"it differs from what the round was merged with, and came when that was under way: "
-		"nobody has looked who is right");
+		r->peer->row.retired
+			? "it differs from what others agree on, and this identity is retired: "
+			  "nobody has looked who is right"
+			: "it differs from what the round is merged with, and came when that "
+			  "was under way: nobody has looked who is right");
 }
 
 /* The unit's row holds the canonical claim and its payload is durable. */
@@ -220,7 +227,7 @@ void unit_settle(struct core *c, struct core_unit *u)
 		else if (replica_opened(r) && digest_equal(&r->row.result, &u->row.result))
 			replica_right(c, r);
 		else if (replica_opened(r) && r->peer->row.retired)
-			replica_reject(c, r, REPLICA_INVALID, "differs from the canonical result");
+			replica_dissents(c, r);
 	}
 	if (policy_adaptive(p))
 		policy_settled(c, u);
@@ -308,12 +315,8 @@ static void judge_settled(struct core *c, struct core_unit *u)
 			continue;
 		if (digest_equal(&r->row.result, &u->row.result))
 			replica_right(c, r);
-		else if (refereed && !r->peer->row.retired)
-			dispute_convict(c, r);
-		else if (refereed || r->peer->row.retired)
-			replica_reject(c, r, REPLICA_INVALID, "differs from the canonical result");
-		else if (p->merging)
-			replica_too_late(c, r);
+		else if (refereed || p->merging || r->peer->row.retired)
+			replica_dissents(c, r);
 		else
 			dissent = true;
 	}

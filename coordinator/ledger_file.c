@@ -197,8 +197,9 @@ int ledger_reader_next(
 /* Following the chain. */
 struct chain {
 	struct ledger_summary sum;
-	enum ledger_kind last; /* the kind of the last entry; 0: another project's */
-	bool headed;	       /* the head record has come */
+	const struct ledger_head *known; /* that it has to pass; or NULL */
+	enum ledger_kind last;		 /* the kind of the last entry; 0: another project's */
+	bool headed;			 /* the head record has come */
 };
 
 static const char *kind_of(const struct chain *c)
@@ -280,6 +281,12 @@ static int take_entry(struct chain *c, const struct ledger_record *r, struct err
 			" follows: one of the two was changed",
 			n, kind_of(c), n + 1);
 	rc = r->type == RECORD_ENTRY ? take_content(c, r, msg) : take_link(c, r, msg);
+	if (rc == TK_OK && c->known != NULL && c->known->sequence == n + 1 &&
+		!digest_equal(&c->known->digest, &c->sum.head.digest))
+		rc = errmsg_set(msg, TK_ECORRUPT,
+			"this is not the head that is known: the network's key has signed two "
+			"different "
+			"ledgers");
 	return rc == TK_OK ? rc : errmsg_prefix(msg, rc, "entry %" PRIu64, n + 1);
 }
 
@@ -301,6 +308,12 @@ static int take_head(struct chain *c, const struct ledger_record *r, struct errm
 		return errmsg_set(msg, TK_ECORRUPT,
 			"the head's signature is not that of the network's key: one of the two "
 			"was changed");
+	if (c->known != NULL && c->known->sequence > n)
+		return errmsg_set(msg, TK_ECORRUPT,
+			"the ledger ends behind entry %" PRIu64
+			", and the head that is known is that of %" PRIu64
+			": it is an older export, or something is held back",
+			n, c->known->sequence);
 	c->sum.heads++;
 	c->headed = true;
 	return TK_OK;
@@ -319,11 +332,26 @@ static int take_record(
 	return r->type == RECORD_HEAD ? take_head(c, r, msg) : take_entry(c, r, msg);
 }
 
-int ledger_file_check(FILE *file, struct ledger_summary *out, struct errmsg *msg)
+bool ledger_head_parse(struct ledger_head *out, const char *text)
+{
+	struct ledger_head got = {0};
+	size_t digits = 0;
+
+	for (; text[digits] >= '0' && text[digits] <= '9' && digits < 19; digits++)
+		got.sequence = got.sequence * 10 + (uint64_t)(text[digits] - '0');
+	if (got.sequence == 0 || text[digits] != ':' ||
+		hex_decode(got.digest.b, DIGEST_BYTES, text + digits + 1) != TK_OK)
+		return false;
+	*out = got;
+	return true;
+}
+
+int ledger_file_check(
+	FILE *file, const struct ledger_head *known, struct ledger_summary *out, struct errmsg *msg)
 {
 	struct ledger_reader reader = {0};
 	struct ledger_record record = {0};
-	struct chain c = {0};
+	struct chain c = {.known = known};
 	bool first = true;
 	bool end = false;
 	int rc = ledger_reader_begin(&reader, file, msg);

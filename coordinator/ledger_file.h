@@ -68,9 +68,13 @@ struct ledger_summary {
 		heads; /* heads: signatures of the root over heads, with the last */
 };
 
+/* "N:DIGEST", as beacons name it and `talkoot-peer status` shows it. False: it is none. */
+bool ledger_head_parse(struct ledger_head *out, const char *text);
+
 /* Follows the whole chain: format, order, links, the root's signatures; but not what entries mean (audit.h).
  * Whatever byte of a right file is changed, this or audit_take finds it. Errors: TK_ECORRUPT (msg names
- * the entry), those of ledger_reader_next. */
-int ledger_file_check(FILE *file, struct ledger_summary *out, struct errmsg *msg) TK_CHECKED;
+ * the entry), those of ledger_reader_next. known: a head that somebody has kept, which the chain has to pass; or NULL. */
+int ledger_file_check(FILE *file, const struct ledger_head *known, struct ledger_summary *out,
+	struct errmsg *msg) TK_CHECKED;
 
 #endif

@@ -186,6 +186,15 @@ void peer_protocol(struct core *c, struct core_peer *peer, const char *format, .
 	peer_drop(c, peer, GOODBYE_PROTOCOL, text);
 }
 
+void leases_end(struct core *c, struct core_peer *peer, const char *why)
+{
+	for (struct core_replica *r = peer->replicas; r != NULL; r = r->peer_after) {
+		if (r->row.state == REPLICA_LEASED)
+			lease_cancel(c, r, VERDICT_EXPIRED, why);
+		unit_touch(c, r->unit);
+	}
+}
+
 /* No more work for this identity. What it leased goes to others at once; what it said about units
  * of rounds in progress no longer counts, so each of these units is looked at again. */
 void peer_retire(struct core *c, struct core_peer *peer, const char *why)
@@ -202,11 +211,7 @@ void peer_retire(struct core *c, struct core_peer *peer, const char *why)
 	peer_label(peer, label);
 	core_log(c, "peer %s is retired: %s", label, why);
 	announce_revocation(c, &peer->row.key);
-	for (struct core_replica *r = peer->replicas; r != NULL; r = r->peer_after) {
-		if (r->row.state == REPLICA_LEASED)
-			lease_cancel(c, r, VERDICT_EXPIRED, "this identity gives no more work");
-		unit_touch(c, r->unit);
-	}
+	leases_end(c, peer, "this identity gives no more work");
 	peer_drop(c, peer, GOODBYE_RETIRED, why);
 }
 

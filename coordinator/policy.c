@@ -114,6 +114,23 @@ static uint32_t supporting(const struct core_unit *u, struct core_replica **one)
 	return n;
 }
 
+/* A newcomer that says the same as one identity alone may have it from a friend without computing: of its trust, each such
+ * identity gives as much as falls to it when all who are established share in it. */
+static bool vouches(
+	const struct core *c, struct core_peer *newcomer, const struct core_peer *author)
+{
+	uint32_t many = c->established_here > 0 ? c->established_here : 1;
+	uint64_t key = load_le64(author->row.key.b);
+	uint32_t said = 0;
+
+	for (uint32_t i = 0; i < newcomer->vouched; i++)
+		said += newcomer->vouchers[i] == key;
+	if (newcomer->vouched == PEER_ESTABLISHED || said >= (PEER_ESTABLISHED + many - 1) / many)
+		return false;
+	newcomer->vouchers[newcomer->vouched++] = key;
+	return true;
+}
+
 /* Trust is for results that somebody else's equals, and never for what newcomers say of others. */
 void trust_note(struct core *c, struct core_replica *r)
 {
@@ -127,7 +144,8 @@ void trust_note(struct core *c, struct core_replica *r)
 		others++;
 		other = x;
 	}
-	if (others > 0 || refereed)
+	if (others > 1 || refereed ||
+		(others == 1 && (!r->row.repeats || vouches(c, r->peer, other->peer))))
 		trust_add(c, r->peer);
 	if (others == 1 && !refereed && !r->row.repeats)
 		trust_add(c, other->peer);
@@ -342,12 +360,8 @@ void policy_judge(struct core *c, struct core_unit *u)
 			continue;
 		if (digest_equal(&r->row.result, &u->row.result))
 			replica_right(c, r);
-		else if (refereed && !r->peer->row.retired)
-			dispute_convict(c, r);
-		else if (refereed || r->peer->row.retired)
-			replica_reject(c, r, REPLICA_INVALID, "differs from the canonical result");
-		else if (closed)
-			replica_too_late(c, r);
+		else if (refereed || closed || r->peer->row.retired)
+			replica_dissents(c, r);
 		else if (differs == NULL || differs->row.repeats)
 			differs = r;
 	}

@@ -192,6 +192,7 @@ static void refuse(struct core *c, struct core_peer *peer, const char *operation
 	peer_label(peer, label);
 	snprintf(peer->row.misfit, sizeof(peer->row.misfit), "%s", operation);
 	peer_suspect(c, peer, "its self-test is wrong");
+	leases_end(c, peer, "the self-test found this computer's arithmetic wrong");
 	core_log(c, "peer %s has %s wrong in the self-test (engine %s, build %s): it gets no work",
 		label, operation, peer->row.engine, peer->row.build);
 	if (class_wrong(c, peer))

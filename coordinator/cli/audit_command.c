@@ -17,6 +17,7 @@ struct auditing {
 	const char *path;
 	uint64_t recompute; /* units; UINT64_MAX: all */
 	FILE *file;
+	struct ledger_head known; /* sequence 0: none is */
 	struct ledger_summary sum;
 	struct audit audit;
 	/* The data. */
@@ -203,6 +204,8 @@ static bool show_recomputed(const struct auditing *x, const struct audit_result 
 			r->payloads_found);
 	if (r->merges != 0)
 		printf("%" PRIu64 " merges were repeated, bit for bit.\n", r->merges);
+	if (!r->model)
+		puts("The merges were not all repeated; --recompute all does that.");
 	if (r->model)
 		puts("The parameters were followed from the initial ones to the model: it is what "
 		     "this computer gets.");
@@ -217,6 +220,8 @@ static int recompute(struct auditing *x, struct audit_result *result, struct err
 	struct compute compute = {0};
 	int rc = engine_choose(&compute.engine, getenv("TALKOOT_ENGINE"), msg);
 
+	if (x->recompute >= audit_settled(&x->audit))
+		x->recompute = UINT64_MAX; /* all of them: with the merges */
 	if (rc == TK_OK && cores > 1)
 		rc = pool_new(&compute.pool,
 			cores > COMPUTE_THREADS_MAX ? COMPUTE_THREADS_MAX : (uint32_t)cores, msg);
@@ -233,7 +238,8 @@ static int audit(struct auditing *x, const char *dir, const char *network, struc
 	struct audit_result result;
 	char key[2 * KEY_BYTES + 1];
 	bool right = true;
-	int rc = ledger_file_check(x->file, &x->sum, msg);
+	int rc =
+		ledger_file_check(x->file, x->known.sequence != 0 ? &x->known : NULL, &x->sum, msg);
 
 	hex_encode(key, x->sum.network.b, KEY_BYTES);
 	if (rc == TK_OK && network != NULL && strcmp(network, key) != 0)
@@ -298,6 +304,7 @@ int command_audit(const struct cli *cli)
 		{'r', "recompute", true, NULL},
 		{'d', "data", true, NULL},
 		{'n', "network", true, NULL},
+		{'H', "head", true, NULL},
 		{0},
 	};
 	struct auditing x = {0};
@@ -307,6 +314,12 @@ int command_audit(const struct cli *cli)
 	if (!cli_arguments(cli, options, &x.path, 1) ||
 		!options_right(&options[0], options[1].value, options[2].value, &x.recompute))
 		return EXIT_USAGE;
+	if (options[3].value != NULL && !ledger_head_parse(&x.known, options[3].value)) {
+		fputs("talkoot audit: --head wants ENTRIES:DIGEST, as `talkoot-peer status` shows "
+		      "it\n",
+			stderr);
+		return EXIT_USAGE;
+	}
 	x.file = fopen(x.path, "rbe");
 	if (x.file == NULL) {
 		errmsg_set(&msg, TK_ENOENT, "cannot open %s: %s", x.path, strerror(errno));

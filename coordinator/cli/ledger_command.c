@@ -48,8 +48,12 @@ struct explaining {
 	uint64_t credit;
 	uint64_t sequence; /* of its entry; 0: none */
 	struct bytes content;
-	struct digest *proofs; /* pairs of nonce and proof */
+	struct proof {
+		struct digest nonce, digest;
+		bool twice; /* of two commitments */
+	} * proofs;
 	size_t proof_count;
+	bool reopened; /* the unit is in dispute, or to be computed once more */
 	struct errmsg *msg;
 };
 
@@ -98,31 +102,56 @@ static const char *ordinal(uint32_t n, char out[32])
 	return out;
 }
 
+static const struct proof *proof_of(const struct explaining *x, const struct digest *nonce)
+{
+	for (size_t i = 0; i < x->proof_count; i++)
+		if (digest_equal(&x->proofs[i].nonce, nonce))
+			return &x->proofs[i];
+	return NULL;
+}
+
+static const char *wrong_text(const struct ledger_replica *r, const struct proof *proof)
+{
+	if (proof == NULL)
+		return "; opened, and differs from the canonical result, like all of its engine's: "
+		       "its "
+		       "arithmetic is tested again";
+	if (!proof->twice)
+		return "; opened, and differs from the canonical result: proven wrong, its "
+		       "identity "
+		       "retired";
+	return r->opened ? "; opened, and it signed two different commitments: its identity is "
+			   "retired"
+			 : "; not opened before it had signed two different commitments: its "
+			   "identity is "
+			   "retired";
+}
+
 static void say_replica(const struct explaining *x, const struct ledger_entry *e, uint32_t n,
 	const struct ledger_replica *r)
 {
 	bool equal = r->opened && span_equal(r->claim, e->unit.claim);
+	const struct proof *proof = proof_of(x, &r->nonce);
 	char key[17], number[32];
 
 	hex_encode(key, r->key.b, 8);
 	printf("  %s leased it and committed %s", key, ordinal(n, number));
 	switch (r->verdict) {
 	case LEDGER_VALID:
-		printf("; opened, equal to the canonical result: credited %.3g GFLOP\n",
-			(double)x->credit / 1e9);
+		printf("; opened, equal to the canonical result: credited %.3g GFLOP%s\n",
+			(double)x->credit / 1e9,
+			proof != NULL ? "; later it signed a second, different commitment: its "
+					"identity is retired"
+				      : "");
 		break;
 	case LEDGER_WRONG:
-		puts(!r->opened ? "; proven wrong before it was opened: it signed two different "
-				  "commitments"
-			: equal ? "; equal to the canonical result, but it signed two different "
-				  "commitments"
-				: "; opened, and differs from the canonical result: proven wrong, "
-				  "its identity retired");
+		puts(wrong_text(r, proof));
 		break;
 	case LEDGER_UNOPENED:
-		puts(r->opened ? "; opened, but never sent the payload that it had claimed: counts "
-				 "as wrong"
-			       : "; never opened its commitment: counts as wrong");
+		puts(r->opened ? "; opened, and did not stand by it: it fell silent in a dispute, "
+				 "or "
+				 "never sent the payload; not accepted"
+			       : "; never opened its commitment: not accepted");
 		break;
 	case LEDGER_LATE:
 		printf("; %s: late, because %s; no credit\n",
@@ -143,10 +172,10 @@ static void say_faults(
 {
 	char hex[DIGEST_HEX];
 
-	for (size_t i = 0; i + 1 < x->proof_count; i += 2) {
-		if (!digest_equal(&x->proofs[i], &r->nonce))
+	for (size_t i = 0; i < x->proof_count; i++) {
+		if (!digest_equal(&x->proofs[i].nonce, &r->nonce))
 			continue;
-		digest_hex(hex, &x->proofs[i + 1]);
+		digest_hex(hex, &x->proofs[i].digest);
 		printf("    the proof: %s/faults/%s.fault\n", home->path, hex);
 	}
 }
@@ -155,7 +184,7 @@ static int find_fault(void *context, const struct ledger_row *row, struct span c
 {
 	struct explaining *x = context;
 	struct ledger_entry e;
-	struct digest *grown;
+	struct proof *grown;
 	int rc;
 
 	if (row->kind != LEDGER_FAULT)
@@ -163,12 +192,12 @@ static int find_fault(void *context, const struct ledger_row *row, struct span c
 	rc = ledger_decode(&e, content, x->msg);
 	if (rc != TK_OK)
 		return rc;
-	grown = mem_realloc(x->proofs, (x->proof_count + 2) * sizeof(*grown));
+	grown = mem_realloc(x->proofs, (x->proof_count + 1) * sizeof(*grown));
 	if (grown == NULL)
 		return errmsg_set(x->msg, TK_ENOMEM, "not enough memory for the proofs");
 	x->proofs = grown;
-	x->proofs[x->proof_count++] = e.fault.nonce;
-	x->proofs[x->proof_count++] = e.fault.proof;
+	x->proofs[x->proof_count++] =
+		(struct proof){e.fault.nonce, e.fault.proof, e.fault.kind == FAULT_EQUIVOCATION};
 	return TK_OK;
 }
 
@@ -183,8 +212,9 @@ static int say_unit(struct home *home, struct explaining *x, struct errmsg *msg)
 		rc = claim_decode(&claim, e.unit.claim, msg);
 	if (rc != TK_OK)
 		return rc;
-	printf("unit %" PRIu32 ".%" PRIu32 " is settled (entry %" PRIu64 " of the ledger)",
-		x->round + 1, x->unit + 1, x->sequence);
+	printf("unit %" PRIu32 ".%" PRIu32 " %s (entry %" PRIu64 " of the ledger)", x->round + 1,
+		x->unit + 1, x->reopened ? "was settled, and is looked at once more" : "is settled",
+		x->sequence);
 	if (claim.outcome == OUTCOME_UPDATE)
 		printf(": loss %.4f", (double)claim.loss);
 	else
@@ -220,6 +250,16 @@ static int say_lease(void *context, const void *row)
 	return TK_OK;
 }
 
+static int find_state(void *context, const void *row)
+{
+	const struct unit_row *u = row;
+	struct explaining *x = context;
+
+	if (u->index == x->unit)
+		x->reopened = u->state != UNIT_SETTLED;
+	return TK_OK;
+}
+
 static int explain(struct home *home, const char *name, struct explaining *x, struct errmsg *msg)
 {
 	struct project_row row;
@@ -236,6 +276,8 @@ static int explain(struct home *home, const char *name, struct explaining *x, st
 	rc = store_ledger(home->store, row.id, find_unit, x, msg);
 	if (rc == TK_OK)
 		rc = store_ledger(home->store, row.id, find_fault, x, msg);
+	if (rc == TK_OK)
+		rc = store_units(home->store, row.id, x->round, find_state, x, msg);
 	if (rc == TK_OK && x->sequence == 0)
 		printf("unit %" PRIu32 ".%" PRIu32
 		       " is not settled yet; what its results are is told when it is\n",

@@ -31,7 +31,7 @@ static const struct command commands[] = {
 	{"explain", "NAME ROUND.UNIT",
 		"say what became of each result of a unit, and why (-C HOME)", command_explain},
 	{"ledger", "NAME -o FILE", "write the project's signed ledger (-C HOME)", command_ledger},
-	{"audit", "FILE [--recompute N|all] [--data DIR] [--network KEY]",
+	{"audit", "FILE [--recompute N|all] [--data DIR] [--network KEY] [--head HEAD]",
 		"verify a ledger, and recompute its units from the data", command_audit},
 	{"train", "FILE [-o FILE] [--threads N] [--numerics canonical|blas]",
 		"train the same project in this one process", command_train},

@@ -199,6 +199,8 @@ enum agent_state {
 };
 
 /* What it is doing, and why it is not doing more. */
+#define LEDGER_HEAD_SIZE (22 + DIGEST_HEX) /* "ENTRIES:DIGEST" */
+
 struct agent_status {
 	enum agent_state state;
 	bool connected;
@@ -214,10 +216,11 @@ struct agent_status {
 	uint64_t blobs_from_peers, blobs_from_coordinator, blobs_served;
 	uint64_t cache_bytes, cache_bytes_max; /* on disk, and how many may stay there */
 	uint32_t neighbours;
-	uint64_t beacon_s;	/* when the newest beacon heard was issued; 0: none in this run */
-	uint16_t port;		/* where we listen for peers */
-	char reached[TEXT_MAX]; /* how strangers reach us, in words */
-	char reason[TEXT_MAX + 384]; /* the sentence for the volunteer */
+	uint64_t beacon_s; /* when the newest beacon heard was issued; 0: none in this run */
+	char ledger[LEDGER_HEAD_SIZE]; /* the ledger's head that it names; "" */
+	uint16_t port;		       /* where we listen for peers */
+	char reached[TEXT_MAX];	       /* how strangers reach us, in words */
+	char reason[TEXT_MAX + 384];   /* the sentence for the volunteer */
 };
 void agent_status(const struct agent *a, uint64_t now_ms, struct agent_status *out);
 

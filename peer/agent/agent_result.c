@@ -289,7 +289,7 @@ static const char *verdict_text(uint32_t verdict)
 	case VERDICT_VALID:
 		return "valid";
 	case VERDICT_INVALID:
-		return "proven wrong";
+		return "not accepted";
 	case VERDICT_LATE:
 		return "late: no credit";
 	case VERDICT_EXPIRED:

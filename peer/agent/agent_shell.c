@@ -366,6 +366,7 @@ static void write_status(struct shell *s)
 	now.cache_bytes_max = s->cache_bytes;
 	now.neighbours = (uint32_t)node_uv_neighbours(s->node);
 	now.beacon_s = s->beacon_s;
+	memcpy(now.ledger, s->ledger, sizeof(now.ledger));
 	now.port = s->port;
 	reach_words(node_uv_reach(s->node), now.reached);
 	turned = now.state != s->told.state || now.connected != s->told.connected;
@@ -420,12 +421,26 @@ void shell_clock(struct shell *s, enum role role)
 	shell_log(s, line);
 }
 
+/* Kept where its owner sees it: who has a head can tell whether a ledger that is shown to him goes on from it. */
+static void beacon_keep(struct shell *s, const struct announcement *a)
+{
+	struct beacon b;
+	char hex[DIGEST_HEX];
+
+	s->beacon_s = a->issued_s;
+	if (beacon_decode(&b, a->payload, NULL) != TK_OK || b.ledger_sequence == 0)
+		return;
+	digest_hex(hex, &b.ledger);
+	snprintf(s->ledger, sizeof(s->ledger), "%llu:%s", (unsigned long long)b.ledger_sequence,
+		hex);
+}
+
 void shell_announced(struct shell *s, const struct announcement *a)
 {
 	struct agent_event event = {.type = AGENT_ANNOUNCED, .announcement = a};
 
 	if (a->kind == ANNOUNCE_BEACON)
-		s->beacon_s = a->issued_s;
+		beacon_keep(s, a);
 	shell_event(s, &event);
 }
 

@@ -32,6 +32,7 @@ struct shell {
 	conn_id turned_away; /* the last dial that was */
 	bool watching;	     /* the core waits for AGENT_SENT */
 	uint64_t beacon_s;   /* the newest one's; 0: none was heard */
+	char ledger[LEDGER_HEAD_SIZE];
 	struct worker_uv *worker;
 	struct bytes leaves; /* of the trace whose result comes next */
 	enum misbehave misbehave;

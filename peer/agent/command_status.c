@@ -42,6 +42,10 @@ static void print_beacon(const struct status_file *s)
 	if (s->beacon_s != 0)
 		printf("news: the network's last beacon is %llu s old\n",
 			(unsigned long long)(now_s > s->beacon_s ? now_s - s->beacon_s : 0));
+	if (s->ledger[0] != '\0')
+		printf("ledger: head %s (a later export is checked with `talkoot audit FILE "
+		       "--head` and this)\n",
+			s->ledger);
 }
 
 static void print_host(const struct status_file *s)

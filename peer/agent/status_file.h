@@ -20,9 +20,10 @@ struct status_file {
 	uint64_t blobs_from_peers, blobs_from_coordinator, blobs_served; /* bytes, in this run */
 	uint64_t cache_bytes, cache_bytes_max;
 	uint32_t neighbours;
-	uint64_t beacon_s;	/* when the newest beacon was issued; 0: none was heard */
-	uint16_t port;		/* 0: does not listen */
-	char reached[TEXT_MAX]; /* how strangers reach it, in words */
+	uint64_t beacon_s;	       /* when the newest beacon was issued; 0: none was heard */
+	char ledger[LEDGER_HEAD_SIZE]; /* the head that it names; "" */
+	uint16_t port;		       /* 0: does not listen */
+	char reached[TEXT_MAX];	       /* how strangers reach it, in words */
 	struct public_key peer;
 	uint64_t host_until_s; /* it is a host of the network's link until then; 0: it is none */
 	char engine[16];

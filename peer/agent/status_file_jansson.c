@@ -31,6 +31,7 @@ void status_file_fill(struct status_file *s, const struct agent_status *status)
 	s->cache_bytes_max = status->cache_bytes_max;
 	s->neighbours = status->neighbours;
 	s->beacon_s = status->beacon_s;
+	snprintf(s->ledger, sizeof(s->ledger), "%s", status->ledger);
 	s->port = status->port;
 	snprintf(s->reached, sizeof(s->reached), "%s", status->reached);
 }
@@ -74,6 +75,7 @@ static bool overlay_add(json_t *root, const struct status_file *s)
 	       number_add(root, "neighbours", s->neighbours) &&
 	       number_add(root, "host_until", s->host_until_s) &&
 	       number_add(root, "beacon", s->beacon_s) && number_add(root, "port", s->port) &&
+	       json_object_set_new(root, "ledger", text_value(s->ledger)) == 0 &&
 	       json_object_set_new(root, "reached", text_value(s->reached)) == 0;
 }
 
@@ -156,6 +158,7 @@ static void read_object(struct status_file *s, const json_t *root)
 	s->host_until_s = read_number(root, "host_until");
 	s->beacon_s = read_number(root, "beacon");
 	s->port = (uint16_t)read_number(root, "port");
+	read_text(root, "ledger", s->ledger, sizeof(s->ledger));
 	read_text(root, "reached", s->reached, sizeof(s->reached));
 	if (peer == NULL || hex_decode(s->peer.b, KEY_BYTES, peer) != TK_OK)
 		memset(s->peer.b, 0, KEY_BYTES);

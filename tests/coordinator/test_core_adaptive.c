@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "coordinator/draw.h"
 #include "tests/coordinator/core_rules.h"
 
 #define HOUR_MS 3600000u
@@ -337,6 +338,43 @@ static void who_loses_leases_gets_one_at_a_time(void **state)
 	assert_int_equal(sim_count(&sim, 1, MESSAGE_LEASE), 4);
 }
 
+/* An established liar alone settles units; his friend, a newcomer, says the same of each without computing. */
+static void the_word_of_one_friend_makes_nobody_established(void **state)
+{
+	uint32_t equal = 0;
+
+	(void)state;
+	sim_init(&sim, 7, 1, 40, 2, 64);
+	sim_adaptive(&sim, 0.5);
+	sim_submit(&sim);
+	for (uint32_t i = 0; i < 4; i++)
+		sim_peer_add(&sim, SIM_MANUAL, 0);
+	for (uint32_t i = 0; i < 3; i++)
+		sim_trust(&sim, i, 1000);
+	sim_kill_core(&sim);
+	for (uint32_t i = 0; i < 4; i++)
+		sim_connect(&sim, i);
+	for (uint32_t k = 0; k < 40; k++) {
+		for (uint32_t p = 0; p < 4; p += 3) {
+			sim_request(&sim, p, 1);
+			for (uint32_t u = 0; u < 40; u++) {
+				struct sim_task *t = sim_task_of(&sim, p, u);
+
+				if (t == NULL || t->done)
+					continue;
+				sim_compute(&sim, p, t, 9);
+				sim_commit(&sim, p, t);
+				sim_reveal(&sim, p, t);
+				if (p == 0)
+					sim_upload(&sim, 0, t);
+				equal += p == 3;
+			}
+		}
+	}
+	assert_true(equal > PEER_ESTABLISHED);
+	assert_true(sim_peer_row(&sim, 3)->trust < PEER_ESTABLISHED);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -355,6 +393,7 @@ int main(void)
 		RULE(newcomers_wait_a_minute_for_established_peers_to_come_back),
 		RULE(odd_timing_and_broken_promises_cost_trust),
 		RULE(who_loses_leases_gets_one_at_a_time),
+		RULE(the_word_of_one_friend_makes_nobody_established),
 	};
 
 	if (crypto_start() != TK_OK)

@@ -220,6 +220,32 @@ static void a_network_with_wrong_and_silent_peers_finishes_through_the_others(vo
 	assert_true(sim.selftests >= 1);
 }
 
+static void who_fails_its_daily_test_computes_no_further(void **state)
+{
+	struct sim_task *t;
+
+	(void)state;
+	sim_init(&sim, 5, 1, 4, 2, 64);
+	sim_require_selftest(&sim);
+	sim_submit(&sim);
+	for (uint32_t i = 0; i < 3; i++)
+		sim_peer_add(&sim, SIM_MANUAL, 0);
+	sim_request(&sim, 0, 1);
+	sim_wait(&sim, 2000);
+	sim_request(&sim, 0, 1);
+	sim_selftest(&sim, 0, sim_last(&sim, 0, MESSAGE_SELFTEST_REQUEST)->selftest_request.seed);
+	t = sim_task_of(&sim, 0, 0);
+	assert_non_null(t);
+	sim.peers[0].wrong = 3;
+	sim_selftest(&sim, 0, sim_last(&sim, 0, MESSAGE_SELFTEST_REQUEST)->selftest_request.seed);
+	sim_wait(&sim, 2000);
+	assert_string_not_equal(sim_peer_row(&sim, 0)->misfit, "");
+	sim_compute(&sim, 0, t, 0);
+	sim_commit(&sim, 0, t);
+	assert_int_equal(state_of(t), REPLICA_EXPIRED);
+	assert_verdict(0, t, VERDICT_EXPIRED);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -235,6 +261,7 @@ int main(void)
 		RULE(liars_raise_no_alarm_about_a_class_that_others_pass_in),
 		RULE(a_coordinator_that_fails_its_own_raises_an_alarm_and_tries_again),
 		RULE(a_network_with_wrong_and_silent_peers_finishes_through_the_others),
+		RULE(who_fails_its_daily_test_computes_no_further),
 	};
 
 	if (crypto_start() != TK_OK)

@@ -72,7 +72,7 @@ static int file_verify(const struct bytes *bytes, struct errmsg *msg)
 
 	assert_non_null(file);
 	msg->text[0] = '\0';
-	rc = ledger_file_check(file, &sum, msg);
+	rc = ledger_file_check(file, NULL, &sum, msg);
 	if (rc == TK_OK) {
 		rc = audit_load(&audit, file, NULL, NULL, msg);
 		if (rc == TK_OK)

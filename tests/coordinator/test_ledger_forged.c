@@ -161,7 +161,7 @@ static int verify(struct errmsg *msg)
 	file_make(&bytes);
 	file = fmemopen(bytes.data, bytes.len, "rb");
 	assert_non_null(file);
-	rc = ledger_file_check(file, &sum, msg);
+	rc = ledger_file_check(file, NULL, &sum, msg);
 	if (rc == TK_OK) {
 		rc = audit_load(&audit, file, NULL, NULL, msg);
 		if (rc == TK_OK)

@@ -32,6 +32,14 @@ rounds_merged() { # PROJECT COUNT
 	[ "$(field "$1" round)" -ge "$2" ]
 }
 
+peer_ledger_head() { # PEER
+	"$talkoot_peer" status --home "$work/peer-$1" --json | sed -nE 's/.*"ledger": "([^"]+)".*/\1/p'
+}
+
+has_heard_head() { # PEER
+	[ -n "$(peer_ledger_head "$1")" ]
+}
+
 text_project text 5
 table_project table 3
 text_project robust 2 5
@@ -74,6 +82,15 @@ claim "other data are not taken for those that were trained on" \
 	exits 1 audit other "$work/text.ledger" --recompute 1 --data "$work/table.yaml"
 claim "another network's key is asked for in vain" exits 1 audit network "$work/text.ledger" \
 	--network 0000000000000000000000000000000000000000000000000000000000000000
+claim "a peer hears a head of the ledger" wait_for 60 has_heard_head 1
+head=$(peer_ledger_head 1)
+"$talkoot" -C "$home" ledger text -o "$work/all.ledger" >"$work/ledger.log" 2>&1
+claim "and the ledger passes it" audit head "$work/all.ledger" --head "$head"
+other=$(echo "$head" | sed -E 's/:(.)/:\1\1/; s/.$//')
+claim "another head of as many entries is another ledger" exits 1 audit other_head "$work/all.ledger" --head "$other"
+claim "and that is said" says "$work/audit-other_head.log" "signed two different ledgers"
+claim "an export that ends before the head is told from a whole one" \
+	exits 1 audit older "$work/all.ledger" --head "999999:${head#*:}"
 claim "recomputing without data is a mistake of usage" exits 2 audit usage "$work/text.ledger" --recompute all
 
 size=$(stat -c %s "$work/text.ledger")

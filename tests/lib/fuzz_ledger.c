@@ -86,7 +86,7 @@ void fuzz_ledger_file(struct span in)
 
 	if (file == NULL)
 		return;
-	if (ledger_file_check(file, &sum, NULL) == TK_OK) {
+	if (ledger_file_check(file, NULL, &sum, NULL) == TK_OK) {
 		REQUIRE(sum.head.sequence == sum.entries + sum.links);
 		if (audit_load(&audit, file, NULL, NULL, NULL) == TK_OK)
 			audit_close(&audit);

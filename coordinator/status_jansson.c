@@ -289,11 +289,12 @@ static int add_peer(void *context, const void *row)
 		state = "retired";
 	else if (connected)
 		state = "connected";
-	o = json_pack("{s:o, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I}", "id", peer_id(&p->key),
+	o = json_pack("{s:o, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I}", "id", peer_id(&p->key),
 		"state", state, "reason", p->retired || p->misfit[0] == '\0' ? p->reason : misfit,
 		"engine", p->engine, "units_valid", (json_int_t)p->valid, "units_invalid",
 		(json_int_t)p->invalid, "timeouts", (json_int_t)p->expired, "computing",
-		(json_int_t)leases, "since", (json_int_t)p->first_seen_s);
+		(json_int_t)leases, "tested_at", (json_int_t)p->tested_s, "since",
+		(json_int_t)p->first_seen_s);
 	return json_array_append_new(page->peers, o) == 0 ? TK_OK : TK_ENOMEM;
 }
 

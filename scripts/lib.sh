@@ -27,15 +27,15 @@ seconds_since() { # MS
 	echo "$((passed / 1000)).$((passed % 1000 / 100)) s"
 }
 
-# Ends what we started, by its id: first politely, and after three seconds for good.
+# Ends what we started, by its id: first politely, and after three seconds, or as many as ENDING_S says, for good.
 end_processes() { # PID...
 	local pid tries
 	[ $# != 0 ] || return 0
 	for pid in "$@"; do
 		kill "$pid" 2>/dev/null || true
 	done
-	for tries in {1..30}; do
-		[ "$tries" = 1 ] || sleep 0.1
+	for ((tries = 0; tries < ${ENDING_S:-3} * 10; tries++)); do
+		[ "$tries" = 0 ] || sleep 0.1
 		for pid in "$@"; do
 			kill -0 "$pid" 2>/dev/null && continue 2
 		done

@@ -83,12 +83,19 @@ static void lengthen(struct message_upload *u, struct bytes *scratch)
 	u->bytes = bytes_span(scratch);
 }
 
+/* Who fails the self-test gets no lease to be silent about. */
+static bool gets_leases(const struct message *m)
+{
+	return m->type == MESSAGE_WORK_REQUEST || m->type == MESSAGE_SELFTEST ||
+	       m->type == MESSAGE_BLOB_GET;
+}
+
 bool misbehave_message(enum misbehave mode, struct message *m, struct bytes *scratch)
 {
 	if (mode == MISBEHAVE_WITHHOLDER)
 		return m->type != MESSAGE_REVEAL;
 	if (mode == MISBEHAVE_MUTE)
-		return m->type == MESSAGE_WORK_REQUEST || m->type == MESSAGE_BLOB_GET;
+		return gets_leases(m);
 	if (m->type != MESSAGE_UPLOAD)
 		return true;
 	if (mode == MISBEHAVE_TRUNCATE && m->upload.bytes.len < BLOB_PART_MAX)

@@ -326,6 +326,7 @@ static void messages_are_held_back_cut_or_padded(void **state)
 	struct message reveal = {.type = MESSAGE_REVEAL};
 	struct message commit = {.type = MESSAGE_COMMIT};
 	struct message ask = {.type = MESSAGE_WORK_REQUEST};
+	struct message tested = {.type = MESSAGE_SELFTEST};
 	struct message upload = {.type = MESSAGE_UPLOAD, .upload.bytes = span_text("0123456789")};
 	struct message longer = upload;
 	struct bytes scratch = {0};
@@ -335,6 +336,7 @@ static void messages_are_held_back_cut_or_padded(void **state)
 	assert_true(misbehave_message(MISBEHAVE_WITHHOLDER, &commit, &scratch));
 	assert_false(misbehave_message(MISBEHAVE_MUTE, &commit, &scratch));
 	assert_true(misbehave_message(MISBEHAVE_MUTE, &ask, &scratch));
+	assert_true(misbehave_message(MISBEHAVE_MUTE, &tested, &scratch)); /* or it gets no lease */
 	assert_true(misbehave_message(MISBEHAVE_TRUNCATE, &upload, &scratch));
 	assert_int_equal(upload.upload.bytes.len, 5);
 	assert_true(misbehave_message(MISBEHAVE_HUGE, &longer, &scratch));

@@ -64,9 +64,15 @@ give_up() { # WHY
 	finish
 }
 
-# Tries COMMAND every tenth of a second, until it succeeds or SECONDS have passed.
+# Seconds say here how long something takes on an ordinary computer at its leisure, so that a reader sees what to expect.
+# They only decide when a test gives up, and a busy or slow computer, or a sanitizer, must not make it: so all of them
+# are multiplied. It costs nothing when all is well, since waiting ends with what is waited for.
+patience=${GRID_PATIENCE:-6}
+ENDING_S=$((3 * patience))
+
+# Tries COMMAND every tenth of a second, until it succeeds or SECONDS, times our patience, have passed.
 wait_for() { # SECONDS COMMAND...
-	local end=$((SECONDS + $1))
+	local end=$((SECONDS + $1 * patience))
 	shift
 	until "$@"; do
 		[ "$SECONDS" -lt "$end" ] || return 1
@@ -149,6 +155,23 @@ peer_id() { # NUMBER
 
 peer_shows() { # NUMBER PATTERN
 	"$talkoot" -C "$home" status --json | grep -o "{\"id\":\"$(peer_id "$1")\"[^}]*}" | grep -qE -- "$2"
+}
+
+# The coordinator has found its self-test right, so it takes part from the beginning, however busy this computer is.
+is_tested() { # NUMBER
+	peer_shows "$1" '"tested_at":[1-9]'
+}
+
+all_tested() { # NUMBER...
+	local number
+	for number in "$@"; do
+		is_tested "$number" || return 1
+	done
+}
+
+# Peers that have started, or given up.
+peers_take_part() { # NUMBER...
+	wait_for 30 all_tested "$@" || give_up "the self-tests of peers $* end"
 }
 
 is_retired() { # NUMBER

@@ -11,10 +11,16 @@ sed -i 's/hidden: \[64\]/hidden: [128]/' "$work/text.yaml"
 saved() { # NUMBER
 	compgen -G "$work/peer-$1/checkpoints/*" >/dev/null
 }
+none_saved() {
+	! saved 1 && ! saved 2
+}
 lines() { # NUMBER PATTERN
 	grep -c -- "$2" "$work/peer-$1.log"
 }
-more_lines() { # NUMBER PATTERN COUNT
+more_none_saved() {
+	! saved 1 && ! saved 2
+}
+lines() { # NUMBER PATTERN COUNT
 	[ "$(lines "$1" "$2")" -gt "$3" ] || is_over text
 }
 worker_of() { # NUMBER
@@ -54,6 +60,7 @@ claim "the project is trained to its end" finished text 600
 claim "the model is bit for bit the local one" same "$(local_model "$work/text.yaml")" "$(field text model_digest)"
 claim "nobody needed another lease for it" same 2 "$(field text replicas)"
 "$talkoot" -C "$home" status --json >"$work/status.out"
-claim "and no lease expired" same 0 "$(grep -oE '"expired": *[0-9]+' "$work/status.out" | grep -vc ' *0$')"
-claim "nothing is left of the checkpoints" wait_for 20 test "$(saved 1 || saved 2 || echo none)" = none
+claim "and no lease expired" same 0 "$(grep -oE '"timeouts": *[0-9]+' "$work/status.out" | grep -vc '[^0-9]0$')"
+claim "which status would have said" says "$work/status.out" '"timeouts": *0'
+claim "nothing is left of the checkpoints" wait_for 20 none_saved
 finish

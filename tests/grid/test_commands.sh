@@ -7,20 +7,20 @@
 refuses() { # PATTERN COMMAND...
 	local pattern=$1 status=0
 	shift
-	timeout 60 "$@" >"$work/refused.log" 2>&1 </dev/null || status=$?
+	timeout $((60 * patience)) "$@" >"$work/refused.log" 2>&1 </dev/null || status=$?
 	[ "$status" = 1 ] && says "$work/refused.log" "$pattern"
 }
 
 is_usage_error() { # COMMAND...
 	local status=0
-	timeout 60 "$@" >"$work/refused.log" 2>&1 </dev/null || status=$?
+	timeout $((60 * patience)) "$@" >"$work/refused.log" 2>&1 </dev/null || status=$?
 	[ "$status" = 2 ]
 }
 
 prints() { # PATTERN COMMAND...
 	local pattern=$1
 	shift
-	timeout 120 "$@" >"$work/printed.log" 2>&1 </dev/null && says "$work/printed.log" "$pattern"
+	timeout $((120 * patience)) "$@" >"$work/printed.log" 2>&1 </dev/null && says "$work/printed.log" "$pattern"
 }
 
 valid_json() { # FILE

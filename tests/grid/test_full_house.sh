@@ -26,7 +26,7 @@ all_hear() {
 }
 
 claim "those for whom there is no place are told so" wait_for 30 told 5
-claim "without work everybody gets in, one after the other" wait_for 600 been_in 8
+claim "without work everybody gets in, one after the other" wait_for 150 been_in 8
 submit text "$work/text.yaml"
 claim "all hear of the project, with a place or without" wait_for 60 all_hear
 claim "all rounds are finished" finished text 240

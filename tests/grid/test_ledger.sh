@@ -48,6 +48,7 @@ coordinator_start
 for i in 1 2 3; do
 	peer_start "$i"
 done
+peers_take_part 1 2 3
 submit text "$work/text.yaml"
 submit table "$work/table.yaml"
 submit robust "$work/robust.yaml"

@@ -39,6 +39,17 @@ sent_by_coordinator() { # PROJECT
 	number "$work/status.json" coordinator_blob_bytes_sent
 }
 
+# The page is written anew every now and then, changed or not.
+page_is_newer() { # THAN
+	[ "$home/web/status.json" -nt "$1" ]
+}
+
+# Peers tell what they have fetched a moment later.
+fetched_more() { # THAN
+	from_peers=$(sum_over_peers blob_bytes_from_peers)
+	[ "$from_peers" -gt "$1" ]
+}
+
 run_with() { # PROJECT PEERS
 	local i before after
 	before=$(sent_by_coordinator "$1")
@@ -46,7 +57,8 @@ run_with() { # PROJECT PEERS
 		[ -n "${peer_pids[$i]:-}" ] || peer_start "$i"
 	done
 	claim "$2 peers train $1 to its end" finished "$1" 180
-	sleep 3 # the statistics are written every other second
+	touch "$work/now"
+	wait_for 30 page_is_newer "$work/now" || give_up "the coordinator writes its page"
 	after=$(sent_by_coordinator "$1")
 	sent=$((after - before))
 	from_peers=$(sum_over_peers blob_bytes_from_peers)
@@ -69,7 +81,7 @@ few=$sent
 submit many "$work/many.yaml"
 run_with many 9
 many=$sent
-claim "peers have fetched from each other" [ "$from_peers" -gt "$many" ]
+claim "peers have fetched from each other" wait_for 10 fetched_more "$many"
 claim "three times as many peers cost the coordinator less than twice as much" [ "$many" -lt $((2 * few)) ]
 
 # Rounds of two units: most peers have nothing to do, and hear of each round that begins.
@@ -79,7 +91,7 @@ before=$(sum_over_peers blob_bytes_from_peers)
 run_with ahead 9
 echo "# parameters came $(came_ahead) times before a lease asked for them"
 claim "parameters come ahead of the leases that need them" [ "$(came_ahead)" -ge 9 ]
-claim "and mostly from other peers" [ $((from_peers - before)) -gt "$sent" ]
+claim "and mostly from other peers" wait_for 10 fetched_more $((before + sent))
 claim "the model of short rounds is bit for bit the local one" \
 	same "$(local_model "$work/ahead.yaml")" "$(field ahead model_digest)"
 claim "the model is bit for bit the local one" same "$want" "$(field few model_digest)"

@@ -1,13 +1,15 @@
 # Builds Talkoot. Everything lands under build/ (or build/asan, build/tsan …); see README.md.
 #   make            the two programs: build/talkoot and build/talkoot-peer
 #   make check      builds and runs every test program
+#   make check-long scripts/check with nothing shortened; scripts/check itself takes slices under sanitizers
 #   make lab        a grid behind NATs, on slow links and through outages (after `scripts/setup lab`)
 #   make asan tsan  the tests under AddressSanitizer + UBSan, ThreadSanitizer
 #   make sim        the overlay under virtual time: SIM_PEERS peers, figures and curves in build/sim
 #   make bench      the programs that measure: build/tests/bench/bench_*
 #   make fuzz       every reader of foreign bytes under libFuzzer (clang): FUZZ_S seconds each, or FUZZ_RUNS inputs in all
 #   make golden aarch64  the tests that pin bits, under other compilers and another processor
-#   make tidy format install
+#   make warnings   what CC warns of, without code; CC=clang for the other opinion
+#   make tidy tidy-quick format install
 # V=1 shows the commands. CI=1 turns warnings into errors.
 MAKEFLAGS += --no-builtin-rules
 
@@ -179,6 +181,8 @@ $(BUILD)/tests/tree/train_only: $(TRAIN_ONLY) $(LIB_BLAS) $(LIB_TASKS)
 
 check: all tests
 	scripts/run-tests $(BUILD)
+check-long:
+	scripts/check --long
 
 # Twenty peers behind NATs, in namespaces of this machine; skips where they are not permitted.
 lab: all $(LAB)
@@ -243,12 +247,28 @@ aarch64:
 	scripts/aarch64
 
 SOURCES := $(wildcard */*.[ch] */*/*.[ch])
+# Every C file once, each kernel for each instruction set.
+WARNED := $(filter-out $(KERNEL_SOURCES:=.c),$(filter %.c,$(SOURCES)))
+WARNINGS := $(addprefix warnings/,$(WARNED) $(foreach source,$(KERNEL_SOURCES),$(KERNELS:%=$(source)_%)))
+warnings: $(WARNINGS)
+$(WARNED:%=warnings/%): warnings/%:
+	$(CC) $(filter-out -MMD -MP,$(ALL_CFLAGS)) -fsyntax-only $*
+define kernel_warnings
+$(KERNELS:%=warnings/$(1)_%): warnings/$(1)_%:
+	$$(CC) $$(filter-out -MMD -MP,$$(ALL_CFLAGS)) $$(FLAGS_KERNELS) $$(FLAGS_$$*) -DKERNEL_ENGINE=$$* -fsyntax-only $(1).c
+endef
+$(foreach source,$(KERNEL_SOURCES),$(eval $(call kernel_warnings,$(source))))
+
 # .clang-tidy says what is looked for, and what is not and why.
 TIDY := $(addprefix tidy/,$(filter-out tests/%,$(filter %.c,$(SOURCES))))
 tidy: $(TIDY)
 $(TIDY): tidy/%:
 	$(call tell,TIDY,$*)
-	clang-tidy --quiet --warnings-as-errors='*' $* -- $(BASE) $(CFLAGS_LIBS) -DKERNEL_ENGINE=baseline
+	clang-tidy --quiet --warnings-as-errors='*' $* -- $(BASE) $(CFLAGS_LIBS) -DKERNEL_ENGINE=baseline $(TIDY_FLAGS)
+# Nearly all of its time goes into following paths through functions. Each is given up after a tenth of the usual number
+# of nodes, which takes an eighth of the time; all other checks are made as ever.
+tidy-quick:
+	$(MAKE) tidy TIDY_FLAGS='-Xclang -analyzer-config -Xclang max-nodes=22500'
 
 format:
 	clang-format -i $(SOURCES)
@@ -260,5 +280,5 @@ clean:
 	rm -rf $(BUILD)
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
-.PHONY: all tests bench sim simulate lab check asan tsan fuzz fuzz-corpus golden aarch64 build-asan build-tsan build-fuzz tidy $(TIDY) format install clean
+.PHONY: all tests bench sim simulate lab check check-long warnings $(WARNINGS) tidy-quick asan tsan fuzz fuzz-corpus golden aarch64 build-asan build-tsan build-fuzz tidy $(TIDY) format install clean
 .SECONDARY:

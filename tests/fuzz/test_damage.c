@@ -13,9 +13,10 @@
 #include "tasks/base/key.h"
 #include "tasks/math/philox.h"
 #include "tests/lib/fuzz_targets.h"
+#include "tests/lib/slice.h"
 
-#define RUNS	   400u /* of each valid input */
-#define RUNS_SLOW  40u	/* where each takes milliseconds; corpora are replayed besides */
+#define RUNS	   slice(400, 60) /* of each valid input */
+#define RUNS_SLOW  slice(40, 8)	  /* where each takes milliseconds; corpora are replayed besides */
 #define INPUT_MAX  8192u
 #define GROWTH_MAX 64u
 

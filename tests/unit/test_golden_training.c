@@ -17,6 +17,7 @@
 #include "tasks/math/pool.h"
 #include "tasks/project/presets.h"
 #include "tasks/unit/train.h"
+#include "tests/lib/slice.h"
 #include "tests/lib/tiny.h"
 
 #define GOLDEN "tests/unit/training_golden.txt"
@@ -261,12 +262,24 @@ static void check(const struct golden *g, const struct engine *e, uint32_t count
 	tiny_close(&t);
 }
 
+/* Each on all engines, or in a slice on one of them, another one for the next: each engine has its turn. */
+static bool has_turn(size_t golden, size_t engine)
+{
+	size_t count = 0;
+
+	while (engine_all()[count] != NULL)
+		count++;
+	return golden % slice(1, (unsigned)count) == engine % slice(1, (unsigned)count);
+}
+
 static void every_engine_trains_to_the_golden_digests(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < GOLDENS; i++) {
-		for (const struct engine *const *e = engine_all(); *e != NULL; e++)
-			check(&goldens[i], *e, 1);
+		for (size_t e = 0; engine_all()[e] != NULL; e++) {
+			if (has_turn(i, e))
+				check(&goldens[i], engine_all()[e], 1);
+		}
 	}
 }
 
@@ -281,9 +294,11 @@ static void any_number_of_threads_trains_to_the_golden_digests(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < GOLDENS; i++) {
-		for (const struct engine *const *e = engine_all(); *e != NULL; e++) {
+		for (size_t e = 0; engine_all()[e] != NULL; e++) {
+			if (!has_turn(i + 1, e))
+				continue;
 			for (size_t k = 0; k < sizeof(threads) / sizeof(threads[0]); k++)
-				check(&goldens[i], *e, threads[k]);
+				check(&goldens[i], engine_all()[e], threads[k]);
 		}
 	}
 }

@@ -6,6 +6,7 @@
 
 #include "tasks/unit/rate.h"
 #include "tasks/unit/sampler.h"
+#include "tests/lib/slice.h"
 
 /* A round of four units of three steps, twice. */
 static void shorten(struct train_spec *t)
@@ -81,10 +82,16 @@ static void same_everywhere(struct tiny *t)
 		mem_free(train(t, *e, 1, &other));
 		assert_true(digest_equal(&first, &other));
 	}
-	for (size_t i = 0; i < 3; i++) {
+	for (size_t i = 0; i < slice(3, 1); i++) {
 		mem_free(train(t, engine_best(), threads[i], &other));
 		assert_true(digest_equal(&first, &other));
 	}
+}
+
+/* All of them, or in a slice every third, so that each type, each way and each compression is among them. */
+static bool is_tried(size_t type, unsigned way, int compression)
+{
+	return (type + way + (unsigned)compression) % slice(1, 3) == 0;
 }
 
 static void every_way_gives_the_same_model_on_all_engines_and_threads(void **state)
@@ -98,6 +105,8 @@ static void every_way_gives_the_same_model_on_all_engines_and_threads(void **sta
 			for (int c = COMPRESSION_NONE; c <= COMPRESSION_SPARSELOCO; c++) {
 				struct tiny t;
 
+				if (!is_tried(i, way, c))
+					continue;
 				assert_true(tiny_init(&t, types[i]));
 				shorten(&t.recipe.train);
 				t.recipe.train.compression = (enum compression)c;

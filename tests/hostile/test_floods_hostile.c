@@ -15,6 +15,7 @@
 #include "peer/overlay/node.h"
 #include "tests/lib/intruder.h"
 #include "tests/lib/served.h"
+#include "tests/lib/slice.h"
 
 #ifdef __SANITIZE_ADDRESS__
 #define MEMORY_MAX_KIB (700u << 10) /* what was freed stays for a while */
@@ -124,7 +125,7 @@ static void connecting_and_hanging_up_costs_nothing_that_stays(void **state)
 
 	assert_serves(s);
 	before = served_descriptors(s);
-	for (size_t i = 0; i < 3000; i++) {
+	for (size_t i = 0; i < slice(3000, 600); i++) {
 		struct intruder in;
 
 		intruder_init(&in, &s->network);
@@ -237,7 +238,7 @@ static void crowd_of_identities_is_borne(void **state)
 	struct message work = {.type = MESSAGE_WORK_REQUEST, .work_request.slots = 1};
 	struct served *s = *state;
 
-	for (size_t i = 0; i < 1000; i++) {
+	for (size_t i = 0; i < slice(1000, 250); i++) {
 		struct intruder in;
 
 		intruder_init(&in, &s->network);

@@ -1,12 +1,13 @@
 /* See intrusion.h. */
 #include "tests/lib/intrusion.h"
+#include "tests/lib/slice.h"
 
 #include <stdio.h>
 
 bool intrusion_open(struct intrusion *i)
 {
 	if (crypto_start() != TK_OK || !served_open(&i->served, 0) ||
-		!served_submit(&i->served, "honest", 60))
+		!served_submit(&i->served, "honest", slice(60, 20)))
 		return false;
 	intruder_init(&i->calm, &i->served.network);
 	return intruder_connect(&i->calm, i->served.port) &&

@@ -54,6 +54,7 @@ void core_free(struct core *c)
 	lookup_close(&c->conns);
 	lookup_close(&c->replicas);
 	core_effects_close(&c->said);
+	prefixes_close(&c->prefixes);
 	mem_free(c);
 }
 
@@ -216,7 +217,7 @@ static void event_take(struct core *c, const struct core_event *event)
 
 	switch (event->type) {
 	case CORE_PEER_UP:
-		peer_up(c, event->conn, event->key);
+		peer_up(c, event->conn, event->key, event->prefix);
 		break;
 	case CORE_PEER_DOWN:
 		peer_down(c, event->conn, event->released);

@@ -20,6 +20,7 @@
 #define UPLOAD_MS	   120000u /* for a whole payload, and more by its size (UPLOAD_RATE_MIN) */
 #define UPLOAD_IDLE_MS	   15000u  /* between two parts of it */
 #define LEASES_PER_PEER	   4u
+#define NEAR_MS		   60000u  /* so long a unit waits for peers of other prefixes */
 #define RELEASED_AWAY_MS   180000u /* so much longer when it was we who sent it away */
 #define REPLICAS_PER_UNIT  8u	   /* then the project pauses and says why */
 #define REPLICAS_DISPUTED  1024u   /* of a disputed unit, whose results all differ; then, too */
@@ -66,6 +67,8 @@ struct core_event {
 	uint8_t random[32]; /* fresh in every event */
 	conn_id conn;
 	bool released;
+	uint64_t
+		prefix; /* PEER_UP: sessions of one address prefix share it; 0: local or not known */
 	const struct public_key *key;
 	const struct message *message;
 	const struct project_row *project_row;

@@ -17,6 +17,7 @@
 #include "coordinator/core.h"
 #include "coordinator/draw.h"
 #include "coordinator/lookup.h"
+#include "coordinator/prefixes.h"
 #include "tasks/unit/fault.h"
 #include "tasks/unit/selftest.h"
 
@@ -24,6 +25,7 @@ struct core_peer {
 	struct peer_row row;
 	struct lookup_link by_key, by_conn;
 	conn_id conn;	  /* 0: not connected */
+	uint64_t prefix;  /* of its last session; 0: not known */
 	uint64_t gone_ms; /* not connected: from when on its leases are not waited for */
 	bool known;	  /* it asked for work once: it has a row */
 	bool disputing;	  /* it is a side of a dispute in progress */
@@ -188,6 +190,7 @@ struct core {
 	struct core_project *projects; /* queued, running, paused: ended ones leave memory */
 	struct core_peer *hungry_first, *hungry_last;
 	size_t connected;
+	struct prefixes prefixes;		/* of those that are connected */
 	uint32_t established, established_here; /* identities; those that are connected */
 	uint64_t few_since_ms;			/* since when too few of these are */
 	bool few,
@@ -278,7 +281,7 @@ void replica_move(struct core *c, struct core_replica *r, enum replica_state to)
 struct core_peer *peer_find(const struct core *c, const struct public_key *key);
 struct core_peer *peer_ensure(struct core *c, const struct public_key *key); /* NULL: no memory */
 struct core_peer *peer_of_conn(const struct core *c, conn_id conn);
-void peer_up(struct core *c, conn_id conn, const struct public_key *key);
+void peer_up(struct core *c, conn_id conn, const struct public_key *key, uint64_t prefix);
 void peer_down(struct core *c, conn_id conn, bool released);
 void peer_drop(struct core *c, struct core_peer *peer, uint32_t reason, const char *text);
 void peer_protocol(struct core *c, struct core_peer *peer, const char *format, ...) TK_PRINTF(3, 4);
@@ -349,6 +352,10 @@ void work_request(struct core *c, struct core_peer *peer, const struct message_w
 void lease_dispatch(struct core *c);
 /* The newest replica of the unit that this identity has or had. */
 struct core_replica *replica_of(const struct core_unit *u, const struct core_peer *peer);
+/* The unit's newest replica of another peer of this one's address prefix, which may be the same person's; NULL: there is none, or peers
+ * elsewhere do not suffice for everybody. */
+const struct core_replica *neighbour_of(
+	const struct core *c, const struct core_unit *u, const struct core_peer *peer);
 void lease_expire(struct core *c, struct core_replica *r);
 void lease_cancel(struct core *c, struct core_replica *r, enum verdict verdict, const char *why);
 void stragglers_count(const struct core *c, struct core_project *p);

@@ -44,11 +44,37 @@ struct core_replica *replica_of(const struct core_unit *u, const struct core_pee
 	return newest;
 }
 
+const struct core_replica *neighbour_of(
+	const struct core *c, const struct core_unit *u, const struct core_peer *peer)
+{
+	const struct core_replica *newest = NULL;
+
+	if (!prefixes_has_others(&c->prefixes, peer->prefix, u->project->row.quorum))
+		return NULL;
+	for (const struct core_replica *r = u->replicas; r != NULL; r = r->unit_next)
+		if (r->peer != peer && r->peer->prefix == peer->prefix &&
+			(r->row.state == REPLICA_LEASED || r->row.state == REPLICA_COMMITTED ||
+				replica_opened(r)) &&
+			(newest == NULL || r->row.leased_ms > newest->row.leased_ms))
+			newest = r;
+	return newest;
+}
+
 /* The identity that had this lease may try again. */
 static bool renewable(const struct core *c, const struct core_replica *r)
 {
 	return (r->row.state == REPLICA_EXPIRED || r->row.state == REPLICA_ABANDONED) &&
 	       c->now_ms >= r->row.deadline_ms + LEASE_RENEW_MS;
+}
+
+/* A unit that a neighbour of this peer has is left for others, but not for ever. */
+static bool too_near(const struct core *c, const struct core_unit *u, const struct core_peer *peer)
+{
+	const struct core_replica *r = neighbour_of(c, u, peer);
+	uint64_t since =
+		r != NULL && r->row.leased_ms > u->alone_ms ? r->row.leased_ms : u->alone_ms;
+
+	return r != NULL && c->now_ms < since + NEAR_MS;
 }
 
 /* Disputes first, then units that others have begun, then new ones, each by index. A unit shows
@@ -77,7 +103,7 @@ static struct core_unit *choose(
 			struct core_unit *u = &p->units[i];
 			const struct core_replica *mine;
 
-			if (!policy_allows(c, u, peer))
+			if (!policy_allows(c, u, peer) || too_near(c, u, peer))
 				continue;
 			mine = replica_of(u, peer);
 			if (mine == NULL)
@@ -103,7 +129,7 @@ static struct core_unit *choose_backup(
 		struct core_unit *u = &p->units[i];
 
 		if (!straggles(c, a, i, after_ms) || replica_of(u, peer) != NULL ||
-			!policy_allows(c, u, peer))
+			!policy_allows(c, u, peer) || too_near(c, u, peer))
 			continue;
 		p->stragglers--;
 		u->row.wanted++;

@@ -83,6 +83,7 @@ void peer_hungry(struct core *c, struct core_peer *peer, uint32_t wants)
 static void disconnect(struct core *c, struct core_peer *peer, bool released)
 {
 	lookup_remove(&c->conns, &peer->by_conn);
+	prefixes_remove(&c->prefixes, peer->prefix);
 	peer->conn = 0;
 	peer->gone_ms = c->now_ms;
 	peer->released = released;
@@ -104,7 +105,7 @@ static void forget_if_unknown(struct core *c, struct core_peer *peer)
 	mem_free(peer);
 }
 
-void peer_up(struct core *c, conn_id conn, const struct public_key *key)
+void peer_up(struct core *c, conn_id conn, const struct public_key *key, uint64_t prefix)
 {
 	struct core_peer *peer = peer_ensure(c, key);
 
@@ -125,6 +126,8 @@ void peer_up(struct core *c, conn_id conn, const struct public_key *key)
 		return;
 	}
 	c->connected++;
+	peer->prefix = prefix;
+	prefixes_add(&c->prefixes, prefix);
 	peer->released = false;
 	worth_touch(c, peer);
 	established_note(c, peer);

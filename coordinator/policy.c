@@ -257,7 +257,8 @@ struct core_unit *policy_repeat(
 		a->repeats >= w / 5 + 2)
 		return NULL;
 	for (uint32_t i = 0; (i = agenda_next(a, AGENDA_REPEAT, AGENDA_SETS, i)) < a->count; i++)
-		if (replica_of(&p->units[i], peer) == NULL)
+		if (replica_of(&p->units[i], peer) == NULL &&
+			neighbour_of(c, &p->units[i], peer) == NULL)
 			return &p->units[i];
 	return NULL;
 }

@@ -88,7 +88,10 @@ void serve_step(struct serve *s, struct core_event *event)
 static void on_up(void *context, conn_id conn, const struct public_key *key, enum role role)
 {
 	struct serve *s = context;
-	struct core_event event = {.type = CORE_PEER_UP, .conn = conn, .key = key};
+	struct core_event event = {.type = CORE_PEER_UP,
+		.conn = conn,
+		.key = key,
+		.prefix = node_uv_prefix(s->node, conn)};
 
 	if (role != ROLE_PEER)
 		node_uv_drop(s->node, conn, GOODBYE_PROTOCOL, "only peers connect here");

@@ -72,6 +72,7 @@ struct sim_peer {
 	uint64_t latency_ms; /* one way */
 	uint64_t busy_until_ms;
 	conn_id conn;	    /* 0: not connected */
+	uint64_t prefix;    /* 0: not known */
 	bool over;	    /* told that it is retired */
 	const char *engine; /* NULL: baseline */
 	uint32_t wrong;	    /* its self-test's operation that is off, from 1; 0: none */

@@ -218,7 +218,7 @@ static void huge_payload(struct sim_task *t)
 void sim_connect(struct sim *s, uint32_t peer)
 {
 	struct sim_peer *p = &s->peers[peer];
-	struct core_event up = {.type = CORE_PEER_UP, .key = &p->key.public};
+	struct core_event up = {.type = CORE_PEER_UP, .key = &p->key.public, .prefix = p->prefix};
 
 	if (p->conn != 0 || p->over)
 		return;

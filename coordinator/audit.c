@@ -190,6 +190,7 @@ static int take_fault(
 {
 	size_t want = a->fault_capacity * 2 + 16;
 	struct audit_fault *grown;
+	size_t at;
 
 	if (digest_is_zero(&e->fault.proof))
 		return refuse(msg, "fault.proof: it names no proof");
@@ -200,7 +201,10 @@ static int take_fault(
 		a->faults = grown;
 		a->fault_capacity = want;
 	}
-	a->faults[a->fault_count++] = (struct audit_fault){.nonce = e->fault.nonce,
+	at = audit_fault_place(a, &e->fault.nonce);
+	memmove(&a->faults[at + 1], &a->faults[at], (a->fault_count - at) * sizeof(*a->faults));
+	a->fault_count++;
+	a->faults[at] = (struct audit_fault){.nonce = e->fault.nonce,
 		.key = e->fault.key,
 		.sequence = sequence,
 		.twice = e->fault.kind == FAULT_EQUIVOCATION};

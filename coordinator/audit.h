@@ -56,7 +56,7 @@ struct audit {
 	struct audit_round *rounds;			      /* [0, round + open) stand */
 	struct audit_unit *units;			      /* W for each of them */
 	size_t round_capacity;
-	struct audit_fault *faults;
+	struct audit_fault *faults; /* by nonce */
 	size_t fault_count, fault_capacity;
 	struct audit_counts counts;
 	struct digest *scratch; /* W */

@@ -63,6 +63,21 @@ static void tally_add(struct tally *t, const struct ledger_replica *r, struct sp
 	t->dissent |= r->opened && !span_equal(r->claim, claim) && r->verdict == LEDGER_PENDING;
 }
 
+size_t audit_fault_place(const struct audit *a, const struct digest *nonce)
+{
+	size_t low = 0, high = a->fault_count;
+
+	while (low < high) {
+		size_t middle = (low + high) / 2;
+
+		if (memcmp(a->faults[middle].nonce.b, nonce->b, DIGEST_BYTES) < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
 /* What FAULT entries say of it, and whether one has to: a result that is equal to the canonical one can be wrong only by two
  * commitments for one lease. */
 static int accusation_check(
@@ -70,11 +85,10 @@ static int accusation_check(
 {
 	bool proven = false;
 
-	for (size_t i = 0; i < a->fault_count; i++) {
+	for (size_t i = audit_fault_place(a, &r->nonce);
+		i < a->fault_count && digest_equal(&a->faults[i].nonce, &r->nonce); i++) {
 		struct audit_fault *f = &a->faults[i];
 
-		if (!digest_equal(&f->nonce, &r->nonce))
-			continue;
 		f->seen = true;
 		proven |= f->twice;
 		if (!key_equal(&f->key, &r->key) || (r->verdict == LEDGER_VALID && !f->twice))

@@ -8,8 +8,7 @@
 #include "tests/sim/crowd_state.h"
 #include "tests/sim/progress.h"
 
-#define BEGIN_MS 1000u
-#define MBIT	 125u /* bytes a millisecond */
+#define MBIT 125u /* bytes a millisecond */
 
 /* Home links, in Mbit/s, and how many of twenty have them: their mean uplink is 17. */
 static const struct {
@@ -35,7 +34,7 @@ void crowd_config_default(struct crowd_config *out, uint64_t seed, uint32_t peer
 void crowd_broken(const struct crowd *c, const char *what)
 {
 	fprintf(stderr, "sim: broken at %.3f s of virtual time: %s\nseed %llu; replay: %s\n",
-		(c->wheel.now_ms - BEGIN_MS) / 1e3, what, (unsigned long long)c->config.seed,
+		(c->wheel.now_ms - CROWD_BEGIN_MS) / 1e3, what, (unsigned long long)c->config.seed,
 		c->config.replay == NULL ? "this test" : c->config.replay);
 	exit(1);
 }
@@ -96,7 +95,7 @@ struct crowd *crowd_new(const struct crowd_config *config)
 	wheel_init(&c->wheel);
 	alarms_init(&c->alarms, count);
 	flows_init(&c->flows, count, count * 8);
-	c->wheel.now_ms = BEGIN_MS;
+	c->wheel.now_ms = CROWD_BEGIN_MS;
 	for (peer_ref p = CROWD_ROOT; p < count; p++)
 		member_make(c, p, &random);
 	crowd_step(c, CROWD_ROOT,
@@ -105,9 +104,10 @@ struct crowd *crowd_new(const struct crowd_config *config)
 	crowd_wire_measure(c);
 	for (peer_ref p = 2; p < count; p++) {
 		neighbours_choose(c, p);
-		crowd_places_begin(c, p, BEGIN_MS + 1 + draw_below(&c->random, config->want_ms));
+		crowd_places_begin(
+			c, p, CROWD_BEGIN_MS + 1 + draw_below(&c->random, config->want_ms));
 		crowd_post(c, CROWD_WANT, p, p,
-			BEGIN_MS + 2 + draw_below(&c->random, config->want_ms));
+			CROWD_BEGIN_MS + 2 + draw_below(&c->random, config->want_ms));
 	}
 	return c;
 }
@@ -125,44 +125,6 @@ void crowd_free(struct crowd *c)
 	mem_free(c->members);
 	mem_free(c->payloads);
 	mem_free(c);
-}
-
-struct crowd_link *crowd_linked(const struct crowd *c, peer_ref a, peer_ref b)
-{
-	const struct member *m = &c->members[a == CROWD_ROOT ? b : a];
-	peer_ref other = a == CROWD_ROOT ? a : b;
-
-	for (uint32_t i = 0; i < m->link_count; i++)
-		if (m->links[i].peer == other)
-			return &m->links[i];
-	return NULL;
-}
-
-/* On a's side. Two who dialled each other at once keep the older session, and hear what comes on both. */
-void crowd_link(struct crowd *c, peer_ref a, peer_ref b, uint32_t serial)
-{
-	struct crowd_link *l = crowd_linked(c, a, b);
-	struct member *m = &c->members[a];
-
-	if (l != NULL && serial < l->serial)
-		l->serial = serial;
-	if (l != NULL || a == CROWD_ROOT)
-		return;
-	if (m->link_count == m->link_capacity) {
-		m->link_capacity = m->link_capacity == 0 ? 8 : m->link_capacity * 2;
-		m->links = mem_realloc(m->links, m->link_capacity * sizeof(*m->links));
-		CROWD_CHECK(c, m->links != NULL);
-	}
-	m->links[m->link_count++] = (struct crowd_link){b, serial};
-}
-
-void crowd_unlink(struct crowd *c, peer_ref a, peer_ref b)
-{
-	struct member *m = &c->members[a];
-	struct crowd_link *l = crowd_linked(c, a, b);
-
-	if (l != NULL)
-		*l = m->links[--m->link_count];
 }
 
 uint32_t crowd_arrival(const struct crowd *c, peer_ref from, peer_ref to, uint32_t at_ms)
@@ -184,12 +146,12 @@ uint32_t crowd_post(
 
 void crowd_run(struct crowd *c, uint32_t at_ms)
 {
-	for (at_ms += BEGIN_MS; c->wheel.now_ms < at_ms; wheel_advance(&c->wheel)) {
+	for (at_ms += CROWD_BEGIN_MS; c->wheel.now_ms < at_ms; wheel_advance(&c->wheel)) {
 		uint32_t event, flow;
 		peer_ref peer;
 
 		if (c->wheel.now_ms % 100 == 0)
-			progress_tell(c->wheel.now_ms - BEGIN_MS);
+			progress_tell(c->wheel.now_ms - CROWD_BEGIN_MS);
 		while ((event = wheel_take(&c->wheel)) != WHEEL_NONE) {
 			struct wheel_event copy = c->wheel.events[event];
 
@@ -216,7 +178,7 @@ uint32_t crowd_done(const struct crowd *c)
 
 uint32_t crowd_done_ms(const struct crowd *c, uint32_t peer)
 {
-	return c->members[peer].done_ms == 0 ? 0 : c->members[peer].done_ms - BEGIN_MS;
+	return c->members[peer].done_ms == 0 ? 0 : c->members[peer].done_ms - CROWD_BEGIN_MS;
 }
 
 enum nat crowd_nat(const struct crowd *c, uint32_t peer)
@@ -266,5 +228,5 @@ void crowd_totals(const struct crowd *c, struct crowd_totals *out)
 			now += c->flows.flows[f].rate;
 	}
 	out->uplink_now = now / up;
-	out->uplink_use = sent / (up * (c->wheel.now_ms - BEGIN_MS));
+	out->uplink_use = sent / (up * (c->wheel.now_ms - CROWD_BEGIN_MS));
 }

@@ -51,21 +51,14 @@ void crowd_places_begin(struct crowd *c, peer_ref peer, uint32_t at_ms)
 static bool place_made(struct crowd *c)
 {
 	peer_ref peer = c->quietest;
-	struct swarm_event down = {.type = SWARM_DOWN, .peer = peer};
-	uint32_t event, serial;
 
 	if (peer == 0 || c->wheel.now_ms < c->members[peer].asked_ms + QUIET_MS)
 		return false;
-	serial = crowd_linked(c, peer, CROWD_ROOT)->serial;
 	place_out(c, peer);
-	crowd_unlink(c, peer, CROWD_ROOT);
 	c->places_taken--;
 	c->totals.displaced++;
 	c->totals.seed_said += c->wire.goodbye;
-	event = crowd_post(c, CROWD_DOWN, CROWD_ROOT, peer,
-		crowd_arrival(c, CROWD_ROOT, peer, c->wheel.now_ms));
-	c->wheel.events[event].serial = serial;
-	crowd_step(c, CROWD_ROOT, &down);
+	crowd_end(c, CROWD_ROOT, peer);
 	return true;
 }
 
@@ -84,7 +77,7 @@ void crowd_knocked(struct crowd *c, peer_ref peer)
 	c->places_taken++;
 	place_in(c, peer);
 	c->serial++;
-	crowd_link(c, peer, CROWD_ROOT, c->serial);
+	crowd_link(c, peer, CROWD_ROOT, c->serial, false);
 	event = crowd_post(c, CROWD_UP, CROWD_ROOT, peer, at_ms);
 	c->wheel.events[event].serial = c->serial;
 	crowd_up(c, CROWD_ROOT, peer, CROWD_CAME, c->serial);

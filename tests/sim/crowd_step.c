@@ -4,10 +4,6 @@
 #include "tasks/base/mem.h"
 #include "tests/sim/crowd_state.h"
 
-#define PUNCH_PERMILLE 850u
-#define PUNCH_MS       1000u
-#define DIAL_MS	       10000u
-
 static uint32_t payload_new(struct crowd *c)
 {
 	uint32_t p = c->payload_free;
@@ -62,49 +58,6 @@ static void send(struct crowd *c, peer_ref from, peer_ref to, const struct swarm
 	c->wheel.events[event].sequence = (uint32_t)(m->offset / BLOB_PIECE);
 }
 
-static void dial(struct crowd *c, peer_ref from, peer_ref to)
-{
-	const struct member *a = &c->members[from], *b = &c->members[to];
-	uint32_t at_ms = c->wheel.now_ms, event;
-
-	CROWD_CHECK(c, to != from && to < c->config.peers + 2 && to != 0);
-	c->totals.dials++;
-	if (b->nat != NAT_NONE) {
-		at_ms += PUNCH_MS;
-		if (!nat_punches(a->nat, b->nat) ||
-			draw_below(&c->random, 1000) >= PUNCH_PERMILLE) {
-			crowd_post(c, CROWD_FAILED, to, from, at_ms + DIAL_MS);
-			return;
-		}
-	}
-	for (int trip = 0; trip < 2; trip++) {
-		at_ms = crowd_arrival(c, from, to, at_ms);
-		at_ms = crowd_arrival(c, to, from, at_ms);
-	}
-	event = crowd_post(c, CROWD_UP, to, from, at_ms);
-	c->wheel.events[event].type = CROWD_DIALLED;
-	c->wheel.events[event].serial = ++c->serial;
-}
-
-static void release(struct crowd *c, peer_ref from, peer_ref to)
-{
-	const struct crowd_link *l = crowd_linked(c, from, to);
-	uint32_t event;
-
-	if (to == CROWD_ROOT || from == CROWD_ROOT || l == NULL)
-		return; /* sessions with the coordinator are not the swarm's to end */
-	event = crowd_post(c, CROWD_DOWN, from, to, crowd_arrival(c, from, to, c->wheel.now_ms));
-	c->wheel.events[event].serial = l->serial;
-	crowd_unlink(c, from, to);
-}
-
-static uint32_t serial_of(const struct crowd *c, peer_ref a, peer_ref b)
-{
-	const struct crowd_link *l = crowd_linked(c, a, b);
-
-	return l == NULL ? UINT32_MAX : l->serial;
-}
-
 static void effect(struct crowd *c, peer_ref self, const struct swarm_effect *e)
 {
 	uint32_t flow;
@@ -114,10 +67,10 @@ static void effect(struct crowd *c, peer_ref self, const struct swarm_effect *e)
 		send(c, self, e->peer, &e->message);
 		break;
 	case SWARM_DIAL:
-		dial(c, self, e->peer);
+		crowd_dial(c, self, e->peer);
 		break;
 	case SWARM_RELEASE:
-		release(c, self, e->peer);
+		crowd_release(c, self, e->peer);
 		break;
 	case SWARM_ACCUSE:
 		crowd_broken(c, e->why); /* all are honest */
@@ -128,10 +81,10 @@ static void effect(struct crowd *c, peer_ref self, const struct swarm_effect *e)
 		break;
 	case SWARM_SERVE:
 		CROWD_CHECK(c, e->offset % BLOB_PIECE == 0 && e->length <= BLOB_PIECE);
+		CROWD_CHECK(c, crowd_linked(c, self, e->peer) != NULL);
 		flow = flow_begin(&c->flows, self, e->peer, e->length, c->wheel.now_ms);
 		c->flows.flows[flow].tag = (uint32_t)(e->offset / BLOB_PIECE);
-		c->flows.flows[flow].serial =
-			crowd_linked(c, self, e->peer) == NULL ? 0 : serial_of(c, self, e->peer);
+		c->flows.flows[flow].serial = crowd_linked(c, self, e->peer)->serial;
 		break;
 	default:
 		break;
@@ -185,40 +138,11 @@ static void message(struct crowd *c, const struct wheel_event *e)
 		c->payloads[e->ref].next = c->payload_free;
 		c->payload_free = e->ref;
 	}
-	if (e->serial < serial_of(c, e->to, e->from))
+	if (!crowd_is_of(c, e))
 		return;
 	if (e->to == CROWD_ROOT && (e->type == MESSAGE_BLOB_WHO || e->type == MESSAGE_BLOB_GET))
 		crowd_asked(c, e->from);
 	crowd_step(c, e->to, &event);
-}
-
-/* Members share prefixes by chance, four prefixes to three members, as in world.c; the coordinator has one of its own. */
-static uint64_t prefix_of(const struct crowd *c, peer_ref peer)
-{
-	return 1 + (uint64_t)peer * 2654435761u % (c->config.peers * 4 / 3 + 1);
-}
-
-void crowd_up(struct crowd *c, peer_ref self, peer_ref peer, enum crowd_way way, uint32_t serial)
-{
-	const struct member *a = &c->members[self], *b = &c->members[peer];
-	struct swarm_event event = {.type = SWARM_UP,
-		.peer = peer,
-		.reach = way == CROWD_CAME && self != CROWD_ROOT ? SWARM_UNREACHABLE
-			 : b->public				 ? SWARM_PUBLIC
-								 : SWARM_NATED,
-		.rtt_ms = 2 * map_latency_ms(&a->place, &b->place),
-		.prefix = prefix_of(c, peer)};
-	bool was = crowd_linked(c, self, peer) != NULL;
-	uint32_t told;
-
-	crowd_link(c, self, peer, serial);
-	if (way == CROWD_DIALLED) {
-		told = crowd_post(
-			c, CROWD_UP, self, peer, crowd_arrival(c, self, peer, c->wheel.now_ms));
-		c->wheel.events[told].serial = serial;
-	}
-	if (!was || way == CROWD_DIALLED || peer == CROWD_ROOT || self == CROWD_ROOT)
-		crowd_step(c, self, &event);
 }
 
 void crowd_hear(struct crowd *c, const struct wheel_event *e)
@@ -241,13 +165,11 @@ void crowd_hear(struct crowd *c, const struct wheel_event *e)
 		event.type = SWARM_DIAL_FAILED;
 		break;
 	case CROWD_DOWN:
-		if (e->serial < serial_of(c, e->to, e->from))
-			return;
-		crowd_unlink(c, e->to, e->from);
-		event.type = SWARM_DOWN;
-		if (e->from == CROWD_ROOT)
-			crowd_turned_away(c, e->to);
-		break;
+		crowd_down(c, e);
+		return;
+	case CROWD_LINGERED:
+		crowd_lingered(c, e);
+		return;
 	case CROWD_KNOCK:
 		crowd_knocked(c, e->from);
 		return;
@@ -264,7 +186,7 @@ void crowd_hear(struct crowd *c, const struct wheel_event *e)
 void crowd_flowed(struct crowd *c, uint32_t flow)
 {
 	const struct flow *f = &c->flows.flows[flow];
-	uint32_t from = f->from, to = f->to, piece = f->tag, serial = f->serial;
+	uint32_t from = f->from, to = f->to, piece = f->tag;
 	struct swarm_message part = {.type = MESSAGE_BLOB_PART,
 		.length = piece_bytes(c, piece),
 		.offset = (uint64_t)piece * BLOB_PIECE};
@@ -274,10 +196,11 @@ void crowd_flowed(struct crowd *c, uint32_t flow)
 		.offset = part.offset,
 		.length = part.length};
 
+	CROWD_CHECK(c, crowd_linked(c, from, to) != NULL &&
+			       f->serial == crowd_linked(c, from, to)->serial);
 	flow_end(&c->flows, flow, c->wheel.now_ms);
-	if (from == CROWD_ROOT && crowd_linked(c, from, to) != NULL)
+	if (from == CROWD_ROOT)
 		crowd_asked(c, to);
-	if (serial >= serial_of(c, from, to))
-		send(c, from, to, &part);
+	send(c, from, to, &part);
 	crowd_step(c, from, &served);
 }

@@ -2,6 +2,7 @@
 #include "tests/unit/fault_bench.h"
 
 #include "tasks/unit/fault_case.h"
+#include "tests/lib/slice.h"
 
 /* Puts the right digest at the end, so that what was changed is not seen by that. */
 static void seal(struct bytes *file)
@@ -114,7 +115,7 @@ static void any_changed_byte_of_an_honest_peers_words_shows_no_fault(void **stat
 		f = accused_statement(&a, kinds[k], 3);
 		assert_int_equal(accused_file(&a, &f, &file), TK_OK);
 		end = 12 + load_le32(file.data + 8);
-		for (size_t at = 0; at < end; at++) {
+		for (size_t at = 0; at < end; at += slice(1, 5)) {
 			uint8_t by = (uint8_t)(1 + roll(&seed) % 255);
 
 			file.data[at] ^= by;

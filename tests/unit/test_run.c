@@ -6,6 +6,7 @@
 #include <sys/resource.h>
 
 #include "tasks/unit/payload.h"
+#include "tests/lib/slice.h"
 
 static int run_once(struct unit_bench *b, struct unit_result *out)
 {
@@ -245,7 +246,7 @@ static void a_unit_told_to_stop_begins_hardly_anything_more(void **state)
 	b.tiny.recipe.train.batch_size = 1024;
 	unit_bench_prepare(&b, 0, 0);
 	assert_int_equal(pool_new(&pool, 3, NULL), TK_OK);
-	for (uint32_t at = 1; at < 40; at += 3) {
+	for (uint32_t at = 1; at < 40; at += slice(3, 13)) {
 		assert_true(work_after_stop(&b, NULL, at) <= SECOND / 1000);
 		assert_true(work_after_stop(&b, pool, at) <= 3 * SECOND / 1000);
 	}
@@ -304,7 +305,7 @@ static void stop_while_packing(struct unit_bench *b, uint32_t array_blocks)
 	all = atomic_load(&packed);
 	update_blocks = all - (sparse ? 3 : 2) * array_blocks;
 	assert_in_range(update_blocks, array_blocks, 3 * array_blocks);
-	for (uint32_t at = 1; at <= all; at += 5) {
+	for (uint32_t at = 1; at <= all; at += slice(5, 31)) {
 		counting = counting_engine();
 		stop_at_block = at;
 		assert_int_equal(unit_bench_run(b, &c, NULL, &r), TK_ECANCELED);

@@ -48,12 +48,12 @@ void agenda_mark(struct core_unit *u)
 
 static void put(struct agenda *a, enum agenda_set set, uint32_t at, bool in)
 {
+	uint64_t *word = &a->bits[set][at / WORD_BITS];
 	uint64_t bit = 1ull << at % WORD_BITS;
 
-	if (in)
-		a->bits[set][at / WORD_BITS] |= bit;
-	else
-		a->bits[set][at / WORD_BITS] &= ~bit;
+	a->in[set] += in;
+	a->in[set] -= (*word & bit) != 0;
+	*word = in ? *word | bit : *word & ~bit;
 }
 
 static uint64_t least(uint64_t a, uint64_t b)
@@ -173,6 +173,8 @@ bool core_knows_what_waits(struct core *c)
 uint32_t agenda_next(
 	const struct agenda *a, enum agenda_set set, enum agenda_set other, uint32_t from)
 {
+	if (a->in[set] == 0 || (other != AGENDA_SETS && a->in[other] == 0))
+		return a->count;
 	for (uint32_t word = from / WORD_BITS; from < a->count; from = ++word * WORD_BITS) {
 		uint64_t bits = a->bits[set][word];
 

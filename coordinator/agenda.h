@@ -23,6 +23,7 @@ enum agenda_set {
 
 struct agenda {
 	uint32_t count;		     /* units */
+	uint32_t in[AGENDA_SETS];    /* units in each */
 	uint64_t *bits[AGENDA_SETS]; /* (count), 64 a word; the first owns all arrays */
 	uint64_t *due_ms;    /* (count): a tick before changes nothing; UINT64_MAX: none does */
 	uint64_t *newest_ms; /* (count): when the last of the leases that are open was given */

@@ -135,7 +135,8 @@ void commit_take(struct core *c, struct core_peer *peer, const struct message_co
 {
 	struct core_replica *r = replica_own(c, peer, &m->nonce);
 
-	if (!commit_verify(&peer->row.key, &m->signature, &m->commitment, &m->nonce))
+	if (!c->commits.good(
+		    c->commits.context, &peer->row.key, &m->signature, &m->commitment, &m->nonce))
 		peer_protocol(c, peer, "the signature of a COMMIT is wrong");
 	else if (r == NULL)
 		say_unknown(c, peer, &m->nonce);

@@ -6,6 +6,14 @@
 #include "coordinator/core_state.h"
 #include "tasks/base/mem.h"
 #include "tasks/base/require.h"
+#include "tasks/unit/sign.h"
+
+static bool signed_well(const void *context, const struct public_key *peer,
+	const struct signature *s, const struct digest *commitment, const struct digest *nonce)
+{
+	(void)context;
+	return commit_verify(peer, s, commitment, nonce);
+}
 
 struct core *core_new(const struct key_pair *root)
 {
@@ -16,11 +24,17 @@ struct core *core_new(const struct key_pair *root)
 	if (c == NULL)
 		return NULL;
 	c->root = root;
+	c->commits.good = signed_well;
 	digest_fields(&seed, "talkoot core lookup", &secret, 1);
 	lookup_init(&c->peers, KEY_BYTES, load_le64(seed.b));
 	lookup_init(&c->conns, sizeof(conn_id), load_le64(seed.b + 8));
 	lookup_init(&c->replicas, DIGEST_BYTES, load_le64(seed.b + 16));
 	return c;
+}
+
+void core_check_commits(struct core *c, const struct commit_check *check)
+{
+	c->commits = *check;
 }
 
 static void peer_free(void *owner, void *context)

@@ -157,6 +157,14 @@ void core_effects_close(struct core_effects *e);
 struct core;
 /* root signs ROUND manifests; borrowed. */
 struct core *core_new(const struct key_pair *root);
+/* How the signature under a commitment is checked. */
+struct commit_check {
+	bool (*good)(const void *context, const struct public_key *peer, const struct signature *s,
+		const struct digest *commitment, const struct digest *nonce);
+	const void *context;
+};
+/* For the simulator, whose peers sign otherwise; without this call it is Ed25519. */
+void core_check_commits(struct core *c, const struct commit_check *check);
 void core_free(struct core *c);
 /* From now on a peer gets leases only after a right self-test (selftest.c), as in every real network. */
 void core_require_selftest(struct core *c);

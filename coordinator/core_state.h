@@ -26,6 +26,7 @@ struct core_peer {
 	struct lookup_link by_key, by_conn;
 	conn_id conn;	  /* 0: not connected */
 	uint64_t prefix;  /* of its last session; 0: not known */
+	conn_id repeated; /* the session on which its open leases were sent again */
 	uint64_t gone_ms; /* not connected: from when on its leases are not waited for */
 	bool known;	  /* it asked for work once: it has a row */
 	bool disputing;	  /* it is a side of a dispute in progress */
@@ -166,6 +167,7 @@ struct core_project {
 	uint64_t durations[DURATIONS_KEPT]; /* lease to commit, ms; a ring, … */
 	uint64_t ascending[DURATIONS_KEPT]; /* … and sorted */
 	size_t durations_count;
+	uint64_t lasts_ms;	   /* a lease, by these */
 	uint64_t first_ms;	   /* while there are none: a lease lasts at least so long */
 	struct core_project *next; /* ascending id */
 	bool changed;
@@ -186,6 +188,7 @@ struct challenge {
 
 struct core {
 	const struct key_pair *root;
+	struct commit_check commits;
 	struct lookup peers, conns, replicas;
 	struct core_project *projects; /* queued, running, paused: ended ones leave memory */
 	struct core_peer *hungry_first, *hungry_last;
@@ -388,8 +391,9 @@ uint32_t policy_wanted(const struct core *c, const struct core_unit *u);
 /* May the peer compute this unit, which wants a replica? */
 bool policy_allows(const struct core *c, const struct core_unit *u, const struct core_peer *peer);
 /* A unit that the peer may repeat, to earn trust; NULL: none, or it needs none. */
+bool policy_repeats(struct core_project *p); /* there are such units for some newcomer */
 struct core_unit *policy_repeat(
-	const struct core *c, const struct core_project *p, const struct core_peer *peer);
+	const struct core *c, struct core_project *p, const struct core_peer *peer);
 bool policy_newcomer(
 	const struct core *c, const struct core_project *p, const struct core_peer *peer);
 /* How many leases of such a project the peer may have at a time. */

@@ -19,27 +19,6 @@ static size_t kept(const struct core_project *p)
 	return p->durations_count < DURATIONS_KEPT ? p->durations_count : DURATIONS_KEPT;
 }
 
-/* The newest takes the oldest's place, in the ring and in order: every lease and every tick asks for medians. */
-static void keep(struct core_project *p, uint64_t ms)
-{
-	uint64_t *oldest = &p->durations[p->durations_count % DURATIONS_KEPT];
-	uint64_t *x = p->ascending;
-	size_t n = kept(p);
-	size_t at = n;
-
-	if (n == DURATIONS_KEPT) {
-		for (at = 0; x[at] != *oldest;)
-			at++;
-		for (; at + 1 < n; at++)
-			x[at] = x[at + 1];
-	}
-	for (; at > 0 && x[at - 1] > ms; at--)
-		x[at] = x[at - 1];
-	x[at] = ms;
-	*oldest = ms;
-	p->durations_count++;
-}
-
 static uint64_t median(const struct core_project *p)
 {
 	return p->ascending[kept(p) / 2];
@@ -61,14 +40,40 @@ static uint64_t median_distance(const struct core_project *p)
 	return distance;
 }
 
-static uint64_t duration(const struct replica_row *row)
-{
-	return row->committed_ms > row->leased_ms ? row->committed_ms - row->leased_ms : 0;
-}
-
 static uint64_t within(uint64_t ms, uint64_t least, uint64_t most)
 {
 	return ms < least ? least : ms > most ? most : ms;
+}
+
+/* The newest takes the oldest's place, in the ring and in order: leases and ticks ask for medians all the time. */
+static void keep(struct core_project *p, uint64_t ms)
+{
+	uint64_t *oldest = &p->durations[p->durations_count % DURATIONS_KEPT];
+	uint64_t *x = p->ascending;
+	size_t n = kept(p);
+	size_t at = n;
+	uint64_t middle, spread;
+
+	if (n == DURATIONS_KEPT) {
+		for (at = 0; x[at] != *oldest;)
+			at++;
+		for (; at + 1 < n; at++)
+			x[at] = x[at + 1];
+	}
+	for (; at > 0 && x[at - 1] > ms; at--)
+		x[at] = x[at - 1];
+	x[at] = ms;
+	*oldest = ms;
+	p->durations_count++;
+	middle = median(p);
+	spread = 4 * median_distance(p);
+	p->lasts_ms = within(
+		middle + (spread > 2 * middle ? spread : 2 * middle), LEASE_MIN_MS, LEASE_MAX_MS);
+}
+
+static uint64_t duration(const struct replica_row *row)
+{
+	return row->committed_ms > row->leased_ms ? row->committed_ms - row->leased_ms : 0;
 }
 
 /* While no duration is known. */
@@ -83,15 +88,7 @@ static uint64_t first_ms(const struct core_project *p)
 
 uint64_t lease_ms(const struct core_project *p)
 {
-	uint64_t middle;
-	uint64_t spread;
-
-	if (p->durations_count == 0)
-		return first_ms(p);
-	middle = median(p);
-	spread = 4 * median_distance(p);
-	return within(
-		middle + (spread > 2 * middle ? spread : 2 * middle), LEASE_MIN_MS, LEASE_MAX_MS);
+	return p->durations_count == 0 ? first_ms(p) : p->lasts_ms;
 }
 
 uint64_t lease_ms_for(const struct core_project *p, const struct core_peer *peer)

@@ -262,10 +262,9 @@ static uint32_t feed(struct core *c, struct core_peer *peer)
 
 static bool work_anywhere(const struct core *c)
 {
-	for (const struct core_project *p = c->projects; p != NULL; p = p->next)
+	for (struct core_project *p = c->projects; p != NULL; p = p->next)
 		if (p->row.state == PROJECT_RUNNING &&
-			(p->wanting > 0 || p->stragglers > 0 ||
-				(policy_adaptive(p) && p->settled > 0)))
+			(p->wanting > 0 || p->stragglers > 0 || policy_repeats(p)))
 			return true;
 	return false;
 }
@@ -340,6 +339,9 @@ static uint32_t leases_repeat(struct core *c, struct core_peer *peer)
 {
 	uint32_t sent = 0;
 
+	if (peer->repeated == peer->conn)
+		return 0; /* what it was given since then was sent on this session */
+	peer->repeated = peer->conn;
 	for (struct core_replica *r = peer->replicas; r != NULL; r = r->peer_after) {
 		if (r->row.state != REPLICA_LEASED || r->told == peer->conn)
 			continue;

@@ -245,16 +245,23 @@ uint32_t policy_leases(
 	return LEASES_PER_PEER;
 }
 
-struct core_unit *policy_repeat(
-	const struct core *c, const struct core_project *p, const struct core_peer *peer)
+/* Newcomers cost next to nothing, and each can have a unit recomputed here: few at a time, and none in this round
+ * after some have. */
+bool policy_repeats(struct core_project *p)
 {
-	const struct agenda *a = &p->agenda;
 	uint32_t w = p->row.units_per_round;
 
-	/* Newcomers cost next to nothing, and each can have a unit recomputed here: few at a time, and none
-	 * in this round after some have. */
-	if (!policy_newcomer(c, p, peer) || p->merging || p->contradicted > w / 20 ||
-		a->repeats >= w / 5 + 2)
+	agenda_update(&p->agenda);
+	return policy_adaptive(p) && !p->merging && p->contradicted <= w / 20 &&
+	       p->agenda.repeats < w / 5 + 2 && p->agenda.in[AGENDA_REPEAT] > 0;
+}
+
+struct core_unit *policy_repeat(
+	const struct core *c, struct core_project *p, const struct core_peer *peer)
+{
+	const struct agenda *a = &p->agenda;
+
+	if (!policy_newcomer(c, p, peer) || !policy_repeats(p))
 		return NULL;
 	for (uint32_t i = 0; (i = agenda_next(a, AGENDA_REPEAT, AGENDA_SETS, i)) < a->count; i++)
 		if (replica_of(&p->units[i], peer) == NULL &&

@@ -25,6 +25,7 @@ enum {
 	OPTION_SVG,
 	OPTION_JSON,
 	OPTION_LOG,
+	OPTION_ED25519,
 	OPTIONS,
 };
 
@@ -176,6 +177,7 @@ int command_simulate(const struct cli *cli)
 		[OPTION_SVG] = {0, "svg", true, NULL},
 		[OPTION_JSON] = {0, "json", false, NULL},
 		[OPTION_LOG] = {0, "log", false, NULL},
+		[OPTION_ED25519] = {0, "ed25519", false, NULL},
 	};
 	struct simulate_options o = {.peers = 100, .rate = -1, .seed = 1, .progress = true};
 	struct project project;
@@ -190,6 +192,7 @@ int command_simulate(const struct cli *cli)
 	if (o.units > SIMULATE_UNITS_MAX)
 		o.units = SIMULATE_UNITS_MAX;
 	o.log = options[OPTION_LOG].value != NULL;
+	o.ed25519 = options[OPTION_ED25519].value != NULL;
 	if (o.unit_s == 0)
 		measure_unit(&project, &o);
 	return simulate(&project, &o, options);

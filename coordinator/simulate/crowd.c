@@ -6,6 +6,7 @@
 
 #include "coordinator/simulate/state.h"
 #include "tasks/base/mem.h"
+#include "tasks/unit/sign.h"
 
 #define SPREAD_SPEED	0.5 /* log-normal: two thirds lie between 0.6 and 1.6 times the median */
 #define LATENCY_MIN_MS	5u  /* one way */
@@ -346,6 +347,32 @@ void crowd_hears(struct world *w, struct sim_peer *peer, const struct queued *q)
 	}
 }
 
+/* A peer's signature under a commitment, for a core that knows its secret. */
+static void stand_in(struct signature *out, const struct key_pair *key,
+	const struct digest *commitment, const struct digest *nonce)
+{
+	const struct span fields[] = {span_of(key->secret, sizeof(key->secret)),
+		span_of(commitment->b, DIGEST_BYTES), span_of(nonce->b, DIGEST_BYTES)};
+	struct digest digest;
+
+	digest_fields(&digest, "talkoot simulated commit", fields, 3);
+	*out = (struct signature){{0}};
+	memcpy(out->b, digest.b, sizeof(digest.b));
+}
+
+bool crowd_signed(const void *context, const struct public_key *key, const struct signature *s,
+	const struct digest *commitment, const struct digest *nonce)
+{
+	const struct world *w = context;
+	const struct sim_peer *peer = lookup_find(&w->keys, key->b);
+	struct signature right;
+
+	if (peer == NULL)
+		return false;
+	stand_in(&right, &peer->key, commitment, nonce);
+	return memcmp(&right, s, sizeof(right)) == 0;
+}
+
 void task_commitment(struct world *w, const struct sim_peer *peer, const struct sim_task *task,
 	bool second, struct digest *out)
 {
@@ -367,13 +394,12 @@ void task_commitment(struct world *w, const struct sim_peer *peer, const struct 
 static void commit_make(struct world *w, const struct sim_peer *peer, const struct sim_task *task,
 	bool second, struct message_commit *m)
 {
-	struct span fields[2];
-
 	task_commitment(w, peer, task, second, &m->commitment);
 	m->nonce = task->nonce;
-	fields[0] = span_of(m->commitment.b, DIGEST_BYTES);
-	fields[1] = span_of(m->nonce.b, DIGEST_BYTES);
-	key_sign(&m->signature, &peer->key, "talkoot commit", fields, 2);
+	if (w->options->ed25519)
+		commit_sign(&m->signature, &peer->key, &m->commitment, &m->nonce);
+	else
+		stand_in(&m->signature, &peer->key, &m->commitment, &m->nonce);
 }
 
 static void reveal_make(struct world *w, const struct sim_peer *peer, const struct sim_task *task,

@@ -2,7 +2,9 @@
  * some of whom cheat. One program for an owner who asks what a project would take, and for us who ask what
  * a strategy would get away with.
  *
- * Real are the core and all that it checks: manifests, claims, commitments, signatures, disputes. Made up are the
+ * Real are the core and all that it checks: manifests, claims, commitments, disputes. Made up are the signatures under
+ * commitments (a digest keyed with the peer's secret, which only this file's core can check: nothing depends on them, and Ed25519
+ * would take half of the time; simulate_options.ed25519), the
  * results (a result follows from its unit and from what went wrong in it), the peers' speed, latency and coming
  * and going, the merge and the referee (both are right and take virtual time), and the model: payloads are a few bytes,
  * whatever the project's model. Everything follows from the seed. */
@@ -32,6 +34,7 @@ struct simulate_options {
 	const struct strategy *strategy; /* NULL: nobody cheats */
 	bool progress;			 /* a line on stderr now and then */
 	bool log;			 /* what the core says, on stderr */
+	bool ed25519;			 /* commitments are signed so; else by a keyed digest */
 };
 
 /* How the run stood at some time. */

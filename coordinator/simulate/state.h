@@ -174,6 +174,9 @@ void crowd_computed(struct world *w, struct sim_peer *peer, const struct digest 
 void crowd_hears(struct world *w, struct sim_peer *peer, const struct queued *q);
 void crowd_says(struct world *w, struct sim_peer *peer, const struct queued *q);
 void crowd_asks(struct world *w, struct sim_peer *peer);
+/* A struct commit_check; context: the world. */
+bool crowd_signed(const void *context, const struct public_key *key, const struct signature *s,
+	const struct digest *commitment, const struct digest *nonce);
 
 /* measure.c: what the core's effects mean. */
 void measure_row(struct world *w, const struct core_effect *e);

@@ -358,6 +358,8 @@ static int world_init(struct world *w, const struct project *p, struct errmsg *m
 	if (w->core == NULL || w->truths == NULL || w->results == NULL || w->honest == NULL ||
 		w->stands_ms == NULL)
 		return errmsg_set(msg, TK_ENOMEM, "not enough memory for %zu units", all);
+	if (!w->options->ed25519)
+		core_check_commits(w->core, &(struct commit_check){crowd_signed, w});
 	return TK_OK;
 }
 

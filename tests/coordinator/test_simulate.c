@@ -53,21 +53,24 @@ static struct simulate_options with(const char *strategy, double cheaters)
 		.strategy = strategy == NULL ? NULL : strategy_find(strategy)};
 }
 
-static void equal_seeds_give_equal_runs_and_others_do_not(void **state)
+static void equal_seeds_give_equal_runs_whatever_signs_and_others_do_not(void **state)
 {
 	struct simulate_options o = with("poisoner", 0.2);
-	struct simulate_report *r = calloc(3, sizeof(*r));
+	struct simulate_report *r = calloc(4, sizeof(*r));
 
 	(void)state;
 	assert_non_null(r);
 	o.churn = 0.2;
 	run(&r[0], &o);
 	run(&r[1], &o);
-	o.seed++;
+	o.ed25519 = true;
 	run(&r[2], &o);
+	o.seed++;
+	run(&r[3], &o);
 	assert_true(r[0].done);
 	assert_true(r[0].digest == r[1].digest);
-	assert_true(r[0].digest != r[2].digest);
+	assert_true(r[0].digest == r[2].digest);
+	assert_true(r[0].digest != r[3].digest);
 	free(r);
 }
 
@@ -222,7 +225,7 @@ static void the_median_of_the_first_catch_follows_from_the_rate(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(equal_seeds_give_equal_runs_and_others_do_not),
+		cmocka_unit_test(equal_seeds_give_equal_runs_whatever_signs_and_others_do_not),
 		cmocka_unit_test(honest_peers_compute_each_unit_as_often_as_the_quorum_wants),
 		cmocka_unit_test(
 			nobody_who_cheats_alone_gets_a_wrong_unit_through_and_nobody_honest_is_retired),

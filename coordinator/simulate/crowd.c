@@ -8,11 +8,8 @@
 #include "tasks/base/mem.h"
 #include "tasks/unit/sign.h"
 
-#define SPREAD_SPEED	0.5 /* log-normal: two thirds lie between 0.6 and 1.6 times the median */
-#define LATENCY_MIN_MS	5u  /* one way */
-#define LATENCY_SPAN_MS 120u
-#define SESSION_UNITS	200.0 /* that a peer computes before it leaves for a while, at the mean */
-#define BACK_MS		10000u
+#define SESSION_UNITS 200.0 /* that a peer computes before it leaves for a while, at the mean */
+#define BACK_MS	      10000u
 
 /* Normal with mean 0 and deviation 1 (Box and Muller). */
 static double draw_normal(struct world *w)

@@ -26,9 +26,10 @@ static json_t *expectations_json(const struct simulate_report *r, const struct s
 
 	for (uint32_t i = 0; i < count; i++)
 		(void)json_array_append_new(
-			list, json_pack("{s:s, s:f, s:f, s:b}", "what", e[i].what, "measured",
+			list, json_pack("{s:s, s:f, s:f, s:f, s:b}", "what", e[i].what, "measured",
 				      e[i].measured, e[i].kind == EXPECT_MOST ? "at_most" : "about",
-				      e[i].expected, "holds", (int)expectation_holds(&e[i])));
+				      e[i].expected, "within", e[i].within, "holds",
+				      (int)expectation_holds(&e[i])));
 	return list;
 }
 

@@ -52,10 +52,15 @@ static void print_expected(
 	}
 	if (count > 0)
 		fputs("measured beside what the formulas of VERIFICATION.md give\n", out);
-	for (uint32_t i = 0; i < count; i++)
-		fprintf(out, "  %-46s %12.6g %s %s %.6g%s\n", e[i].what, e[i].measured, e[i].unit,
-			e[i].kind == EXPECT_MOST ? "at most" : "about  ", e[i].expected,
-			expectation_holds(&e[i]) ? "" : "  DIFFERS");
+	for (uint32_t i = 0; i < count; i++) {
+		bool most = e[i].kind == EXPECT_MOST;
+
+		fprintf(out, "  %-46s %12.6g %s %s %.6g", e[i].what, e[i].measured, e[i].unit,
+			most ? "at most" : "about  ", e[i].expected);
+		if (!most)
+			fprintf(out, " +/- %.0f %%", 100 * e[i].within);
+		fputs(expectation_holds(&e[i]) ? "\n" : "  DIFFERS\n", out);
+	}
 }
 
 void simulate_print(const struct simulate_report *r, const struct simulate_options *o, FILE *out)

@@ -15,6 +15,10 @@
 #define SPREAD_MAX	  4096u
 #define RESULT_LEAVES_MAX 128u
 #define WRONG_KEPT	  64u
+#define SPREAD_SPEED	  0.5 /* log-normal: two thirds lie between 0.6 and 1.6 times the median */
+#define LATENCY_MIN_MS	  5u  /* one way */
+#define LATENCY_SPAN_MS	  120u
+#define SLEEPS		  1000u /* units that a sleeper computes before the first wrong one */
 
 /* What went wrong in a unit: after step `step` the state differs from the right one by `variant`, and all that
  * follows from it. Equal faults give equal results. */

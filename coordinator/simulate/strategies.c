@@ -34,8 +34,6 @@ static void poisoner(struct world *w, struct sim_peer *peer, struct sim_task *ta
 	task->fault = (struct mishap){w->recipe.train.inner_steps - 1, variant_own(w)};
 }
 
-#define SLEEPS 1000u
-
 static void sleeper(struct world *w, struct sim_peer *peer, struct sim_task *task)
 {
 	if (peer->finished >= SLEEPS)

@@ -96,7 +96,7 @@ static void ask_peers(struct swarm *s, struct swarm_blob *b, struct swarm_effect
 		if (m == NULL)
 			return;
 		swarm_say(s, out, m, MESSAGE_BLOB_WHO, b->ref)->length = SWARM_SOURCES_FEW;
-		m->whos += m->whos < WHOS_MAX;
+		m->whos++;
 		m->asked_ms = s->now_ms;
 	}
 	b->barren++;

@@ -161,6 +161,32 @@ static void names_that_were_not_asked_for_end_the_session(void **state)
 	lone_end(&l);
 }
 
+/* Its answers waited behind parts on a slow line, for instance: there may be as many as questions, and no more. */
+static void an_answer_to_each_question_may_come_however_late(void **state)
+{
+	const struct swarm_message sources = {.type = MESSAGE_BLOB_SOURCES, .blob = BLOB};
+	uint32_t asked = 0;
+	struct lone l;
+
+	(void)state;
+	begin(&l, false);
+	want_it(&l, false);
+	asked += said(&l, MESSAGE_BLOB_WHO, OTHER) != NULL;
+	for (unsigned n = 0; n < 1200; n++) {
+		l.now_ms += 500;
+		lone_step(&l, (struct swarm_event){.type = SWARM_WAKE});
+		asked += said(&l, MESSAGE_BLOB_WHO, OTHER) != NULL;
+	}
+	assert_in_range(asked, 20, 200);
+	for (uint32_t n = 0; n < asked; n++) {
+		lone_hear(&l, OTHER, sources);
+		assert_int_equal(lone_count(&l, SWARM_ACCUSE), 0);
+	}
+	lone_hear(&l, OTHER, sources);
+	assert_int_equal(lone_count(&l, SWARM_ACCUSE), 1);
+	lone_end(&l);
+}
+
 /* Whoever says that he knows many, and all of them his own. */
 static void liars_cannot_fill_our_dials(void **state)
 {
@@ -307,6 +333,7 @@ int main(void)
 		cmocka_unit_test(
 			of_what_is_discreet_nothing_is_told_and_the_tracker_alone_is_asked),
 		cmocka_unit_test(names_that_were_not_asked_for_end_the_session),
+		cmocka_unit_test(an_answer_to_each_question_may_come_however_late),
 		cmocka_unit_test(liars_cannot_fill_our_dials),
 		cmocka_unit_test(accomplices_who_give_nothing_do_not_hold_our_dials_for_good),
 		cmocka_unit_test(whoever_asks_without_end_is_answered_seldom_and_then_left),

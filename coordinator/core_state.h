@@ -56,6 +56,7 @@ struct core_peer {
 	conn_id tested_conn;  /* the session on which it was asked for its self-test last … */
 	uint64_t tested_seed; /* … with this seed … */
 	uint64_t tested_ms;   /* … then */
+	conn_id team_conn;    /* the session on which it named its team */
 	bool changed;
 	struct core_peer *changed_next;
 };

@@ -332,6 +332,21 @@ static void engine_note(struct core_peer *peer, const char *engine)
 		selftest_void(peer);
 }
 
+/* A session has one team, so that nobody makes the store write at each message. */
+static bool team_note(struct core *c, struct core_peer *peer, const char *team)
+{
+	bool same = strcmp(peer->row.team, team) == 0;
+
+	if (!same && peer->team_conn == peer->conn)
+		return false;
+	peer->team_conn = peer->conn;
+	if (!same) {
+		snprintf(peer->row.team, sizeof(peer->row.team), "%s", team);
+		peer_changed(c, peer);
+	}
+	return true;
+}
+
 /* A peer that has reconnected asks for work after it has repeated its COMMITs. Leases of it that
  * are still open are sent again then: it may have lost them in a crash. If it has not, it knows the
  * nonce. */
@@ -355,6 +370,10 @@ void work_request(struct core *c, struct core_peer *peer, const struct message_w
 {
 	uint32_t sent;
 
+	if (!team_note(c, peer, m->team)) {
+		peer_protocol(c, peer, "its team changed within a session");
+		return;
+	}
 	engine_note(peer, m->engine);
 	peer->row.last_seen_s = c->now_ms / 1000;
 	if (!peer->known)

@@ -4,6 +4,7 @@
 #define COORDINATOR_ROWS_H
 
 #include "peer/wire/endpoint.h"
+#include "peer/wire/messages.h"
 #include "tasks/project/project.h"
 #include "tasks/unit/unit.h"
 
@@ -122,6 +123,7 @@ struct replica_row {
 struct peer_row {
 	struct public_key key;
 	char engine[16];
+	char team[TEAM_MAX]; /* the volunteer's own word; "": none */
 	uint64_t first_seen_s, last_seen_s;
 	uint64_t valid, invalid, expired, abandoned;
 	uint64_t credit_flops;

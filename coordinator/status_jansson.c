@@ -10,6 +10,7 @@
 
 #include "coordinator/checked.h"
 #include "coordinator/status_classes.h"
+#include "coordinator/status_teams.h"
 #include "tasks/base/mem.h"
 
 #define HISTORY_MAX    500u
@@ -239,6 +240,7 @@ struct page {
 	json_t *projects, *peers;
 	uint64_t accepted, rejected, replicas, retired, known;
 	struct status_classes classes;
+	struct status_teams teams;
 };
 
 static int add_project(void *context, const void *row)
@@ -280,6 +282,8 @@ static int add_peer(void *context, const void *row)
 
 	snprintf(misfit, sizeof(misfit), "the self-test found \"%s\" wrong: it gets no work",
 		p->misfit);
+	if (status_teams_add(&page->teams, p) != TK_OK)
+		return TK_ENOMEM;
 	status_classes_add(&page->classes, p);
 	page->known++;
 	page->retired += p->retired;
@@ -289,12 +293,12 @@ static int add_peer(void *context, const void *row)
 		state = "retired";
 	else if (connected)
 		state = "connected";
-	o = json_pack("{s:o, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I}", "id", peer_id(&p->key),
-		"state", state, "reason", p->retired || p->misfit[0] == '\0' ? p->reason : misfit,
-		"engine", p->engine, "units_valid", (json_int_t)p->valid, "units_invalid",
-		(json_int_t)p->invalid, "timeouts", (json_int_t)p->expired, "computing",
-		(json_int_t)leases, "tested_at", (json_int_t)p->tested_s, "since",
-		(json_int_t)p->first_seen_s);
+	o = json_pack("{s:o, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I}", "id",
+		peer_id(&p->key), "team", p->team, "state", state, "reason",
+		p->retired || p->misfit[0] == '\0' ? p->reason : misfit, "engine", p->engine,
+		"units_valid", (json_int_t)p->valid, "units_invalid", (json_int_t)p->invalid,
+		"timeouts", (json_int_t)p->expired, "computing", (json_int_t)leases, "tested_at",
+		(json_int_t)p->tested_s, "since", (json_int_t)p->first_seen_s);
 	return json_array_append_new(page->peers, o) == 0 ? TK_OK : TK_ENOMEM;
 }
 
@@ -306,6 +310,22 @@ static json_t *alarms(const struct status_classes *classes)
 	for (uint32_t i = 0; i < classes->count; i++)
 		if (status_classes_alarm(classes, i, text))
 			json_array_append_new(list, json_string(text));
+	return list;
+}
+
+static json_t *teams(struct status_teams *all)
+{
+	json_t *list = json_array();
+
+	status_teams_rank(all);
+	for (size_t i = 0; i < all->count && i < STATUS_TEAMS_MAX; i++) {
+		const struct status_team *t = &all->items[i];
+
+		json_array_append_new(
+			list, json_pack("{s:s, s:I, s:I, s:I}", "name", t->name, "members",
+				      (json_int_t)t->members, "units_valid", (json_int_t)t->units,
+				      "credit_flops", (json_int_t)t->credit_flops));
+	}
 	return list;
 }
 
@@ -332,6 +352,7 @@ int status_page_json(
 	if (rc != TK_OK) {
 		json_decref(page.projects);
 		json_decref(page.peers);
+		status_teams_close(&page.teams);
 		return rc;
 	}
 	o = json_pack("{s:i, s:s, s:s, s:I, s:b, s:I, s:I, s:{s:I, s:I, s:I, s:I}, s:o, s:o, s:o}",
@@ -342,6 +363,9 @@ int status_page_json(
 		(json_int_t)page.rejected, "replicas_computed", (json_int_t)page.replicas,
 		"peers_retired", (json_int_t)page.retired, "projects", page.projects, "peers",
 		page.peers, "alarms", alarms(&page.classes));
+	json_object_set_new(o, "teams", teams(&page.teams));
+	json_object_set_new(o, "teams_known", json_integer((json_int_t)page.teams.count));
+	status_teams_close(&page.teams);
 	json_object_set_new(o, "ledger",
 		json_pack("{s:I, s:o}", "entries", (json_int_t)head.sequence, "head",
 			hex_or_empty(&head.digest)));

@@ -109,6 +109,7 @@ static const struct column replica_columns[] = {
 static const struct column peer_columns[] = {
 	BIN(peer_row, key),
 	TEXT(peer_row, engine),
+	TEXT(peer_row, team),
 	U64(peer_row, first_seen_s),
 	U64(peer_row, last_seen_s),
 	U64(peer_row, valid),

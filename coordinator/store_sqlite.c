@@ -13,7 +13,7 @@
 #include "tasks/base/mem.h"
 
 #define SCHEMA_VERSION                                                                             \
-	4 /* 3: trust: ledger, draws, faults; 4: hosts, units that one peer settles alone */
+	5 /* 3: trust: ledger, draws, faults; 4: hosts, units that one peer settles alone; 5: teams */
 #define BUSY_MS 10000
 #define REJECTED                                                                                   \
 	"6, 9" /* REPLICA_INVALID, REPLICA_UNOPENED; few, and so with an index of their own */

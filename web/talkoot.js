@@ -12,7 +12,7 @@
 const VERSION = 1;
 const POLL_MS = 5000;
 const STALE_S = 60;
-const SHOWN_MAX = { projects: 50, peers: 200, history: 5000, rejections: 50 };
+const SHOWN_MAX = { projects: 50, peers: 200, teams: 20, history: 5000, rejections: 50 };
 const STATES = {
 	running: 'running', paused: 'paused', queued: 'queued', failed: 'failed', stopped: 'stopped', done: 'done',
 };
@@ -64,6 +64,14 @@ function lossText(value) {
 function percentText(value) {
 	const n = number(value);
 	return n === null ? '–' : (100 * n).toFixed(1) + ' %';
+}
+
+function flopsText(value) {
+	const n = number(value);
+	if (n === null || n < 0)
+		return '–';
+	const step = n < 1000 ? 0 : Math.min(6, Math.floor(Math.log10(n) / 3));
+	return Number((n / 1000 ** step).toPrecision(3)).toLocaleString('en') + ' ' + ['', 'k', 'M', 'G', 'T', 'P', 'E'][step] + 'FLOP';
 }
 
 function plural(n, noun) {
@@ -294,23 +302,24 @@ function projectsShow(data) {
 
 /* ---- Peers and totals. ---- */
 
-function peerBuild(peer) {
-	const row = el('tr', peer.state);
-	const cell = (label, className, ...children) => {
-		const td = el('td', className, ...children);
+/* Each cell is [label, class, children…]. */
+function rowBuild(className, ...cells) {
+	const row = el('tr', className);
+	row.setAttribute('role', 'row');
+	for (const [label, cellClass, ...children] of cells) {
+		const td = el('td', cellClass, ...children);
 		td.setAttribute('role', 'cell');
 		td.dataset.label = label;
 		row.append(td);
-	};
-	row.setAttribute('role', 'row');
-	cell('peer', 'id', el('code', '', peer.id));
-	cell('state', 'standing', el('span', 'badge', peer.state), ...(peer.why ? [' ', el('span', 'why', peer.why)] : []));
-	cell('for', 'n', peer.age);
-	cell('computing', 'n', peer.computing);
-	cell('valid', 'n', peer.valid);
-	cell('wrong', 'n', peer.invalid);
-	cell('too late', 'n', peer.late);
+	}
 	return row;
+}
+
+function peerBuild(peer) {
+	return rowBuild(peer.state, ['peer', 'id', el('code', '', peer.id)],
+		['state', 'standing', el('span', 'badge', peer.state), ...(peer.why ? [' ', el('span', 'why', peer.why)] : [])],
+		['for', 'n', peer.age], ['computing', 'n', peer.computing], ['valid', 'n', peer.valid],
+		['wrong', 'n', peer.invalid], ['too late', 'n', peer.late]);
 }
 
 /* The latest reason for which a result of this peer was rejected, from all projects. */
@@ -337,6 +346,22 @@ function peersShow(data) {
 	document.getElementById('peer-table').hidden = rows.length === 0;
 	document.getElementById('no-peer').hidden = rows.length > 0;
 	moreSet(document.getElementById('more-peers'), peers.length - SHOWN_MAX.peers, 'peer');
+}
+
+function teamBuild(team) {
+	return rowBuild('', ['team', 'id', team.name], ['members', 'n', team.members], ['valid', 'n', team.valid],
+		['credit', 'n', team.credit]);
+}
+
+function teamsShow(data) {
+	const rows = list(data.teams).slice(0, SHOWN_MAX.teams).map((t) => ({
+		name: word(t.name, 32), members: countText(t.members), valid: countText(t.units_valid),
+		credit: flopsText(t.credit_flops),
+	}));
+	const more = (count(data.teams_known) || 0) - rows.length;
+	document.getElementById('teams').hidden = rows.length === 0;
+	rowsSet(document.getElementById('team-rows'), rows, teamBuild);
+	lineSet(document.getElementById('more-teams'), more > 0 ? 'and ' + plural(more, 'team') + ' with less credit' : '');
 }
 
 function totalsShow(data) {
@@ -408,6 +433,7 @@ function talkootStatus(data) {
 	totalsShow(data);
 	projectsShow(data);
 	peersShow(data);
+	teamsShow(data);
 	livenessShow();
 }
 

@@ -8,6 +8,7 @@
 #include "coordinator/checked.h"
 #include "coordinator/cli/cli.h"
 #include "coordinator/status.h"
+#include "coordinator/status_teams.h"
 
 #define FOLLOW_MS 300
 
@@ -27,7 +28,26 @@ static int list_one(void *context, const void *row)
 	return 0;
 }
 
-static int list(const struct cli *cli)
+static int list_teams(struct store *s, struct errmsg *msg)
+{
+	struct status_teams teams = {0};
+	int rc = status_teams_load(&teams, s, msg);
+
+	if (rc == TK_OK && teams.count != 0)
+		printf("\n%-32s %8s %10s %15s\n", "team", "members", "units", "credit");
+	for (size_t i = 0; rc == TK_OK && i < teams.count && i < STATUS_TEAMS_MAX; i++) {
+		const struct status_team *t = &teams.items[i];
+
+		printf("%-32s %8" PRIu64 " %10" PRIu64 " %9.3g GFLOP\n", t->name, t->members,
+			t->units, (double)t->credit_flops / 1e9);
+	}
+	if (rc == TK_OK && teams.count > STATUS_TEAMS_MAX)
+		printf("and %zu teams more\n", teams.count - STATUS_TEAMS_MAX);
+	status_teams_close(&teams);
+	return rc;
+}
+
+static int list(const struct cli *cli, bool with_teams)
 {
 	struct errmsg msg = {""};
 	struct home home;
@@ -37,19 +57,19 @@ static int list(const struct cli *cli)
 	if (!cli_home(cli, &home))
 		return EXIT_FAILED;
 	rc = store_projects(home.store, list_one, &count, &msg);
-	home_close(&home);
-	if (rc != TK_OK)
-		return cli_failed(&msg);
-	if (count == 0)
+	if (rc == TK_OK && count == 0)
 		puts("no project yet: talkoot -C HOME submit FILE");
-	return EXIT_OK;
+	if (rc == TK_OK && with_teams)
+		rc = list_teams(home.store, &msg);
+	home_close(&home);
+	return rc == TK_OK ? EXIT_OK : cli_failed(&msg);
 }
 
 int command_list(const struct cli *cli)
 {
 	struct option_spec none[] = {{0}};
 
-	return cli_arguments(cli, none, NULL, 0) ? list(cli) : EXIT_USAGE;
+	return cli_arguments(cli, none, NULL, 0) ? list(cli, false) : EXIT_USAGE;
 }
 
 /* The last merged round in words; empty before there is one. */
@@ -158,7 +178,7 @@ int command_status(const struct cli *cli)
 	if (!cli_arguments(cli, options, &name, named ? 1 : 0))
 		return EXIT_USAGE;
 	if (!named && options[0].value == NULL)
-		return list(cli);
+		return list(cli, true);
 	if (!cli_home(cli, &home))
 		return EXIT_FAILED;
 	rc = named ? status_of(&home, name, options[0].value != NULL, &msg)

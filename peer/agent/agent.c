@@ -5,6 +5,7 @@
 
 #include "peer/agent/agent_state.h"
 #include "tasks/base/mem.h"
+#include "tasks/base/require.h"
 
 struct agent *agent_new(const struct identity *id, const struct link *hosts, const char *engine)
 {
@@ -51,6 +52,12 @@ int agent_load_lease(struct agent *a, const struct digest *nonce, const struct d
 void agent_limit_memory(struct agent *a, uint64_t bytes)
 {
 	a->memory_max = bytes;
+}
+
+void agent_join_team(struct agent *a, const char *team)
+{
+	REQUIRE(team[0] == '\0' || team_name_valid(team));
+	snprintf(a->team, sizeof(a->team), "%s", team);
 }
 
 void agent_load_totals(struct agent *a, const struct agent_totals *totals)

@@ -173,6 +173,9 @@ int agent_load_lease(
 	struct agent *a, const struct digest *nonce, const struct digest *unit) TK_CHECKED;
 void agent_load_totals(struct agent *a, const struct agent_totals *totals);
 
+/* The team that credit is to count for, a valid name (team_name_valid) or "" for none; before AGENT_START. */
+void agent_join_team(struct agent *a, const char *team);
+
 /* Units that need more memory than this are given back before anything of them is fetched; without a
  * call there is no limit. */
 void agent_limit_memory(struct agent *a, uint64_t bytes);

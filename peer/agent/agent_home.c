@@ -148,10 +148,58 @@ static void load_host(struct agent_home *h)
 	bytes_close(&file);
 }
 
+int agent_home_check_team(const char *team, struct errmsg *msg)
+{
+	if (team[0] == '\0' || team_name_valid(team))
+		return TK_OK;
+	return errmsg_set(msg, TK_EINVAL,
+		"\"%.64s\" is no name for a team: it takes 1 to %u of a-z, 0-9, \".\", \"_\" and "
+		"\"-\", the first a letter or a digit; '' leaves the team",
+		team, TEAM_MAX - 1);
+}
+
+int agent_home_save_team(const char *path, const char *team, struct errmsg *msg)
+{
+	char name[AGENT_PATH_MAX], line[TEAM_MAX + 1];
+	int rc = agent_home_check_team(team, msg);
+
+	if (rc != TK_OK)
+		return rc;
+	snprintf(line, sizeof(line), "%s\n", team);
+	rc = inside(name, sizeof(name), path, "team", msg);
+	return rc == TK_OK ? file_replace(name, span_text(line), 0600, msg) : rc;
+}
+
+static int load_team(char team[TEAM_MAX], const char *home, struct errmsg *msg)
+{
+	struct bytes file = {0};
+	char name[AGENT_PATH_MAX];
+	int rc = inside(name, sizeof(name), home, "team", msg);
+
+	team[0] = '\0';
+	if (rc != TK_OK || !file_exists(name))
+		return rc;
+	rc = file_read(&file, name, TEAM_MAX, msg);
+	if (rc == TK_OK && file.len > 0 && file.data[file.len - 1] == '\n')
+		file.len--;
+	if (rc == TK_OK && file.len > 0 && file.len < TEAM_MAX &&
+		memchr(file.data, '\0', file.len) == NULL) {
+		memcpy(team, file.data, file.len);
+		team[file.len] = '\0';
+	}
+	if (rc == TK_ELIMIT || (rc == TK_OK && file.len != 0 && !team_name_valid(team)))
+		rc = errmsg_set(msg, TK_ECORRUPT,
+			"%s does not hold a team's name: remove it and name the team again with "
+			"`talkoot-peer run --team NAME`",
+			name);
+	bytes_close(&file);
+	return rc;
+}
+
 int agent_home_load(struct agent_home *h, const char *path, struct errmsg *msg)
 {
 	struct bytes key = {0};
-	char name[AGENT_PATH_MAX];
+	char name[AGENT_PATH_MAX], team[TEAM_MAX];
 	struct link link;
 	int rc = read_link(path, &link, msg);
 
@@ -162,8 +210,11 @@ int agent_home_load(struct agent_home *h, const char *path, struct errmsg *msg)
 	if (rc == TK_OK && key.len != sizeof(h->key))
 		rc = errmsg_set(msg, TK_ECORRUPT, "%s has %zu bytes; a key file has %zu", name,
 			key.len, sizeof(h->key));
+	if (rc == TK_OK)
+		rc = load_team(team, path, msg);
 	if (rc == TK_OK) {
 		h->link = link;
+		memcpy(h->team, team, sizeof(team));
 		memcpy(h->key, key.data, sizeof(h->key));
 		snprintf(h->path, sizeof(h->path), "%s", path);
 		load_host(h);

@@ -1,9 +1,10 @@
-/* A volunteer's home: HOME/key (0600), network (the link), host (the root's word that this peer is one), blobs/, parameters/, results/, leases,
+/* A volunteer's home: HOME/key (0600), network (the link), host (the root's word that this peer is one), team (whom credit counts for, too), blobs/, parameters/, results/, leases,
  * status.json, lock. One home is one identity in one network. */
 #ifndef PEER_AGENT_AGENT_HOME_H
 #define PEER_AGENT_AGENT_HOME_H
 
 #include "peer/wire/link.h"
+#include "peer/wire/messages.h"
 #include "peer/wire/session.h"
 
 #define AGENT_PATH_MAX 900u
@@ -14,6 +15,7 @@ struct agent_home {
 	uint8_t key[64]; /* Ed25519 seed, X25519 secret */
 	bool has_host;
 	struct certificate host; /* not checked yet */
+	char team[TEAM_MAX];	 /* a valid name, or "" */
 };
 
 /* $XDG_DATA_HOME/talkoot or ~/.local/share/talkoot. Errors: TK_ENOENT (neither variable is set). */
@@ -31,6 +33,12 @@ void agent_home_wipe(struct agent_home *h);
 /* Keeps the root's word that this peer is a host, durably, 0600. Errors: TK_EIO, TK_ENOSPC. */
 int agent_home_save_host(
 	const char *path, const struct certificate *host, struct errmsg *msg) TK_CHECKED;
+
+/* Can this be a team's name, or ""? Errors: TK_EINVAL, with a sentence. */
+int agent_home_check_team(const char *team, struct errmsg *msg) TK_CHECKED;
+/* Keeps the name of the volunteer's team for later runs, durably; "": none. Errors: TK_EINVAL (no such name can be),
+ * TK_EIO, TK_ENOSPC. */
+int agent_home_save_team(const char *path, const char *team, struct errmsg *msg) TK_CHECKED;
 
 /* Who we are in this network, a host if the home has the root's word for it; identity_wipe it afterwards. */
 void agent_home_identity(const struct agent_home *h, struct identity *id);

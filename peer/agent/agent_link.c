@@ -260,6 +260,7 @@ void link_ask(struct agent *a, uint64_t now_ms, struct agent_effects *out)
 		return;
 	m.work_request.slots = slots;
 	memcpy(m.work_request.engine, a->engine, sizeof(m.work_request.engine));
+	memcpy(m.work_request.team, a->team, sizeof(m.work_request.team));
 	effect_send(out, &m);
 	a->told = slots;
 	a->ask_ms = now_ms + AGENT_ASK_AGAIN_MS;

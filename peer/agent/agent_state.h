@@ -114,6 +114,7 @@ struct agent {
 	const struct identity *id;
 	const struct link *link;
 	char engine[16];
+	char team[TEAM_MAX]; /* "": none */
 	uint64_t memory_max; /* bytes that a unit may take */
 
 	/* the connection (agent_link.c) */

@@ -434,9 +434,13 @@ static int prepare(struct runner *r, const struct agent_options *options, struct
 		shell_log(s, options->remark);
 	}
 	s->status.peer = s->id.key.public;
+	snprintf(s->status.team, sizeof(s->status.team), "%s",
+		options->team != NULL ? options->team : s->home->team);
 	s->core = agent_new(&s->id, &s->home->link, engine);
-	if (s->core != NULL)
+	if (s->core != NULL) {
 		agent_limit_memory(s->core, memory_lent());
+		agent_join_team(s->core, s->status.team);
+	}
 	if (s->core != NULL && options->checkpoint_ms != 0)
 		agent_checkpoint_every(s->core, options->checkpoint_ms);
 	liar_name(r->lies, s->misbehave, load_le64(s->id.key.public.b));
@@ -535,7 +539,10 @@ int agent_run(
 	r->shell.msg = msg;
 	rc = agent_home_lock(home->path, &lock, msg);
 	if (rc == TK_OK) {
-		rc = with_loop(r, options, msg);
+		if (options->team != NULL)
+			rc = agent_home_save_team(home->path, options->team, msg);
+		if (rc == TK_OK)
+			rc = with_loop(r, options, msg);
 		close(lock);
 	}
 	mem_free(r);

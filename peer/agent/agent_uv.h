@@ -20,12 +20,13 @@ struct agent_options {
 	uint64_t cache_bytes;	/* of data that may stay on disk; 0: CACHE_BYTES */
 	const char *listen;   /* ADDR:PORT for other peers; NULL: PEER_PORT, or any that is free */
 	bool no_port_mapping; /* the router is never asked for a port */
+	const char *team;     /* to be kept in the home; NULL: what the home has */
 	bool no_host;	      /* it may not be named as a host of the network's link */
 	FILE *log;	      /* one line for each event, with its time */
 };
 
 /* Runs until SIGINT or SIGTERM (TK_OK), or until something ends it for good. Takes the home's lock.
- * Errors: TK_EBUSY (another process has the home), TK_EAUTH (the network gives this identity no more
+ * Errors: TK_EINVAL (the team's name), TK_EBUSY (another process has the home), TK_EAUTH (the network gives this identity no more
  * work), TK_EIO, TK_ENOSPC, TK_ENOMEM. */
 int agent_run(const struct agent_home *home, const struct agent_options *options,
 	struct errmsg *msg) TK_CHECKED;

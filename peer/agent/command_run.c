@@ -1,5 +1,5 @@
-/* talkoot-peer run [--home HOME] [--listen ADDR:PORT] [--no-port-mapping] [--no-host] [--cache-gb GB]
- * [--checkpoint SECONDS] [--misbehave MODE] */
+/* talkoot-peer run [--home HOME] [--listen ADDR:PORT] [--no-port-mapping] [--no-host] [--team NAME]
+ * [--cache-gb GB] [--checkpoint SECONDS] [--misbehave MODE] */
 #include "peer/agent/commands.h"
 
 #include <getopt.h>
@@ -17,6 +17,8 @@ static int run(const char *home, const char *mode, struct agent_options *options
 	int rc;
 
 	if (mode != NULL && misbehave_parse(&options->misbehave, mode, &msg) != TK_OK)
+		return peer_misused("%s", msg.text);
+	if (options->team != NULL && agent_home_check_team(options->team, &msg) != TK_OK)
 		return peer_misused("%s", msg.text);
 	if (engine_choose(&options->engine, getenv("TALKOOT_ENGINE"), &msg) != TK_OK)
 		return peer_failed(&msg);
@@ -57,6 +59,7 @@ int peer_run(int argc, char **argv)
 		{"cache-gb", required_argument, NULL, 'g'},
 		{"no-port-mapping", no_argument, NULL, 'n'},
 		{"no-host", no_argument, NULL, 'N'},
+		{"team", required_argument, NULL, 't'},
 		{"misbehave", required_argument, NULL, 'm'},
 		{NULL, 0, NULL, 0},
 	};
@@ -72,6 +75,8 @@ int peer_run(int argc, char **argv)
 			mode = optarg;
 		else if (c == 'l')
 			options.listen = optarg;
+		else if (c == 't')
+			options.team = optarg;
 		else if (c == 'n')
 			options.no_port_mapping = true;
 		else if (c == 'N')

@@ -68,6 +68,8 @@ static void print_human(const struct status_file *s)
 		(unsigned long long)s->totals.units_invalid,
 		(unsigned long long)s->totals.units_late, (unsigned)s->pending,
 		(double)s->totals.credit_flops / 1e9);
+	if (s->team[0] != '\0')
+		printf("team: %s\n", s->team);
 	printf("data: %.1f MB from peers, %.1f MB from the coordinator, %.1f MB passed on\n",
 		(double)s->blobs_from_peers / 1e6, (double)s->blobs_from_coordinator / 1e6,
 		(double)s->blobs_served / 1e6);

@@ -27,6 +27,7 @@ struct status_file {
 	struct public_key peer;
 	uint64_t host_until_s; /* it is a host of the network's link until then; 0: it is none */
 	char engine[16];
+	char team[TEAM_MAX];   /* "": none */
 	char remark[TEXT_MAX]; /* on this computer (engine_remark); empty: none */
 	uint64_t updated_s;    /* wall clock */
 };

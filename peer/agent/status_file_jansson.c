@@ -75,6 +75,7 @@ static bool overlay_add(json_t *root, const struct status_file *s)
 	       number_add(root, "neighbours", s->neighbours) &&
 	       number_add(root, "host_until", s->host_until_s) &&
 	       number_add(root, "beacon", s->beacon_s) && number_add(root, "port", s->port) &&
+	       json_object_set_new(root, "team", text_value(s->team)) == 0 &&
 	       json_object_set_new(root, "ledger", text_value(s->ledger)) == 0 &&
 	       json_object_set_new(root, "reached", text_value(s->reached)) == 0;
 }
@@ -136,6 +137,7 @@ static void read_object(struct status_file *s, const json_t *root)
 	read_text(root, "reason", s->reason, sizeof(s->reason));
 	read_text(root, "coordinator", s->coordinator, sizeof(s->coordinator));
 	read_text(root, "engine", s->engine, sizeof(s->engine));
+	read_text(root, "team", s->team, sizeof(s->team));
 	read_text(root, "remark", s->remark, sizeof(s->remark));
 	read_text(computing, "project", s->project, sizeof(s->project));
 	s->connected = json_is_true(json_object_get(root, "connected"));

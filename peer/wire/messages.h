@@ -23,6 +23,7 @@
 #define TRACE_LEAVES_MAX     (INNER_STEPS_MAX + 2u)
 #define SELFTEST_DIGESTS_MAX 256u
 #define BUILD_MAX	     24u /* with its NUL */
+#define TEAM_MAX	     33u /* with its NUL */
 #define SHUFFLE_MAX	     8u	 /* records in one SHUFFLE */
 #define GOSSIP_TTL_MAX	     8u
 #define GOSSIP_HOPS_MAX	     64u
@@ -173,8 +174,9 @@ struct message_blob_sources {
 
 /* Peer → coordinator: I can take `slots` more leases. */
 struct message_work_request {
-	uint32_t slots;	 /* 1 … 16 */
-	char engine[16]; /* "avx512"; for statistics and for finding a bad build */
+	uint32_t slots;	     /* 1 … 16 */
+	char engine[16];     /* "avx512"; for statistics and for finding a bad build */
+	char team[TEAM_MAX]; /* the volunteer's word, one for each session; "": none */
 };
 enum no_work_reason {
 	NO_WORK_IDLE = 1,    /* no project is running */
@@ -470,6 +472,9 @@ int message_encode(const struct message *m, struct bytes *out) TK_CHECKED;
 
 /* Decodes one whole message; spans borrow from in. Errors: TK_EPROTO, TK_ELIMIT with a sentence. */
 int message_decode(struct message *m, struct span in, struct errmsg *msg) TK_CHECKED;
+
+/* What a team may be called: [a-z0-9][a-z0-9._-]{0,31}. */
+bool team_name_valid(const char *name);
 
 /* "LEASE"; never NULL. */
 const char *message_name(enum message_type type);

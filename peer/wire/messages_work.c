@@ -1,22 +1,36 @@
 /* Leases, commitments, reveals and uploads, as messages; see messages_codec.h. */
 #include "peer/wire/messages_codec.h"
 
+#include <string.h>
+
 #include "tasks/base/require.h"
 
 #define WORK_SLOTS_MAX 16u
 
+bool team_name_valid(const char *name)
+{
+	size_t n = strnlen(name, TEAM_MAX);
+
+	if (n == 0 || n == TEAM_MAX || strchr("._-", name[0]) != NULL)
+		return false;
+	return strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789._-") == n;
+}
+
 void encode_work_request(struct packer *p, const struct message_work_request *m)
 {
-	message_begin(p, MESSAGE_WORK_REQUEST, 2);
+	message_begin(p, MESSAGE_WORK_REQUEST, 3);
 	pack_u64(p, m->slots);
 	message_put_text(p, m->engine, sizeof(m->engine));
+	message_put_text(p, m->team, sizeof(m->team));
 }
 
 void decode_work_request(struct mp_reader *r, uint32_t have, struct message_work_request *m)
 {
-	message_want_fields(r, have, 2);
+	message_want_fields(r, have, 3);
 	m->slots = mp_u32(r, "slots", 1, WORK_SLOTS_MAX);
 	message_get_text(r, "engine", m->engine, sizeof(m->engine));
+	message_get_text(r, "team", m->team, sizeof(m->team));
+	message_want(r, m->team[0] == '\0' || team_name_valid(m->team), "team");
 }
 
 void encode_no_work(struct packer *p, const struct message_no_work *m)

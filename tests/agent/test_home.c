@@ -145,6 +145,45 @@ static void the_roots_word_that_it_is_a_host_is_kept_and_checked(void **state)
 	assert_false(home.has_host);
 }
 
+static void a_team_is_kept_until_it_is_left_and_a_spoiled_one_is_said(void **state)
+{
+	static const char *const spoiled[] = {"Otaniemi\n", "a b\n", "-\n",
+		"zzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzz\n", "zzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzz"};
+	struct bench *b = *state;
+	struct agent_home home;
+	struct errmsg msg = {{0}};
+	char path[256];
+
+	assert_int_equal(agent_home_load(&home, b->home, NULL), TK_OK);
+	assert_string_equal(home.team, "");
+	assert_int_equal(agent_home_save_team(b->home, "otaniemi", NULL), TK_OK);
+	assert_int_equal(agent_home_save_team(b->home, "two teams", &msg), TK_EINVAL);
+	assert_non_null(strstr(msg.text, "two teams"));
+	assert_int_equal(agent_home_load(&home, b->home, NULL), TK_OK);
+	assert_string_equal(home.team, "otaniemi");
+	assert_int_equal(agent_home_save_team(b->home, "", NULL), TK_OK);
+	assert_int_equal(agent_home_load(&home, b->home, NULL), TK_OK);
+	assert_string_equal(home.team, "");
+	in_home(b, "team", path);
+	for (size_t i = 0; i < sizeof(spoiled) / sizeof(spoiled[0]); i++) {
+		assert_int_equal(
+			file_replace_unsynced(path, span_text(spoiled[i]), 0600, NULL), TK_OK);
+		assert_int_equal(agent_home_load(&home, b->home, &msg), TK_ECORRUPT);
+		assert_non_null(strstr(msg.text, "/team does not hold a team's name"));
+	}
+}
+
+static void every_request_for_work_names_the_team(void **state)
+{
+	struct bench *b = *state;
+	struct script *s = &b->script;
+
+	agent_join_team(s->agent, "otaniemi");
+	script_event(s, (struct agent_event){.type = AGENT_START});
+	script_connect(s);
+	script_expect(s, "DIAL 0\nSEND WORK_REQUEST 2 otaniemi\n");
+}
+
 static void joining_a_private_network_keeps_its_secret(void **state)
 {
 	struct bench *b = *state;
@@ -428,7 +467,8 @@ static void status_json_is_read_as_it_was_written(void **state)
 		.coordinator = "[::1]:7",
 		.project = "licences",
 		.engine = "baseline",
-		.remark = "this processor is slow"};
+		.remark = "this processor is slow",
+		.team = "otaniemi"};
 	struct status_file out;
 
 	in.peer = b->script.id.key.public;
@@ -440,6 +480,7 @@ static void status_json_is_read_as_it_was_written(void **state)
 	assert_string_equal(out.coordinator, in.coordinator);
 	assert_string_equal(out.engine, in.engine);
 	assert_string_equal(out.remark, in.remark);
+	assert_string_equal(out.team, in.team);
 	assert_true(out.connected && out.round == 4 && out.unit == 3 && out.percent == 40);
 	assert_memory_equal(&out.totals, &in.totals, sizeof(in.totals));
 	assert_true(key_equal(&out.peer, &in.peer));
@@ -475,6 +516,8 @@ int main(void)
 		TEST(joining_again_keeps_the_key_and_takes_the_new_hosts),
 		TEST(another_network_in_the_same_home_is_refused_with_a_remedy),
 		TEST(the_roots_word_that_it_is_a_host_is_kept_and_checked),
+		TEST(a_team_is_kept_until_it_is_left_and_a_spoiled_one_is_said),
+		TEST(every_request_for_work_names_the_team),
 		TEST(joining_a_private_network_keeps_its_secret),
 		TEST(a_home_without_a_network_says_how_to_join),
 		TEST(a_key_of_the_wrong_length_is_an_error),

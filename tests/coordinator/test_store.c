@@ -14,6 +14,8 @@
 
 #include "coordinator/readmit.h"
 #include "coordinator/home.h"
+#include "coordinator/status.h"
+#include "coordinator/status_teams.h"
 #include "coordinator/sweep.h"
 
 #define NOW_S 1800000000u
@@ -385,6 +387,38 @@ static void past_states_go_unless_they_are_in_use(void **state)
 	home_close(&h);
 }
 
+static void teams_are_kept_and_the_status_ranks_them(void **state)
+{
+	static const char *const names[] = {"otaniemi", "", "kallio", "kallio"};
+	struct store *s = open_store(*state, true);
+	const struct status_live live = {.now_s = 1};
+	struct status_teams teams = {0};
+	struct bytes json = {0};
+
+	for (uint8_t i = 0; i < 4; i++) {
+		struct peer_row row = {.valid = i, .credit_flops = 100 + i};
+
+		row.key.b[0] = i;
+		snprintf(row.team, sizeof(row.team), "%s", names[i]);
+		assert_int_equal(store_save_peer(s, &row, NULL), TK_OK);
+	}
+	store_close(s);
+	s = open_store(*state, false);
+	assert_int_equal(status_teams_load(&teams, s, NULL), TK_OK);
+	assert_int_equal(teams.count, 2);
+	assert_string_equal(teams.items[0].name, "kallio");
+	assert_int_equal(teams.items[0].members, 2);
+	assert_int_equal(teams.items[0].credit_flops, 205);
+	status_teams_close(&teams);
+	assert_int_equal(status_page_json(s, &live, &json, NULL), TK_OK);
+	assert_int_equal(bytes_append(&json, "", 1), TK_OK);
+	assert_non_null(strstr((const char *)json.data,
+		"\"teams\":[{\"name\":\"kallio\",\"members\":2,\"units_valid\":5,"
+		"\"credit_flops\":205},{\"name\":\"otaniemi\","));
+	bytes_close(&json);
+	store_close(s);
+}
+
 static void a_home_of_an_older_schema_is_refused_with_what_to_do(void **state)
 {
 	struct store *s = open_store(*state, true);
@@ -418,6 +452,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(home_keeps_its_identity_and_one_server, begin, end),
 		cmocka_unit_test_setup_teardown(
 			past_payloads_go_unless_another_project_may_need_them, begin, end),
+		cmocka_unit_test_setup_teardown(
+			teams_are_kept_and_the_status_ranks_them, begin, end),
 		cmocka_unit_test_setup_teardown(past_states_go_unless_they_are_in_use, begin, end),
 		cmocka_unit_test_setup_teardown(
 			a_home_of_an_older_schema_is_refused_with_what_to_do, begin, end),

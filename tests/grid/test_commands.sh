@@ -39,10 +39,9 @@ wrote_digest() { # TIMES PROJECT [OPTION...]
 text_project first 3
 text_project second 400
 coordinator_start
-peer_start 1 --cache-gb 0.5
-for i in 2 3; do
-	peer_start "$i"
-done
+peer_start 1 --cache-gb 0.5 --team otaniemi
+peer_start 2 --team otaniemi
+peer_start 3
 
 claim "an invitation is a link that names the port" prints "^talkoot://[^@]+@127\.0\.0\.1:[1-9][0-9]*$" "$talkoot" invite "$home"
 claim "an invitation names the hosts that it is told" prints "@one\.example:1,\[::1\]:2,three\.example:3$" \
@@ -130,6 +129,34 @@ for size in lots -1 0 1e9 5GB ''; do
 	claim "a disk of \"$size\" is a mistake in use" is_usage_error \
 		"$talkoot_peer" run --home "$work/peer-1" --cache-gb "$size"
 done
+for team in Otaniemi 'two words' -x "$(printf '%033d' 0)"; do
+	claim "a team \"$team\" is a mistake in use" is_usage_error "$talkoot_peer" run --home "$work/peer-1" --team="$team"
+done
+claim "the agent's team is in its status" prints '^team: otaniemi$' "$talkoot_peer" status --home "$work/peer-1"
+claim "who has none is told of none" bash -c "! '$talkoot_peer' status --home '$work/peer-3' | grep -q ^team"
+claim "the owner sees what a team's members have done" prints '^otaniemi +2 +[1-9][0-9]* +[0-9.e+-]+ GFLOP$' "$talkoot" -C "$home" status
+claim "and so does the page" prints '"teams":\[\{"name":"otaniemi","members":2,"units_valid":[1-9]' "$talkoot" -C "$home" status --json
+claim "list is of projects alone" bash -c "! '$talkoot' -C '$home' list | grep -q otaniemi"
+members() { # TEAM COUNT
+	"$talkoot" -C "$home" status --json | grep -q "\"name\":\"$1\",\"members\":$2,"
+}
+claim "another process in the same home does not change the team" refuses 'runs in' \
+	"$talkoot_peer" run --home "$work/peer-1" --team kallio
+peer_stop 1
+peer_stop 2
+rm "$work/peer-1/status.json"
+peer_start 1
+claim "a later run keeps the team" wait_for 30 says "$work/peer-1/status.json" '"team": "otaniemi"'
+peer_start 2 --team kallio
+claim "who changes the team takes the credit along" wait_for 30 members kallio 1
+claim "the others stay" members otaniemi 1
+peer_stop 2
+peer_start 2 --team ''
+no_kallio() {
+	! "$talkoot" -C "$home" status --json | grep -q kallio
+}
+claim "who leaves it leaves nothing" wait_for 30 no_kallio
+
 claim "the page is beside its data" test -f "$home/web/index.html"
 page_shows_both() {
 	grep -q '"name":"first"' "$home/web/status.json" && grep -q '"state":"stopped"' "$home/web/status.json"

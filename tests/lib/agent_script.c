@@ -100,7 +100,8 @@ static void see_send(struct script *s, const struct message *m)
 {
 	switch (m->type) {
 	case MESSAGE_WORK_REQUEST:
-		note(s, "SEND WORK_REQUEST %u\n", (unsigned)m->work_request.slots);
+		note(s, "SEND WORK_REQUEST %u%s%s\n", (unsigned)m->work_request.slots,
+			m->work_request.team[0] != '\0' ? " " : "", m->work_request.team);
 		break;
 	case MESSAGE_TRACE:
 		note(s, "SEND TRACE %u @%u +%zu of %u\n", (unsigned)m->trace.nonce.b[0],

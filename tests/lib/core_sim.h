@@ -75,6 +75,7 @@ struct sim_peer {
 	uint64_t prefix;    /* 0: not known */
 	bool over;	    /* told that it is retired */
 	const char *engine; /* NULL: baseline */
+	const char *team;   /* NULL: none */
 	uint32_t wrong;	    /* its self-test's operation that is off, from 1; 0: none */
 	bool untested;	    /* it never answers a self-test */
 	enum node_worth

@@ -67,6 +67,8 @@ void sim_request(struct sim *s, uint32_t peer, uint32_t slots)
 
 	snprintf(m.work_request.engine, sizeof(m.work_request.engine), "%s",
 		s->peers[peer].engine != NULL ? s->peers[peer].engine : "baseline");
+	snprintf(m.work_request.team, sizeof(m.work_request.team), "%s",
+		s->peers[peer].team != NULL ? s->peers[peer].team : "");
 	sim_say(s, peer, &m);
 }
 

@@ -153,6 +153,7 @@ static void fill_work(struct message *m)
 	case MESSAGE_WORK_REQUEST:
 		m->work_request.slots = 1;
 		snprintf(m->work_request.engine, sizeof(m->work_request.engine), "avx2");
+		snprintf(m->work_request.team, sizeof(m->work_request.team), "otaniemi");
 		break;
 	case MESSAGE_NO_WORK:
 		m->no_work.reason = NO_WORK_IDLE;

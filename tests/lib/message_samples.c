@@ -210,8 +210,10 @@ void fill_message(struct message *m, enum message_type type, bool largest)
 		break;
 	case MESSAGE_WORK_REQUEST:
 		m->work_request.slots = largest ? 16 : 1;
-		if (largest)
+		if (largest) {
 			message_text(m->work_request.engine, sizeof(m->work_request.engine));
+			memset(m->work_request.team, 'z', TEAM_MAX - 1);
+		}
 		break;
 	case MESSAGE_NO_WORK:
 		m->no_work.reason = largest ? NO_WORK_REASON_LAST : 1;

@@ -107,6 +107,9 @@ claim "arrow keys read out a round" says fresh 'aria-valuenow="2"'
 claim "a project that is checked by samples says how many units were computed again" says fresh 'only once; 41 units more than once so far. With 95 % confidence at most 9.5 % of the others are wrong.'
 claim "who was caught is shown with the reason" says fresh '<code>58b0c6f3</code> <span class="why">its payload ended too early<'
 claim "a retired peer's row says why" says fresh '<span class="badge">retired</span> <span class="why">its result differs'
+claim "a team is shown with its members and its credit" says fresh 'data-label="team">otaniemi</td><td class="n" role="cell" data-label="members">3</td><td class="n" role="cell" data-label="valid">524</td><td class="n" role="cell" data-label="credit">8.12 EFLOP</td>'
+claim "credit keeps three digits" says fresh '>1,000 MFLOP<'
+claim "teams that are not shown are counted" says fresh '>and 5 teams with less credit<'
 claim "a fresh file raises no alarm" tag_says fresh alarm ' hidden'
 claim "a fresh file is said to be fresh" tag_says fresh liveness 'data-level="fresh"'
 
@@ -124,6 +127,7 @@ claim "an orderly stop is no silence" says ended 'The coordinator has been stopp
 place empty empty.json -60
 browse "file://$work/empty/index.html" empty
 claim "a network without projects says how to submit one" tag_silent empty no-project ' hidden'
+claim "a network without teams shows no table of them" tag_says empty teams ' hidden'
 claim "a network without peers says how to join" tag_silent empty no-peer ' hidden'
 
 place hostile hostile.json -60
@@ -135,6 +139,7 @@ claim "no script in the data ran" silent hostile '<title>pwned'
 claim "a direction override in a name is replaced" says hostile '�evil�'
 claim "two projects of one name are both shown" \
 	test "$(shown hostile | grep -oF '>twin</h3>' | wc -l)" = 2
+claim "a hostile team is text" says hostile 'data-label="team">�meat</td>'
 claim "a state that does not exist is unknown" silent hostile '"constructor"'
 claim "everything after hostile projects is still shown" says hostile '�0987fedc'
 

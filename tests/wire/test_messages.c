@@ -125,6 +125,8 @@ static void one_step_beyond_each_limit_is_refused(void **state)
 	REFUSED(MESSAGE_BLOB_PART, true, "bytes", m.blob_part.bytes.len = 0);
 	REFUSED(MESSAGE_WORK_REQUEST, false, "slots", m.work_request.slots = 0);
 	REFUSED(MESSAGE_WORK_REQUEST, true, "slots", m.work_request.slots++);
+	REFUSED(MESSAGE_WORK_REQUEST, true, "team", m.work_request.team[0] = '-');
+	REFUSED(MESSAGE_WORK_REQUEST, true, "team", m.work_request.team[31] = 'Z');
 	REFUSED(MESSAGE_NO_WORK, false, "reason", m.no_work.reason = 0);
 	REFUSED(MESSAGE_NO_WORK, true, "reason", m.no_work.reason++);
 	REFUSED(MESSAGE_LEASE, true, "manifest", m.lease.manifest.len++);
@@ -423,12 +425,43 @@ static void every_type_has_a_name(void **state)
 	assert_string_equal(message_name((enum message_type)200), "UNKNOWN");
 }
 
+static void a_team_is_a_short_plain_name_or_none(void **state)
+{
+	static const char *const good[] = {
+		"a", "0", "team-1", "a..b_c-", "zzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzz"};
+	static const char *const bad[] = {"-a", ".a", "_", "A", "aB", "a b", " a", "a\n", "\x1b[2J",
+		"a/b", "a'b", "ä", "<b>", "zzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzz"};
+	struct message m, got;
+
+	(void)state;
+	fill_message(&m, MESSAGE_WORK_REQUEST, false);
+	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+		struct bytes b;
+
+		assert_true(team_name_valid(good[i]));
+		snprintf(m.work_request.team, TEAM_MAX, "%s", good[i]);
+		b = encoded(&m);
+		assert_int_equal(message_decode(&got, bytes_span(&b), NULL), TK_OK);
+		assert_string_equal(got.work_request.team, good[i]);
+		bytes_close(&b);
+	}
+	assert_false(team_name_valid(""));
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		assert_false(team_name_valid(bad[i]));
+		if (strlen(bad[i]) >= TEAM_MAX)
+			continue;
+		snprintf(m.work_request.team, TEAM_MAX, "%s", bad[i]);
+		assert_refused(&m, "team");
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_message_goes_there_and_back),
 		cmocka_unit_test(fields_arrive_as_they_were_sent),
 		cmocka_unit_test(one_step_beyond_each_limit_is_refused),
+		cmocka_unit_test(a_team_is_a_short_plain_name_or_none),
 		cmocka_unit_test(longer_text_and_paths_are_refused),
 		cmocka_unit_test(unknown_types_are_named),
 		cmocka_unit_test(the_number_of_fields_is_exact),

@@ -32,7 +32,7 @@ void agenda_close(struct agenda *a)
 
 static struct agenda *agenda_of(struct core_unit *u)
 {
-	return &u->project->agenda;
+	return &u->round->agenda;
 }
 
 void agenda_mark(struct core_unit *u)
@@ -166,7 +166,8 @@ bool core_knows_what_waits(struct core *c)
 	bool right = true;
 
 	for (struct core_project *p = c->projects; p != NULL; p = p->next)
-		right &= p->units == NULL || sound(&p->agenda, p->units);
+		for (struct core_round *o = p->rounds; o != NULL; o = o->older)
+			right &= sound(&o->agenda, o->units);
 	return right;
 }
 

@@ -2,7 +2,7 @@
  * ends, whom it has retired, and every half minute a beacon that names the newest of all that. Peers pass
  * announcements on; nothing here knows how.
  *
- * Sequences never fall: a round's follows from its number, the others are times, by a clock of our own that never
+ * Sequences never fall: a round's follows from its number and the rollbacks before it, the others are times, by a clock of our own that never
  * stands or goes back: the wall clock's time, or a millisecond after the last announcement. That is saved before
  * anything is said, so it holds over a restart with a clock that was set back, too. */
 #include <stdio.h>
@@ -55,13 +55,13 @@ static void announce_manifest(struct core *c, const struct core_project *p)
 
 static uint64_t round_sequence(const struct core_project *p)
 {
-	return (uint64_t)p->row.round + 1;
+	return (uint64_t)p->row.rollbacks << 32 | (p->row.round + 1);
 }
 
 void announce_round(struct core *c, struct core_project *p)
 {
 	struct bytes payload = {0};
-	int rc = bytes_append(&payload, p->manifest.data, p->manifest.len);
+	int rc = bytes_append(&payload, p->now->manifest.data, p->now->manifest.len);
 
 	if (!p->announced)
 		announce_manifest(c, p);
@@ -155,7 +155,7 @@ static void announce_beacon(struct core *c)
 void announce_start(struct core *c)
 {
 	for (struct core_project *p = c->projects; p != NULL; p = p->next) {
-		if (p->units == NULL)
+		if (p->now == NULL)
 			continue;
 		if (!p->announced)
 			announce_round(c, p);

@@ -1,4 +1,4 @@
-/* See audit.h. Memory: 128 bytes for each unit that was begun; a round is begun only when all units of
+/* See audit.h. Memory: 136 bytes for each unit that was begun; a round is begun only when all units of
  * the one before are there, so it grows with the ledger. */
 #include "coordinator/audit.h"
 
@@ -69,6 +69,10 @@ static int take_project(struct audit *a, const struct ledger_entry *e, struct er
 	a->policy = e->begin.policy;
 	a->floor_ppm = e->begin.floor_ppm;
 	a->on_fraud = e->begin.on_fraud;
+	a->settle_rounds = e->begin.settle_rounds;
+	if ((a->policy != VERIFY_FULL && a->policy != VERIFY_ADAPTIVE) ||
+		(a->policy == VERIFY_ADAPTIVE) != (a->on_fraud != 0 && a->settle_rounds != 0))
+		return refuse(msg, "project.policy: it does not fit the fields behind it");
 	return TK_OK;
 }
 
@@ -93,6 +97,29 @@ static int round_room(struct audit *a, struct errmsg *msg)
 	}
 	memset(&a->rounds[a->round], 0, sizeof(*a->rounds));
 	memset(&a->units[a->round * w], 0, w * sizeof(*a->units));
+	return TK_OK;
+}
+
+/* What was merged stays as it was, or is taken back before anything else follows from it. */
+static int nothing_changed(const struct audit *a, struct errmsg *msg)
+{
+	if (a->changed == 0)
+		return TK_OK;
+	return errmsg_set(msg, TK_ECORRUPT,
+		"%" PRIu64 " units have another result than was merged, and no rollback says so",
+		a->changed);
+}
+
+/* The draws of a round are to be settled, and opened, before the round `to`, or the end, comes. */
+static int seeds_opened(const struct audit *a, uint64_t to, struct errmsg *msg)
+{
+	uint64_t wait = a->settle_rounds > 1 ? a->settle_rounds : 1;
+
+	for (uint64_t i = a->round > 2 * wait ? a->round - 2 * wait : 0;
+		i < a->round && i + wait <= to; i++)
+		if (digest_is_zero(&a->rounds[i].seed))
+			return errmsg_set(msg, TK_ECORRUPT,
+				"the seed of round %" PRIu64 " has not been opened", i + 1);
 	return TK_OK;
 }
 
@@ -124,16 +151,6 @@ static int manifest_check(const struct audit *a, const struct ledger_entry *e,
 	return TK_OK;
 }
 
-/* Whoever keeps a round's seed back keeps back which of its units had to be computed again. */
-static int seeds_check(const struct audit *a, struct errmsg *msg)
-{
-	for (uint32_t i = 0; i < a->round; i++)
-		if (digest_is_zero(&a->rounds[i].seed))
-			return errmsg_set(msg, TK_ECORRUPT,
-				"the seed of round %" PRIu32 " has not been opened", i + 1);
-	return TK_OK;
-}
-
 static int take_round(
 	struct audit *a, uint64_t at, const struct ledger_entry *e, struct errmsg *msg)
 {
@@ -146,9 +163,11 @@ static int take_round(
 	if (a->open || a->round >= a->recipe.train.rounds)
 		return refuse(msg, a->open ? "a round begins before the last one is merged"
 					   : "a round more than the recipe has");
-	rc = round_decode(&m, e->round.manifest, msg);
+	rc = nothing_changed(a, msg);
 	if (rc == TK_OK)
-		rc = seeds_check(a, msg);
+		rc = seeds_opened(a, a->round, msg);
+	if (rc == TK_OK)
+		rc = round_decode(&m, e->round.manifest, msg);
 	if (rc == TK_OK)
 		rc = manifest_check(a, e, &m, msg);
 	if (rc != TK_OK)
@@ -242,10 +261,16 @@ static int take_merge(
 	struct audit *a, uint64_t at, const struct ledger_entry *e, struct errmsg *msg)
 {
 	uint32_t merged = 0;
-	int rc;
+	int rc = nothing_changed(a, msg);
 
+	if (rc != TK_OK)
+		return rc;
 	if (!a->open || e->merge.round != a->round)
 		return refuse(msg, "merge.round: not the round in progress");
+	if (!digest_is_zero(&a->rounds[a->round].seed)) /* it was merged before */
+		rc = audit_draw_check(a, a->round, msg);
+	if (rc != TK_OK)
+		return rc;
 	for (uint32_t i = 0; i < a->units_per_round; i++) {
 		const struct audit_unit *u = audit_unit(a, a->round, i);
 
@@ -267,10 +292,13 @@ static int take_merge(
 			"merge.merged: %" PRIu32 " merged and %" PRIu32 " skipped, but %" PRIu32
 			" of %" PRIu32 " units have an update",
 			e->merge.merged, e->merge.skipped, merged, a->units_per_round);
-	rc = faults_check(a, msg);
+	/* With more of them, a fault in a round that is merged may be told of before its unit is settled anew. */
+	rc = a->settle_rounds <= 2 ? faults_check(a, msg) : TK_OK;
 	if (rc != TK_OK)
 		return rc;
 	a->rounds[a->round].merge_at = at;
+	a->rounds[a->round].outer_state = e->merge.outer_state;
+	a->rounds[a->round].model = e->merge.model;
 	a->parameters = e->merge.parameters;
 	a->outer_state = e->merge.outer_state;
 	a->states = e->merge.states;
@@ -280,24 +308,68 @@ static int take_merge(
 	return TK_OK;
 }
 
-/* The round is in progress again as it was before its merge; what followed is void. */
-static int take_rollback(struct audit *a, const struct ledger_entry *e, struct errmsg *msg)
+/* The units that the entry names are those of the round which have changed, and there are some. */
+static int rollback_check(const struct audit *a, const struct ledger_entry *e, struct errmsg *msg)
 {
 	uint32_t round = e->rollback.round;
+	struct span units = e->rollback.units;
+	size_t at = 0;
 
+	if (a->on_fraud != FRAUD_ROLLBACK)
+		return refuse(msg, "rollback.round: this project has no rollbacks");
 	if (round >= a->round)
 		return refuse(msg, "rollback.round: that round has not been merged");
+	if (!digest_equal(&e->rollback.model, &a->rounds[round].model))
+		return refuse(msg, "rollback.model: not what that round's merge gave");
+	for (uint32_t i = 0; i < a->units_per_round; i++) {
+		if (!audit_unit(a, round, i)->changed)
+			continue;
+		if (units.len < at + 4 || load_le32(units.data + at) != i)
+			return refuse(msg, "rollback.units: not those that proved wrong");
+		at += 4;
+	}
+	return at > 0 && at == units.len
+		       ? TK_OK
+		       : refuse(msg, "rollback.units: not those that proved wrong");
+}
+
+/* The round is in progress again with the units that it has now; what followed is void. */
+static int take_rollback(struct audit *a, const struct ledger_entry *e, struct errmsg *msg)
+{
+	static const struct audit_round none;
+	uint32_t round = e->rollback.round;
+	const struct audit_round *before = round > 0 ? &a->rounds[round - 1] : &none;
+	int rc = rollback_check(a, e, msg);
+
+	if (rc != TK_OK)
+		return rc;
+	for (uint64_t i = (uint64_t)round * a->units_per_round;
+		i < (uint64_t)(a->round + a->open) * a->units_per_round; i++) {
+		a->changed -= a->units[i].changed;
+		a->units[i].changed = false;
+	}
+	for (size_t i = 0; i < a->fault_count; i++)
+		a->faults[i].seen = true; /* or it was found in a round that is void now */
+	a->counts.discarded += a->round - round;
+	a->counts.rollbacks++;
 	a->round = round;
 	a->open = true;
 	a->rounds[round].merge_at = 0;
 	a->parameters = a->rounds[round].parameters;
 	a->states = a->rounds[round].states;
-	a->counts.rollbacks++;
+	a->outer_state = before->outer_state;
+	a->model = before->model;
 	return TK_OK;
 }
 
 static int take_end(struct audit *a, const struct ledger_entry *e, struct errmsg *msg)
 {
+	int rc = nothing_changed(a, msg);
+
+	if (rc == TK_OK)
+		rc = seeds_opened(a, e->end.state == PROJECT_DONE ? UINT64_MAX : a->round, msg);
+	if (rc != TK_OK)
+		return rc;
 	if (e->end.rounds != a->round)
 		return errmsg_set(msg, TK_ECORRUPT,
 			"end.rounds: %" PRIu32 " rounds, but %" PRIu32 " were merged",
@@ -310,7 +382,7 @@ static int take_end(struct audit *a, const struct ledger_entry *e, struct errmsg
 		return refuse(msg, "end.state: stopped, with no round left");
 	a->ended = true;
 	a->end = e->end.state;
-	return seeds_check(a, msg);
+	return e->end.state == PROJECT_DONE ? faults_check(a, msg) : TK_OK;
 }
 
 static int take(struct audit *a, uint64_t sequence, uint64_t at, const struct ledger_entry *e,

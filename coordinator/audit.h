@@ -16,6 +16,8 @@ struct audit_unit {
 	uint8_t outcome;
 	bool dissent; /* a result that differs is not judged */
 	bool refereed;
+	bool changed; /* since its round was merged: proved wrong, and a rollback must follow */
+	bool stands;  /* proved wrong, and stays as it was merged (on_fraud: continue) */
 	struct public_key alone; /* on whose word alone it rests; zero: not on one's */
 	uint16_t verdicts[LEDGER_VERDICT_LAST + 1]; /* replicas, by enum ledger_verdict */
 };
@@ -23,9 +25,10 @@ struct audit_unit {
 struct audit_round {
 	uint64_t at, merge_at; /* of its entries; merge_at 0: not merged */
 	struct digest parameters;
-	struct digest states; /* list; zero: none */
-	struct digest audit;  /* commitment to the round's seed; zero: none */
-	struct digest seed;   /* opened; zero: not */
+	struct digest states;		  /* list; zero: none */
+	struct digest audit;		  /* commitment to the round's seed; zero: none */
+	struct digest seed;		  /* opened; zero: not */
+	struct digest outer_state, model; /* that its merge gave */
 };
 
 struct audit_fault {
@@ -37,9 +40,9 @@ struct audit_fault {
 };
 
 struct audit_counts {
-	uint64_t replaced; /* units' entries, by later ones */
-	uint64_t rollbacks;
-	uint64_t drawn, drawn_wrong; /* adaptive: by the floor; of them with a wrong result */
+	uint64_t replaced;	       /* units' entries, by later ones */
+	uint64_t rollbacks, discarded; /* merges taken back */
+	uint64_t standing;	       /* units that proved wrong and stay merged */
 };
 
 struct audit {
@@ -48,7 +51,9 @@ struct audit {
 	struct recipe recipe; /* owned */
 	uint32_t units_per_round;
 	bool begun, ended;
-	uint32_t quorum, policy, floor_ppm, on_fraud;
+	uint32_t quorum, policy, floor_ppm, on_fraud, settle_rounds;
+	uint64_t
+		changed; /* units that proved wrong since they were merged, and no rollback came yet */
 	enum project_state end;
 	uint32_t round; /* in progress when open; else the next one */
 	bool open;
@@ -74,6 +79,8 @@ int audit_take(struct audit *a, uint64_t sequence, uint64_t at, struct span cont
 
 /* Units that are settled, in standing rounds and in the one in progress. */
 uint64_t audit_settled(const struct audit *a);
+/* Adaptive: how many of the units that stand the floor drew, and how many of these had a wrong result. */
+void audit_drawn(const struct audit *a, uint64_t *drawn, uint64_t *wrong);
 struct audit_unit *audit_unit(const struct audit *a, uint32_t round, uint32_t index);
 
 /* How many settled units rest on the word of one identity alone that a FAULT entry names: the first ones to compute

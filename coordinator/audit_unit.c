@@ -202,12 +202,29 @@ static int unit_check(struct audit *a, const struct ledger_entry *e, struct tall
 	return rc == TK_OK ? agreement_check(a, e, t, msg) : rc;
 }
 
+/* A unit whose round is merged has another result: that is noted. True: and it stays merged as it was. */
+static bool after_merge(struct audit *a, const struct ledger_entry *e, struct audit_unit *u)
+{
+	struct digest result;
+
+	claim_digest(&result, e->unit.claim);
+	if (e->unit.round >= a->round || digest_equal(&result, &u->result))
+		return false;
+	if (a->on_fraud == FRAUD_CONTINUE) {
+		a->counts.standing += !u->stands;
+		u->stands = true;
+		return true;
+	}
+	a->changed += !u->changed;
+	u->changed = true;
+	return false;
+}
+
 int audit_take_unit(struct audit *a, uint64_t at, const struct ledger_entry *e, struct errmsg *msg)
 {
 	struct audit_unit *u;
 	struct tally t = {0};
 	struct claim claim = {0};
-	struct digest result;
 	int rc;
 
 	if (e->unit.round >= a->round + a->open || e->unit.index >= a->units_per_round)
@@ -219,15 +236,12 @@ int audit_take_unit(struct audit *a, uint64_t at, const struct ledger_entry *e, 
 		return errmsg_prefix(msg, rc, "unit %" PRIu32 " of round %" PRIu32,
 			e->unit.index + 1, e->unit.round + 1);
 	u = audit_unit(a, e->unit.round, e->unit.index);
-	claim_digest(&result, e->unit.claim);
-	if (e->unit.round < a->round && !digest_equal(&result, &u->result))
-		return errmsg_set(msg, TK_ECORRUPT,
-			"unit %" PRIu32 " of round %" PRIu32 ": another result than was merged",
-			e->unit.index + 1, e->unit.round + 1);
-	u->result = result;
+	if (after_merge(a, e, u))
+		return TK_OK; /* what was merged is what is audited */
 	u->dissent = t.dissent;
 	a->counts.replaced += u->at != 0;
 	u->at = at;
+	claim_digest(&u->result, e->unit.claim);
 	u->outcome = (uint8_t)claim.outcome;
 	u->refereed = !digest_is_zero(&e->unit.referee);
 	memcpy(u->verdicts, t.verdicts, sizeof(u->verdicts));
@@ -253,8 +267,6 @@ int audit_draw_check(struct audit *a, uint32_t round, struct errmsg *msg)
 
 		if (u->at == 0 || !draw_hit(draw_number(&r->seed, i, 0), floor))
 			continue;
-		a->counts.drawn++;
-		a->counts.drawn_wrong += u->verdicts[LEDGER_WRONG] != 0;
 		if (u->refereed || u->verdicts[LEDGER_VALID] >= a->quorum)
 			continue;
 		return errmsg_set(msg, TK_ECORRUPT,
@@ -264,6 +276,22 @@ int audit_draw_check(struct audit *a, uint32_t round, struct errmsg *msg)
 			i + 1, round + 1, 100 * floor, (int)u->verdicts[LEDGER_VALID], a->quorum);
 	}
 	return TK_OK;
+}
+
+void audit_drawn(const struct audit *a, uint64_t *drawn, uint64_t *wrong)
+{
+	*drawn = *wrong = 0;
+	for (uint32_t r = 0; a->policy != VERIFY_FULL && r < a->round; r++)
+		for (uint32_t i = 0; i < a->units_per_round; i++) {
+			const struct audit_unit *u = audit_unit(a, r, i);
+
+			if (digest_is_zero(&a->rounds[r].seed) || u->at == 0 ||
+				!draw_hit(
+					draw_number(&a->rounds[r].seed, i, 0), a->floor_ppm / 1e6))
+				continue;
+			++*drawn;
+			*wrong += u->stands || u->verdicts[LEDGER_WRONG] != 0;
+		}
 }
 
 static int by_key(const void *a, const void *b)

@@ -42,14 +42,29 @@ static uint32_t shard_of(const struct core_project *p, const struct digest *blob
 	return found != NULL ? (uint32_t)(*found - train->digests) : UINT32_MAX;
 }
 
-static bool knows(const struct core_project *p, const struct digest *blob)
+/* The recipe, or the parameters of a round that is leased. */
+static bool is_common(const struct core_project *p, const struct digest *blob)
 {
 	if (digest_equal(&p->row.recipe, blob) || digest_equal(&p->row.parameters, blob))
 		return true;
-	for (uint32_t i = 0; p->states != NULL && i < p->row.units_per_round; i++)
-		if (digest_equal(&p->states[i], blob))
+	for (const struct core_round *o = p->rounds; o != NULL; o = o->older)
+		if (digest_equal(&o->row.start, blob))
 			return true;
-	return shard_of(p, blob) != UINT32_MAX;
+	return false;
+}
+
+static bool is_state(const struct core_project *p, const struct digest *blob)
+{
+	for (const struct core_round *o = p->rounds; o != NULL; o = o->older)
+		for (uint32_t i = 0; o->states != NULL && i < p->row.units_per_round; i++)
+			if (digest_equal(&o->states[i], blob))
+				return true;
+	return false;
+}
+
+static bool knows(const struct core_project *p, const struct digest *blob)
+{
+	return is_common(p, blob) || is_state(p, blob) || shard_of(p, blob) != UINT32_MAX;
 }
 
 static bool needs(const struct core_project *p, const struct digest *blob)
@@ -93,7 +108,7 @@ void core_blob_place(const struct core *c, const struct digest *blob, struct blo
 
 		if (p->row.state != PROJECT_RUNNING)
 			continue;
-		if (digest_equal(&p->row.recipe, blob) || digest_equal(&p->row.parameters, blob)) {
+		if (is_common(p, blob)) {
 			out->shared = true;
 			return;
 		}

@@ -4,7 +4,7 @@
 
 #include "coordinator/rows.h"
 
-#define CHECKED_MAX 320
+#define CHECKED_MAX 768
 
 /* Never ends with a full stop. */
 void project_checked(const struct project_row *row, char out[CHECKED_MAX]);

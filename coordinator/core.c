@@ -120,16 +120,16 @@ static void unit_tick(struct core *c, struct core_unit *u, bool stirred)
 }
 
 /* Only units for which it is time. What one unit's tick changes is known before the next one's. */
-static void units_tick(struct core *c, struct core_project *p, bool stirred)
+static void units_tick(struct core *c, struct core_round *o, bool stirred)
 {
-	struct agenda *a = &p->agenda;
+	struct agenda *a = &o->agenda;
 
 	agenda_update(a);
 	for (uint32_t i = 0; i < a->count; i++) {
 		if (a->due_ms[i] > c->now_ms && (!stirred || a->due_ms[i] == UINT64_MAX))
 			continue;
-		unit_tick(c, &p->units[i], stirred);
-		agenda_mark(&p->units[i]);
+		unit_tick(c, &o->units[i], stirred);
+		agenda_mark(&o->units[i]);
 		agenda_update(a);
 	}
 }
@@ -138,12 +138,11 @@ static void tick(struct core *c)
 {
 	bool stirred = policy_stirred(c);
 
-	for (struct core_project *p = c->projects; p != NULL; p = p->next) {
-		if (p->units == NULL)
-			continue;
-		units_tick(c, p, stirred);
-		stragglers_count(c, p);
-	}
+	for (struct core_project *p = c->projects; p != NULL; p = p->next)
+		for (struct core_round *o = p->rounds; o != NULL; o = o->older) {
+			units_tick(c, o, stirred);
+			stragglers_count(c, o);
+		}
 	c->dispatch = true;
 	announce_tick(c);
 }
@@ -200,6 +199,20 @@ static void peer_away(void *owner, void *context)
 	peer->gone_ms = c->now_ms + RESTART_AWAY_MS;
 }
 
+static void round_start(struct core *c, struct core_round *o)
+{
+	if (o->row.started_ms == 0)
+		o->row.started_ms = c->now_ms;
+	for (uint32_t i = 0; i < o->project->row.units_per_round; i++) {
+		struct core_unit *u = &o->units[i];
+
+		for (struct core_replica *r = u->replicas; r != NULL; r = r->unit_next)
+			if (r->row.state == REPLICA_COMMITTED && r->row.deadline_ms != 0)
+				r->asked_ms = c->now_ms;
+		unit_touch(c, u);
+	}
+}
+
 static void start(struct core *c)
 {
 	struct core_project *next;
@@ -209,19 +222,12 @@ static void start(struct core *c)
 	lookup_each(&c->peers, peer_away, c);
 	for (struct core_project *p = c->projects; p != NULL; p = next) {
 		next = p->next;
-		if (p->started_ms == 0)
-			p->started_ms = c->now_ms;
+		for (struct core_round *o = p->rounds; o != NULL; o = o->older)
+			round_start(c, o);
 		if (p->row.state == PROJECT_QUEUED)
 			project_start(c, p);
-		for (uint32_t i = 0; p->units != NULL && i < p->row.units_per_round; i++) {
-			struct core_unit *u = &p->units[i];
-
-			for (struct core_replica *r = u->replicas; r != NULL; r = r->unit_next)
-				if (r->row.state == REPLICA_COMMITTED && r->row.deadline_ms != 0)
-					r->asked_ms = c->now_ms;
-			unit_touch(c, u);
-		}
 	}
+	(void)rollbacks_make(c); /* before anything of what it takes back is leased */
 	announce_start(c);
 }
 
@@ -280,6 +286,8 @@ static void event_take(struct core *c, const struct core_event *event)
 static void conclude(struct core *c, bool ticked)
 {
 	units_judge(c);
+	while (c->error == TK_OK && rollbacks_make(c))
+		units_judge(c);
 	if (c->error == TK_OK && c->dispatch)
 		lease_dispatch(c);
 	units_judge(c);

@@ -91,7 +91,7 @@ struct core_event {
 	struct span claim;   /* REFEREED: encoded; its payload blob (if any) is already durable */
 			     /* STEPPED: the claim when the unit ends there; else empty */
 	struct digest state; /* STEPPED: the trace's digest of the state after the step */
-	uint64_t job;	     /* STEPPED: the effect's */
+	uint64_t job;	     /* MERGED, REFEREED, STEPPED: the effect's */
 };
 
 enum core_effect_type {
@@ -105,8 +105,10 @@ enum core_effect_type {
 	CORE_SEND = 8,		 /* message to conn; its spans point into bytes */
 	CORE_DROP = 9,		 /* conn, reason, text */
 	CORE_MERGE = 10,	 /* project, round: all its units are settled */
-	CORE_REFEREE = 11, /* project, round, unit: recompute it twice, store its payload, answer */
-	CORE_LOG = 12,	   /* text */
+	CORE_REFEREE =
+		11, /* project, round, unit, digest: its header's: recompute it twice, store its payload,
+			      answer; the round may be one that is merged */
+	CORE_LOG = 12,	    /* text */
 	CORE_ANNOUNCE = 13, /* bytes: an announcement; signature: to the whole network */
 	CORE_WORTH = 18,    /* conn, worth: what its session is worth to us from now on */
 	CORE_SELFTEST = 20, /* seed: run the self-test twice on this computer, answer */
@@ -126,7 +128,7 @@ struct core_effect {
 	struct bytes bytes;
 	struct digest state; /* FAULT: the blob of the state before the step; zero: none.
 			      * REFEREE_STEP: the digest of that state on which both agree */
-	uint64_t job;	     /* REFEREE_STEP: for its answer */
+	uint64_t job;	     /* MERGE, REFEREE, REFEREE_STEP: for its answer */
 	uint32_t step;
 	struct message message;
 	struct signature signature;
@@ -170,10 +172,16 @@ void core_free(struct core *c);
 void core_require_selftest(struct core *c);
 
 /* Rebuilding from the store, before the first step: projects (with recipes, and the W digests that
- * row->states names, NULL for none; copied), then peers, then units of the rounds in progress, then
- * replicas of those rounds. Errors: TK_ECORRUPT, TK_ENOMEM. */
+ * row->states names, NULL for none; copied), each followed by those of its merged rounds that core_rounds_kept names,
+ * then peers, then units of the rounds in progress and of those that are kept, then replicas of all these rounds.
+ * Errors: TK_ECORRUPT, TK_ENOMEM. */
 int core_load_project(struct core *c, const struct project_row *row, struct span recipe,
 	const struct digest *states, struct errmsg *msg) TK_CHECKED;
+int core_load_round(struct core *c, const struct round_row *row, const struct digest *states,
+	struct errmsg *msg) TK_CHECKED;
+/* How many of the project's merged rounds may still prove wrong, the last ones: their rows, units, replicas, payloads
+ * and states are needed. */
+uint32_t core_rounds_kept(const struct project_row *row);
 /* In place of core_load_project, for one in progress whose recipe or states can't be read: it pauses with
  * this reason and can be stopped. Until it is loaded again nobody is told to forget a lease that we do
  * not know, because it may be one of this project's. Errors: TK_ENOMEM. */

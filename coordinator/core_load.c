@@ -1,6 +1,6 @@
 /* Rebuilding the core from its rows. The rows were ours, but disks err: what does not fit together
- * is refused with a sentence, not trusted. Rows of ended projects and of earlier rounds are passed
- * over. */
+ * is refused with a sentence, not trusted. Rows of ended projects, of rounds that left memory and of those that
+ * were discarded are passed over. */
 #include "coordinator/core_state.h"
 #include "tasks/base/mem.h"
 #include "tasks/base/require.h"
@@ -14,6 +14,7 @@ int core_load_project(struct core *c, const struct project_row *row, struct span
 	const struct digest *states, struct errmsg *msg)
 {
 	struct core_project *p;
+	struct round_row next;
 	int rc;
 
 	REQUIRE(!c->started);
@@ -28,13 +29,31 @@ int core_load_project(struct core *c, const struct project_row *row, struct span
 		return errmsg_set(msg, TK_ECORRUPT, "two projects have the number %llu",
 			(unsigned long long)row->id);
 	rc = project_attach(c, row, recipe, &p, msg);
-	if (rc == TK_OK)
-		rc = project_states(p, states, msg);
 	if (rc != TK_OK)
 		return rc == TK_ENOMEM ? rc : TK_ECORRUPT;
 	if (row->state == PROJECT_QUEUED)
 		return TK_OK; /* its first round is made when it starts */
-	return round_build(c, p);
+	next = round_next(p);
+	return round_build(c, p, &next, states, &p->now, msg);
+}
+
+int core_load_round(struct core *c, const struct round_row *row, const struct digest *states,
+	struct errmsg *msg)
+{
+	struct core_project *p = project_find(c, row->project);
+	struct core_round *o;
+
+	REQUIRE(!c->started);
+	if (p == NULL || p->now == NULL || row->round > p->row.round ||
+		row->round + core_rounds_kept(&p->row) < p->row.round)
+		return TK_OK;
+	if (row->round < p->row.round && round_find(p, row->round) == NULL)
+		return round_build(c, p, row, states, &o, msg);
+	if (row->round == p->row.round && row->attempt == p->row.attempt) {
+		p->now->row.seeded = row->seeded; /* it was merged before, and taken back */
+		p->now->row.started_ms = row->started_ms;
+	}
+	return TK_OK;
 }
 
 int core_load_peer(struct core *c, const struct peer_row *row)
@@ -57,16 +76,17 @@ static int unit_find(struct core *c, uint64_t project, uint32_t round, uint32_t 
 	struct core_unit **out, struct errmsg *msg)
 {
 	struct core_project *p = project_find(c, project);
+	struct core_round *o = p != NULL ? round_find(p, round) : NULL;
 
 	*out = NULL;
-	if (p == NULL || p->units == NULL || round < p->row.round)
+	if (p == NULL || p->now == NULL || (round < p->row.round && o == NULL))
 		return TK_OK;
-	if (round > p->row.round || index >= p->row.units_per_round)
+	if (o == NULL || index >= p->row.units_per_round)
 		return errmsg_set(msg, TK_ECORRUPT,
 			"project %s has no unit %u in round %u yet; restore the store from a "
 			"backup",
 			p->row.name, index, round);
-	*out = &p->units[index];
+	*out = &o->units[index];
 	return TK_OK;
 }
 
@@ -100,9 +120,12 @@ int core_load_unit(struct core *c, const struct unit_row *row, struct errmsg *ms
 			"unit %u of round %u of %s: its row contradicts itself; restore the store "
 			"from a backup",
 			row->index + 1, row->round + 1, u->project->row.name);
-	u->project->settled += row->state == UNIT_SETTLED;
-	u->project->settled -= u->row.state == UNIT_SETTLED;
+	u->round->settled += row->state == UNIT_SETTLED;
+	u->round->settled -= u->row.state == UNIT_SETTLED;
+	u->round->audited += row->state == UNIT_AUDITED;
+	u->round->audited -= u->row.state == UNIT_AUDITED;
 	u->row = *row;
+	u->project->proved_wrong |= !digest_is_zero(&row->merged); /* perhaps */
 	return TK_OK; /* what a disputed one waits for, its replicas say (dispute_judge) */
 }
 
@@ -129,7 +152,7 @@ int core_load_replica(struct core *c, const struct replica_row *row, struct errm
 	struct core_unit *u;
 	int rc = unit_find(c, row->project, row->round, row->unit, &u, msg);
 
-	if (rc != TK_OK || u == NULL)
+	if (rc != TK_OK || u == NULL || row->attempt != u->round->row.attempt)
 		return rc;
 	if (peer == NULL || replica_find(c, &row->nonce) != NULL || !replica_sound(row))
 		return errmsg_set(msg, TK_ECORRUPT,
@@ -149,7 +172,7 @@ int core_load_replica(struct core *c, const struct replica_row *row, struct errm
 		r->row.state = REPLICA_REVEALED; /* what had arrived is lost */
 	u->revealed |= row->claim_bytes > 0;
 	lease_known(r);
-	if (u->project->started_ms == 0 || row->leased_ms < u->project->started_ms)
-		u->project->started_ms = row->leased_ms;
+	if (u->round->row.started_ms == 0 || row->leased_ms < u->round->row.started_ms)
+		u->round->row.started_ms = row->leased_ms;
 	return TK_OK;
 }

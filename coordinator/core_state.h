@@ -123,10 +123,12 @@ struct core_unit {
 	struct unit_row row;
 	struct digest digest; /* of its header */
 	struct core_project *project;
+	struct core_round *round;
 	struct core_replica *replicas; /* in order of leasing, newest first */
 	bool wanting;		       /* fewer live replicas than wanted: can be leased */
 	bool revealed;		       /* a reveal has been recorded */
 	enum referee_job referee;      /* recomputes the unit or, in a dispute, one step */
+	uint64_t job;		       /* of recomputing the unit */
 	struct dispute *dispute;       /* between two of its replicas; NULL: none */
 	struct core_replica *uploader; /* whose payload is arriving */
 	struct bytes payload;
@@ -143,26 +145,37 @@ struct core_unit {
 	struct core_unit *ledger_next;
 };
 
+/* A round in memory: the one in progress, or a merged one that may still prove wrong (rollback.c). */
+struct core_round {
+	struct core_project *project;
+	struct core_round *older;
+	struct round_row row;	 /* what it starts from; what its merge gave, once it is merged */
+	struct core_unit *units; /* (W) */
+	struct agenda agenda;	 /* of them */
+	struct digest *leaves;	 /* unit digests */
+	struct digest *tree;	 /* over them (merkle_tree) */
+	struct digest *states;	 /* (W) what the slots start from, owned; NULL: all zero */
+	struct bytes manifest;
+	struct signature signature;
+	uint32_t wanting, settled, audited; /* units */
+	uint32_t referees;		    /* units whose recomputation is waiting or running */
+	uint32_t stragglers;		    /* units that want a backup, as of the last tick */
+	uint32_t contradicted;		    /* of its settled units, by newcomers */
+};
+
 struct core_project {
 	struct project_row row;
 	struct recipe recipe;
 	const struct digest **shards; /* the training part's, ascending; owned */
 	size_t payload_bytes;
-	/* The round in progress; units is NULL without one. */
-	struct core_unit *units;
-	struct agenda agenda;  /* of them */
-	struct digest *leaves; /* unit digests */
-	struct digest *tree;   /* over them (merkle_tree) */
-	struct digest *states; /* (W) what the slots start from, owned; NULL: all zero */
-	struct bytes manifest;
-	struct signature signature;
-	uint64_t started_ms;
-	uint32_t wanting, settled;	    /* units */
-	uint32_t referees;		    /* units whose recomputation is waiting or running */
-	uint32_t stragglers;		    /* units that want a backup, as of the last tick */
-	uint32_t contradicted;		    /* of its settled units, by newcomers */
-	bool unreadable;		    /* its recipe is: units is NULL, the row paused */
-	bool merging;			    /* the shell was asked to merge: the round is closed */
+	struct core_round *rounds; /* the newest first */
+	struct core_round *now;	   /* of them, the one in progress; NULL: none is */
+	bool unreadable;	   /* its recipe is: it has no rounds, the row is paused */
+	bool merging;		   /* the shell was asked to merge the round in progress */
+	bool merge_void;	   /* and one of its units is disputed again */
+	bool settle_first; /* the merge diverged: nothing may be open when it is tried again */
+	bool proved_wrong; /* some merged unit has another result now */
+	uint64_t merge_job;
 	bool announced;			    /* to the network, since this process began */
 	uint64_t controlled_ms;		    /* sequence of the last CONTROL; 0: none */
 	uint64_t durations[DURATIONS_KEPT]; /* lease to commit, ms; a ring, … */
@@ -201,7 +214,7 @@ struct core {
 		established_moved; /* few(), and whether it or who is established changed since the last tick */
 	uint32_t referees_running;
 	uint32_t disputes;	    /* between peers, in progress */
-	uint64_t jobs;		    /* steps asked for */
+	uint64_t jobs;		    /* merges, recomputations and steps asked for */
 	uint64_t states_kept_bytes; /* of states that proofs of this run name */
 	uint32_t unreadable;	    /* projects */
 	uint64_t uploading_bytes;
@@ -247,8 +260,8 @@ struct message *say(
 void say_settled(struct core *c, struct core_replica *r, enum verdict verdict, const char *text);
 void say_unknown(struct core *c, struct core_peer *peer, const struct digest *nonce);
 void announce_say(struct core *c, struct bytes *takes); /* an encoded announcement; signs it */
-void merge_ask(struct core *c, const struct core_project *p);
-void referee_ask(struct core *c, const struct core_unit *u);
+void merge_ask(struct core *c, struct core_project *p);
+void referee_ask(struct core *c, struct core_unit *u);
 void step_ask(struct core *c, struct core_unit *u); /* the one that its dispute is about */
 /* Goes with the rows: a crash does not lose it. */
 void fault_say(struct core *c, const struct digest *digest, const struct digest *state,
@@ -267,13 +280,13 @@ void ledger_project(struct core *c, struct core_project *p); /* it starts */
 void ledger_round(struct core *c, struct core_project *p);   /* it begins */
 void ledger_unit(struct core *c, struct core_unit *u); /* at the end of the step, if settled */
 void ledger_flush(struct core *c);		       /* the units' entries */
-void ledger_forget(struct core *c, const struct core_project *p); /* its units leave memory */
+void ledger_forget(struct core *c, const struct core_round *o); /* its units leave memory */
 void ledger_fault(struct core *c, const struct core_replica *r, enum fault_kind kind,
 	const struct digest *proof);
 void ledger_seed(
 	struct core *c, const struct core_project *p, uint32_t round, const struct digest *seed);
 void ledger_merge(struct core *c, const struct core_project *p, const struct core_event *merged);
-void ledger_rollback(struct core *c, const struct core_project *p, uint32_t round);
+void ledger_rollback(struct core *c, const struct core_round *o);
 void ledger_end(struct core *c, const struct core_project *p);
 
 /* lifecycle.c: the tables of allowed moves. A move that is not in them is our own mistake. */
@@ -321,21 +334,46 @@ int project_attach(struct core *c, const struct project_row *row, struct span re
 	struct core_project **out, struct errmsg *msg) TK_CHECKED;
 void project_link(struct core *c, struct core_project *p); /* into the list, by id */
 void project_free(struct core *c, struct core_project *p);
-/* Makes these the states of the round to be built (W digests, NULL for none; copied), if they are what
- * the row names. Errors: TK_ECORRUPT, TK_ENOMEM. */
-int project_states(
-	struct core_project *p, const struct digest *states, struct errmsg *msg) TK_CHECKED;
-struct round_start project_start_of(const struct core_project *p);  /* borrows */
-int round_build(struct core *c, struct core_project *p) TK_CHECKED; /* all units UNSENT */
 void project_new(struct core *c, const struct core_event *event);
 void project_stop(struct core *c, uint64_t id);
 void project_resume(struct core *c, uint64_t id);
 void project_pause(struct core *c, struct core_project *p, const char *why);
 void project_start(struct core *c, struct core_project *p);
-void project_merged(struct core *c, const struct core_event *event);
+void project_end(struct core *c, struct core_project *p, enum project_state to, const char *reason);
 void projects_explain(struct core *c);
-void rounds_close(struct core *c);
 uint64_t unit_credit(const struct core_project *p); /* flops for one valid replica */
+
+/* rounds.c */
+/* A round that starts from what row says, all its units UNSENT, with the states that row names (W digests, NULL for
+ * none; copied). It goes into the project's list, by number. Errors: TK_ECORRUPT, TK_ENOMEM. */
+int round_build(struct core *c, struct core_project *p, const struct round_row *row,
+	const struct digest *states, struct core_round **out, struct errmsg *msg) TK_CHECKED;
+struct round_row round_next(const struct core_project *p);     /* as the project's row has it */
+struct round_start round_start_of(const struct core_round *o); /* borrows */
+/* NULL: it is not in memory. */
+struct core_round *round_find(const struct core_project *p, uint32_t number);
+void round_begin(struct core *c, struct core_project *p, const struct digest *states);
+/* Tells everybody who still holds a replica of it that it is over, saves what changed, forgets it. Nobody is to
+ * blame for what was not finished. */
+void round_end(struct core *c, struct core_round *o, enum verdict verdict, const char *why);
+void rounds_free(struct core *c, struct core_project *p);
+bool round_untouched(const struct core_round *o); /* nobody has committed to anything of it */
+void rounds_close(struct core *c);
+void project_merged(struct core *c, const struct core_event *event);
+
+/* rollback.c: pure decisions; and the move. */
+bool round_is_settled(const struct core_round *o); /* all its units are, and no audit is open */
+bool round_was_merged(const struct core_round *o); /* once */
+/* Are all units of the round in progress there, and may it be merged although audits are open? */
+bool rollback_may_merge(const struct core_project *p);
+/* Nothing that the owner's wish to stop would lose has been computed, and no audit is open. */
+bool rollback_may_stop(const struct core_project *p);
+/* It was merged with another result than it has now. */
+bool unit_proved_wrong(const struct core_unit *u);
+/* The first unit of the oldest round that was merged with another result than it has now; NULL: none. */
+struct core_unit *rollback_due(const struct core_project *p);
+/* True: rounds were taken back, or what proved wrong was noted. */
+bool rollbacks_make(struct core *c);
 
 /* announce.c */
 void announce_start(struct core *c);			       /* everything, after loading */
@@ -362,7 +400,7 @@ const struct core_replica *neighbour_of(
 	const struct core *c, const struct core_unit *u, const struct core_peer *peer);
 void lease_expire(struct core *c, struct core_replica *r);
 void lease_cancel(struct core *c, struct core_replica *r, enum verdict verdict, const char *why);
-void stragglers_count(const struct core *c, struct core_project *p);
+void stragglers_count(const struct core *c, struct core_round *o);
 
 /* deadline.c */
 uint64_t lease_ms(const struct core_project *p); /* how long a lease lasts now … */
@@ -406,7 +444,9 @@ void policy_refereed(struct core *c, struct core_unit *u); /* before it is settl
 void policy_settled(struct core *c, struct core_unit *u);  /* applies the draw */
 void policy_judge(struct core *c, struct core_unit *u);	   /* one that is SETTLED or AUDITED */
 void policy_tick(struct core *c, struct core_unit *u);
-void policy_merged(struct core_project *p); /* counts what was computed more than once */
+/* The trust of the least trusted of those on whose results the unit rests; 0: on nobody's. */
+uint64_t policy_trust(const struct core_unit *u);
+void policy_count(struct core_round *o); /* in its row: what was computed more than once */
 
 /* selftest.c */
 /* True when the peer gets no lease now because its self-test is missing or was wrong; asks for it when it

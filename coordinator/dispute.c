@@ -21,6 +21,7 @@ static void reopen(struct core *c, struct core_unit *u)
 {
 	if (u->uploader != NULL)
 		upload_release(c, u);
+	u->project->merge_void |= u->project->merging && u->round == u->project->now;
 	if (u->row.state == UNIT_SETTLED || u->row.state == UNIT_AUDITED) {
 		u->project->row.units_accepted--;
 		project_changed(c, u->project);
@@ -33,7 +34,7 @@ static void referee_order(struct core_unit *u)
 {
 	u->referee = REFEREE_WAITING;
 	agenda_mark(u);
-	u->project->referees++;
+	u->round->referees++;
 }
 
 static void dispute_log(struct core *c, const struct core_unit *u)
@@ -175,30 +176,34 @@ void dispute_again(struct core *c, struct core_unit *u)
 	unit_changed(c, u);
 }
 
+static void round_referees(struct core *c, struct core_round *o)
+{
+	while (o->referees > 0 && c->referees_running < REFEREES_MAX) {
+		struct core_unit *u;
+		uint32_t i;
+
+		agenda_update(&o->agenda);
+		i = agenda_next(&o->agenda, AGENDA_REFEREE, AGENDA_SETS, 0);
+		if (i == o->agenda.count)
+			return;
+		u = &o->units[i];
+		u->referee = REFEREE_RUNNING;
+		agenda_mark(u);
+		c->referees_running++;
+		if (u->dispute != NULL)
+			step_ask(c, u);
+		else
+			referee_ask(c, u);
+	}
+}
+
 /* Starts recomputations, oldest project first, as long as there are free places. */
 void referees_start(struct core *c)
 {
-	for (struct core_project *p = c->projects; p != NULL; p = p->next) {
-		if (p->row.state != PROJECT_RUNNING || p->referees == 0)
-			continue;
-		while (c->referees_running < REFEREES_MAX) {
-			struct core_unit *u;
-			uint32_t i;
-
-			agenda_update(&p->agenda);
-			i = agenda_next(&p->agenda, AGENDA_REFEREE, AGENDA_SETS, 0);
-			if (i == p->agenda.count)
-				break;
-			u = &p->units[i];
-			u->referee = REFEREE_RUNNING;
-			agenda_mark(u);
-			c->referees_running++;
-			if (u->dispute != NULL)
-				step_ask(c, u);
-			else
-				referee_ask(c, u);
-		}
-	}
+	for (struct core_project *p = c->projects; p != NULL; p = p->next)
+		for (struct core_round *o = p->rounds; o != NULL; o = o->older)
+			if (p->row.state == PROJECT_RUNNING)
+				round_referees(c, o);
 }
 
 /* Takes the referee's claim into the row. The claim is the shell's, but it came from another
@@ -224,18 +229,18 @@ static int referee_claim(struct core_unit *u, struct span in, struct errmsg *msg
 void referee_answer(struct core *c, const struct core_event *event)
 {
 	struct core_project *p = project_find(c, event->project);
+	struct core_round *o = p != NULL ? round_find(p, event->round) : NULL;
 	struct errmsg msg = {""};
 	struct core_unit *u;
 	int rc = event->code;
 
 	if (c->referees_running > 0)
 		c->referees_running--;
-	if (p == NULL || p->units == NULL || event->round != p->row.round ||
-		event->unit >= p->row.units_per_round ||
-		p->units[event->unit].referee != REFEREE_RUNNING ||
-		p->units[event->unit].dispute != NULL)
-		return; /* the project ended meanwhile */
-	u = &p->units[event->unit];
+	if (o == NULL || event->unit >= p->row.units_per_round)
+		return; /* the project ended meanwhile, or the round was discarded */
+	u = &o->units[event->unit];
+	if (u->referee != REFEREE_RUNNING || u->dispute != NULL || u->job != event->job)
+		return;
 	if (rc != TK_OK)
 		errmsg_set(&msg, rc, "%.255s", event->text != NULL ? event->text : error_text(rc));
 	else
@@ -249,7 +254,7 @@ void referee_answer(struct core *c, const struct core_event *event)
 		return;
 	}
 	u->referee = REFEREE_NONE;
-	p->referees--;
+	o->referees--;
 	unit_changed(c, u);
 	unit_touch(c, u);
 }

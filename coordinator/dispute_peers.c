@@ -51,7 +51,7 @@ void dispute_close(struct core *c, struct core_unit *u)
 	if (c->out != NULL && !digest_is_zero(&d->state_blob) && !d->state_kept)
 		blob_remove(c, &d->state_blob);
 	if (u->referee != REFEREE_NONE)
-		u->project->referees--; /* an answer that is still coming finds nobody */
+		u->round->referees--; /* an answer that is still coming finds nobody */
 	u->referee = REFEREE_NONE;
 	agenda_mark(u);
 	u->dispute = NULL;
@@ -240,7 +240,7 @@ static void advance(struct core *c, struct core_unit *u)
 	reserve_release(c, d);
 	u->referee = REFEREE_WAITING;
 	agenda_mark(u);
-	u->project->referees++;
+	u->round->referees++;
 }
 
 /* How good a representative it is: who is connected can answer. */
@@ -343,7 +343,7 @@ void dispute_judge(struct core *c, struct core_unit *u)
 	if (settled || (silent && !differ && results > 0)) {
 		u->referee = REFEREE_WAITING;
 		agenda_mark(u);
-		u->project->referees++;
+		u->round->referees++;
 	} else if (!differ) {
 		dispute_over(c, u, agreeing);
 	} else if (!pair_choose(u, false, &a, &b)) {

@@ -146,6 +146,7 @@ static void step_judge(struct core *c, struct core_unit *u, const struct digest 
 void step_answer(struct core *c, const struct core_event *event)
 {
 	struct core_project *p = project_find(c, event->project);
+	struct core_round *o = p != NULL ? round_find(p, event->round) : NULL;
 	struct errmsg msg = {""};
 	struct core_unit *u;
 	struct digest is;
@@ -153,10 +154,9 @@ void step_answer(struct core *c, const struct core_event *event)
 
 	if (c->referees_running > 0)
 		c->referees_running--;
-	if (p == NULL || p->units == NULL || event->round != p->row.round ||
-		event->unit >= p->row.units_per_round)
-		return; /* the project ended meanwhile */
-	u = &p->units[event->unit];
+	if (o == NULL || event->unit >= p->row.units_per_round)
+		return; /* the project ended meanwhile, or the round was discarded */
+	u = &o->units[event->unit];
 	if (u->dispute == NULL || u->referee != REFEREE_RUNNING || u->dispute->job != event->job)
 		return; /* the dispute ended meanwhile */
 	if (rc != TK_OK)

@@ -211,10 +211,11 @@ void announce_say(struct core *c, struct bytes *takes)
 	push_bytes(c, x, takes);
 }
 
-void merge_ask(struct core *c, const struct core_project *p)
+void merge_ask(struct core *c, struct core_project *p)
 {
 	struct core_effect *x = push(c, &c->said, CORE_MERGE);
 
+	x->job = p->merge_job = ++c->jobs;
 	x->project_id = p->row.id;
 	x->round_index = p->row.round;
 }
@@ -226,10 +227,12 @@ void selftest_ask(struct core *c)
 	x->seed = c->challenge.next_seed;
 }
 
-void referee_ask(struct core *c, const struct core_unit *u)
+void referee_ask(struct core *c, struct core_unit *u)
 {
 	struct core_effect *x = push(c, &c->said, CORE_REFEREE);
 
+	x->job = u->job = ++c->jobs;
+	x->digest = u->digest;
 	x->project_id = u->row.project;
 	x->round_index = u->row.round;
 	x->unit_index = u->row.index;

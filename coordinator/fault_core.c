@@ -11,16 +11,17 @@ static int statement_fill(const struct core *c, const struct core_replica *r,
 	struct fault_statement *f, struct bytes *unit, struct digest path[64])
 {
 	const struct core_project *p = r->unit->project;
-	const struct round_start start = project_start_of(p);
-	size_t steps = merkle_path(path, p->leaves, p->row.units_per_round, r->row.unit);
+	const struct core_round *o = r->unit->round;
+	const struct round_start start = round_start_of(o);
+	size_t steps = merkle_path(path, o->leaves, p->row.units_per_round, r->row.unit);
 	struct unit u;
 
-	unit_describe(&u, &p->row.recipe, p->row.round, r->row.unit, &start);
+	unit_describe(&u, &p->row.recipe, o->row.round, r->row.unit, &start);
 	if (unit_encode(&u, unit) != TK_OK)
 		return TK_ENOMEM;
 	f->network = c->root->public;
-	f->manifest = bytes_span(&p->manifest);
-	f->manifest_signature = p->signature;
+	f->manifest = bytes_span(&o->manifest);
+	f->manifest_signature = o->signature;
 	f->unit = bytes_span(unit);
 	f->path = span_of(path, steps * sizeof(*path));
 	f->nonce = r->row.nonce;

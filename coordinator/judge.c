@@ -106,8 +106,8 @@ void unit_refresh(struct core *c, struct core_unit *u)
 	}
 	if (wanting && !u->wanting)
 		c->dispatch = true;
-	u->project->wanting += wanting;
-	u->project->wanting -= u->wanting;
+	u->round->wanting += wanting;
+	u->round->wanting -= u->wanting;
 	u->wanting = wanting;
 	agenda_mark(u);
 	if (begun && (u->row.state == UNIT_UNSENT) != wanting)

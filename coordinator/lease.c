@@ -24,14 +24,14 @@ static bool straggles(
 	return c->now_ms >= a->newest_ms[unit] && c->now_ms - a->newest_ms[unit] > after_ms;
 }
 
-void stragglers_count(const struct core *c, struct core_project *p)
+void stragglers_count(const struct core *c, struct core_round *o)
 {
-	const struct agenda *a = &p->agenda;
-	uint64_t after_ms = backup_ms(p);
+	const struct agenda *a = &o->agenda;
+	uint64_t after_ms = backup_ms(o->project);
 
-	p->stragglers = 0;
+	o->stragglers = 0;
 	for (uint32_t i = 0; (i = agenda_next(a, AGENDA_OUT, AGENDA_SETS, i)) < a->count; i++)
-		p->stragglers += straggles(c, a, i, after_ms);
+		o->stragglers += straggles(c, a, i, after_ms);
 }
 
 struct core_replica *replica_of(const struct core_unit *u, const struct core_peer *peer)
@@ -90,17 +90,17 @@ static enum agenda_set open_to(
 	return policy_newcomer(c, p, peer) ? AGENDA_ALONE : AGENDA_SETS;
 }
 
-static struct core_unit *choose(
-	const struct core *c, struct core_project *p, const struct core_peer *peer)
+static struct core_unit *choose_of(
+	const struct core *c, struct core_round *o, const struct core_peer *peer)
 {
-	const struct agenda *a = &p->agenda;
-	enum agenda_set open = open_to(c, p, peer);
+	const struct agenda *a = &o->agenda;
+	enum agenda_set open = open_to(c, o->project, peer);
 	struct core_unit *again = NULL;
 
-	agenda_update(&p->agenda);
+	agenda_update(&o->agenda);
 	for (uint32_t s = 0; s < 3; s++)
 		for (uint32_t i = 0; (i = agenda_next(a, urgency[s], open, i)) < a->count; i++) {
-			struct core_unit *u = &p->units[i];
+			struct core_unit *u = &o->units[i];
 			const struct core_replica *mine;
 
 			if (!policy_allows(c, u, peer) || too_near(c, u, peer))
@@ -111,27 +111,41 @@ static struct core_unit *choose(
 			if (renewable(c, mine) && (again == NULL || i < again->row.index))
 				again = u;
 		}
-	return again != NULL ? again : policy_repeat(c, p, peer);
+	return again;
+}
+
+/* What is open in rounds that are merged comes first: the rounds behind them may be in vain. */
+static struct core_unit *choose(
+	const struct core *c, struct core_project *p, const struct core_peer *peer)
+{
+	struct core_unit *best = NULL;
+
+	for (struct core_round *o = p->rounds; o != NULL; o = o->older) {
+		struct core_unit *u = choose_of(c, o, peer);
+
+		best = u != NULL ? u : best;
+	}
+	return best != NULL ? best : policy_repeat(c, p, peer);
 }
 
 /* A unit whose replicas all take too long; one more is wanted from now on. */
 static struct core_unit *choose_backup(
-	struct core *c, struct core_project *p, const struct core_peer *peer)
+	struct core *c, struct core_round *o, const struct core_peer *peer)
 {
-	const struct agenda *a = &p->agenda;
-	enum agenda_set open = open_to(c, p, peer);
-	uint64_t after_ms = backup_ms(p);
+	const struct agenda *a = &o->agenda;
+	enum agenda_set open = open_to(c, o->project, peer);
+	uint64_t after_ms = backup_ms(o->project);
 
-	if (p->stragglers == 0)
+	if (o->stragglers == 0)
 		return NULL;
-	agenda_update(&p->agenda);
+	agenda_update(&o->agenda);
 	for (uint32_t i = 0; (i = agenda_next(a, AGENDA_OUT, open, i)) < a->count; i++) {
-		struct core_unit *u = &p->units[i];
+		struct core_unit *u = &o->units[i];
 
 		if (!straggles(c, a, i, after_ms) || replica_of(u, peer) != NULL ||
 			!policy_allows(c, u, peer) || too_near(c, u, peer))
 			continue;
-		p->stragglers--;
+		o->stragglers--;
 		u->row.wanted++;
 		unit_changed(c, u);
 		return u;
@@ -142,23 +156,24 @@ static struct core_unit *choose_backup(
 static int lease_fill(struct message_lease *m, struct bytes *out, const struct core_replica *r)
 {
 	const struct core_project *p = r->unit->project;
-	const struct round_start start = project_start_of(p);
+	const struct core_round *o = r->unit->round;
+	const struct round_start start = round_start_of(o);
 	struct digest path[64];
 	struct unit unit;
 	int rc;
 
-	unit_describe(&unit, &p->row.recipe, p->row.round, r->row.unit, &start);
-	rc = bytes_append(out, p->manifest.data, p->manifest.len);
+	unit_describe(&unit, &p->row.recipe, o->row.round, r->row.unit, &start);
+	rc = bytes_append(out, o->manifest.data, o->manifest.len);
 	if (rc == TK_OK)
 		rc = unit_encode(&unit, out);
 	if (rc != TK_OK)
 		return rc;
 	m->nonce = r->row.nonce;
-	m->manifest = span_of(out->data, p->manifest.len);
-	m->unit = span_of(out->data + p->manifest.len, out->len - p->manifest.len);
-	m->signature = p->signature;
+	m->manifest = span_of(out->data, o->manifest.len);
+	m->unit = span_of(out->data + o->manifest.len, out->len - o->manifest.len);
+	m->signature = o->signature;
 	m->path_steps =
-		(uint32_t)merkle_tree_path(path, p->tree, p->row.units_per_round, r->row.unit);
+		(uint32_t)merkle_tree_path(path, o->tree, p->row.units_per_round, r->row.unit);
 	REQUIRE(m->path_steps <= MERKLE_STEPS_MAX);
 	memcpy(m->path, path, m->path_steps * sizeof(*path));
 	return TK_OK;
@@ -198,6 +213,7 @@ static struct core_replica *replica_new(struct core *c, struct core_unit *u, str
 	r->row.project = u->row.project;
 	r->row.round = u->row.round;
 	r->row.unit = u->row.index;
+	r->row.attempt = u->round->row.attempt;
 	r->row.peer = peer->row.key;
 	r->row.state = REPLICA_LEASED;
 	nonce_draw(c, &r->row.nonce);
@@ -237,8 +253,10 @@ static struct core_unit *choose_anywhere(struct core *c, const struct core_peer 
 		if (p->row.state == PROJECT_RUNNING && peer->leases < policy_leases(c, p, peer))
 			u = choose(c, p, peer);
 	for (struct core_project *p = c->projects; p != NULL && u == NULL; p = p->next)
-		if (p->row.state == PROJECT_RUNNING && peer->leases < policy_leases(c, p, peer))
-			u = choose_backup(c, p, peer);
+		for (struct core_round *o = p->rounds; o != NULL && u == NULL; o = o->older)
+			if (p->row.state == PROJECT_RUNNING &&
+				peer->leases < policy_leases(c, p, peer))
+				u = choose_backup(c, o, peer);
 	return u;
 }
 
@@ -262,10 +280,15 @@ static uint32_t feed(struct core *c, struct core_peer *peer)
 
 static bool work_anywhere(const struct core *c)
 {
-	for (struct core_project *p = c->projects; p != NULL; p = p->next)
-		if (p->row.state == PROJECT_RUNNING &&
-			(p->wanting > 0 || p->stragglers > 0 || policy_repeats(p)))
+	for (struct core_project *p = c->projects; p != NULL; p = p->next) {
+		if (p->row.state != PROJECT_RUNNING)
+			continue;
+		for (const struct core_round *o = p->rounds; o != NULL; o = o->older)
+			if (o->wanting > 0 || o->stragglers > 0)
+				return true;
+		if (policy_repeats(p))
 			return true;
+	}
 	return false;
 }
 

@@ -21,7 +21,7 @@ const char *ledger_kind_name(enum ledger_kind kind)
 
 static uint32_t field_count(enum ledger_kind kind)
 {
-	static const uint8_t counts[] = {0, 4, 3, 6, 4, 2, 7, 1, 3};
+	static const uint8_t counts[] = {0, 5, 3, 6, 4, 2, 7, 3, 3};
 
 	return 3u + counts[kind];
 }
@@ -78,6 +78,7 @@ static void pack_body(struct packer *p, const struct ledger_entry *e)
 		pack_u64(p, e->begin.policy);
 		pack_u64(p, e->begin.floor_ppm);
 		pack_u64(p, e->begin.on_fraud);
+		pack_u64(p, e->begin.settle_rounds);
 		break;
 	case LEDGER_ROUND:
 		pack_span(p, e->round.manifest);
@@ -102,6 +103,8 @@ static void pack_body(struct packer *p, const struct ledger_entry *e)
 		break;
 	case LEDGER_ROLLBACK:
 		pack_u64(p, e->rollback.round);
+		pack_span(p, e->rollback.units);
+		pack_digest(p, &e->rollback.model);
 		break;
 	case LEDGER_END:
 		pack_u64(p, e->end.state);
@@ -210,7 +213,8 @@ static void read_body(struct mp_reader *r, struct ledger_entry *e)
 		e->begin.quorum = mp_u32(r, "project.quorum", 1, QUORUM_MAX);
 		e->begin.policy = mp_u32(r, "project.policy", 1, 255);
 		e->begin.floor_ppm = mp_u32(r, "project.floor", 0, 1000000);
-		e->begin.on_fraud = mp_u32(r, "project.on_fraud", 0, 255);
+		e->begin.on_fraud = mp_u32(r, "project.on_fraud", 0, FRAUD_CONTINUE);
+		e->begin.settle_rounds = mp_u32(r, "project.settle_rounds", 0, SETTLE_ROUNDS_MAX);
 		break;
 	case LEDGER_ROUND:
 		read_round(r, e);
@@ -233,6 +237,8 @@ static void read_body(struct mp_reader *r, struct ledger_entry *e)
 		break;
 	case LEDGER_ROLLBACK:
 		e->rollback.round = mp_u32(r, "rollback.round", 0, ROUNDS_MAX - 1);
+		e->rollback.units = mp_bin(r, "rollback.units", 4u * UNITS_PER_ROUND_MAX);
+		mp_digest(r, "rollback.model", &e->rollback.model);
 		break;
 	case LEDGER_END:
 		e->end.state =

@@ -23,7 +23,7 @@ enum ledger_kind {
 	LEDGER_FAULT = 4,    /* a result was proven wrong */
 	LEDGER_SEED = 5,     /* the round's secret seed is opened */
 	LEDGER_MERGE = 6,    /* a round is merged */
-	LEDGER_ROLLBACK = 7, /* rounds from this one on are taken back */
+	LEDGER_ROLLBACK = 7, /* the merges of rounds from this one on are taken back */
 	LEDGER_END = 8,
 	LEDGER_KIND_LAST = LEDGER_END,
 };
@@ -57,7 +57,8 @@ struct ledger_entry {
 		struct {
 			uint32_t quorum, policy; /* enum verify_policy */
 			uint32_t floor_ppm; /* of units that are drawn at least, in millionths */
-			uint32_t on_fraud;  /* 0: this version of the project has no rollback */
+			uint32_t on_fraud;  /* enum on_fraud; with policy full 0, as the next one */
+			uint32_t settle_rounds;
 		} begin;
 		struct {
 			struct span manifest; /* struct round_manifest, encoded */
@@ -89,7 +90,10 @@ struct ledger_entry {
 			struct digest parameters, outer_state, states, model; /* that came out */
 		} merge;
 		struct {
-			uint32_t round; /* that begins anew */
+			uint32_t round; /* that is in progress again, with the units that it has */
+			struct span units; /* le32 each, ascending: those that proved wrong */
+			struct digest
+				model; /* that its merge had given; its next MERGE replaces it */
 		} rollback;
 		struct {
 			enum project_state state; /* DONE, FAILED or STOPPED */

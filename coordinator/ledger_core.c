@@ -2,8 +2,8 @@
  * with the rows of the same step, in order, so the chain in the store never breaks: after a crash the
  * core goes on from the last entry that is there.
  *
- * A unit gets its entry at the end of the step that settles it, when all its replicas have been judged,
- * and another one after each step that judges one of them anew. */
+ * A unit gets its entry at the end of the step that settles it, whether it is drawn for an audit or not, when all its
+ * replicas have been judged, and another one after each step that judges one of them anew once it is settled. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -48,6 +48,7 @@ void ledger_project(struct core *c, struct core_project *p)
 	e.begin.policy = p->row.policy;
 	e.begin.floor_ppm = (uint32_t)(p->row.audit_floor * 1e6 + 1e-6);
 	e.begin.on_fraud = p->row.on_fraud;
+	e.begin.settle_rounds = p->row.settle_rounds;
 	append(c, p, &e);
 }
 
@@ -55,11 +56,11 @@ void ledger_round(struct core *c, struct core_project *p)
 {
 	struct ledger_entry e = {.kind = LEDGER_ROUND};
 
-	e.round.manifest = bytes_span(&p->manifest);
-	e.round.signature = p->signature;
-	if (p->states != NULL)
-		e.round.states =
-			span_of(p->states, (size_t)p->row.units_per_round * sizeof(*p->states));
+	e.round.manifest = bytes_span(&p->now->manifest);
+	e.round.signature = p->now->signature;
+	if (p->now->states != NULL)
+		e.round.states = span_of(
+			p->now->states, (size_t)p->row.units_per_round * sizeof(*p->now->states));
 	append(c, p, &e);
 }
 
@@ -72,12 +73,12 @@ void ledger_unit(struct core *c, struct core_unit *u)
 	c->ledger_due = u;
 }
 
-void ledger_forget(struct core *c, const struct core_project *p)
+void ledger_forget(struct core *c, const struct core_round *o)
 {
 	struct core_unit **at = &c->ledger_due;
 
 	while (*at != NULL)
-		if ((*at)->project == p)
+		if ((*at)->round == o)
 			*at = (*at)->ledger_next;
 		else
 			at = &(*at)->ledger_next;
@@ -187,7 +188,8 @@ void ledger_flush(struct core *c)
 	}
 	for (; list != NULL; list = list->ledger_next) {
 		list->ledger_due = false;
-		if (list->row.state == UNIT_SETTLED && c->error == TK_OK)
+		if ((list->row.state == UNIT_SETTLED || list->row.state == UNIT_AUDITED) &&
+			c->error == TK_OK)
 			unit_append(c, list);
 	}
 }
@@ -228,13 +230,28 @@ void ledger_merge(struct core *c, const struct core_project *p, const struct cor
 	append(c, p, &e);
 }
 
-void ledger_rollback(struct core *c, const struct core_project *p, uint32_t round)
+void ledger_rollback(struct core *c, const struct core_round *o)
 {
 	struct ledger_entry e = {.kind = LEDGER_ROLLBACK};
+	struct bytes units = {0};
+	int rc = TK_OK;
 
 	ledger_flush(c);
-	e.rollback.round = round;
-	append(c, p, &e);
+	for (uint32_t i = 0; i < o->project->row.units_per_round && rc == TK_OK; i++) {
+		uint8_t le[4];
+
+		store_le32(le, i);
+		if (unit_proved_wrong(&o->units[i]))
+			rc = bytes_append(&units, le, sizeof(le));
+	}
+	e.rollback.round = o->row.round;
+	e.rollback.units = bytes_span(&units);
+	e.rollback.model = o->row.model;
+	if (rc == TK_OK)
+		append(c, o->project, &e);
+	else
+		c->error = rc;
+	bytes_close(&units);
 }
 
 void ledger_end(struct core *c, const struct core_project *p)

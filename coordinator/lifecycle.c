@@ -37,7 +37,8 @@ static const unsigned replica_moves[] = {
 			     TO(REPLICA_UNOPENED) | TO(REPLICA_LATE),
 	[REPLICA_UPLOADING] = TO(REPLICA_REVEALED) | TO(REPLICA_VALID) | TO(REPLICA_INVALID) |
 			      TO(REPLICA_UNOPENED) | TO(REPLICA_LATE),
-	[REPLICA_VALID] = TO(REPLICA_INVALID), /* an audit found its whole quorum wrong */
+	[REPLICA_VALID] = /* an audit found its whole quorum wrong; others agree without it, who is retired */
+	TO(REPLICA_INVALID) | TO(REPLICA_LATE),
 	[REPLICA_LATE] = TO(REPLICA_INVALID),
 	[REPLICA_UNOPENED] = TO(REPLICA_INVALID),
 	[REPLICA_INVALID] = 0,
@@ -59,14 +60,18 @@ void unit_move(struct core *c, struct core_unit *u, enum unit_state to)
 	bool decided = to == UNIT_UPLOADING || to == UNIT_SETTLED || to == UNIT_AUDITED;
 
 	REQUIRE(unit_moves[u->row.state] & TO(to));
-	u->project->settled += to == UNIT_SETTLED;
-	u->project->settled -= u->row.state == UNIT_SETTLED;
+	u->round->settled += to == UNIT_SETTLED;
+	u->round->settled -= u->row.state == UNIT_SETTLED;
+	u->round->audited += to == UNIT_AUDITED;
+	u->round->audited -= u->row.state == UNIT_AUDITED;
 	u->row.state = to;
 	REQUIRE(!decided || (u->row.claim_bytes > 0 && !digest_is_zero(&u->row.result)));
 	REQUIRE(u->uploader == NULL);
 	REQUIRE(to != UNIT_SETTLED || u->referee == REFEREE_NONE);
 	REQUIRE(to == UNIT_DISPUTED || u->dispute == NULL);
-	REQUIRE(u->project->settled <= u->project->row.units_per_round);
+	REQUIRE(u->round->settled + u->round->audited <= u->project->row.units_per_round);
+	u->project->proved_wrong |= to == UNIT_SETTLED && u->round != u->project->now &&
+				    !digest_equal(&u->row.result, &u->row.merged);
 	unit_changed(c, u);
 }
 

@@ -1,6 +1,5 @@
 /* Projects, rounds and their units: from submission to the last merge. Projects run in order of
  * submission; several run at once when the first has no work left for somebody (lease.c). */
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -81,171 +80,17 @@ int project_attach(struct core *c, const struct project_row *row, struct span re
 	return TK_OK;
 }
 
-/* Forgets the round in progress; its replicas are final or of no consequence. */
-static void round_free(struct core *c, struct core_project *p)
-{
-	for (uint32_t i = 0; p->units != NULL && i < p->row.units_per_round; i++) {
-		struct core_unit *u = &p->units[i];
-		struct core_replica *next;
-
-		upload_close(c, u);
-		dispute_close(c, u);
-		for (struct core_replica *r = u->replicas; r != NULL; r = next) {
-			next = r->unit_next;
-			replica_detach(c, r);
-			mem_free(r);
-		}
-	}
-	agenda_close(&p->agenda);
-	mem_free(p->units);
-	mem_free(p->leaves);
-	mem_free(p->tree);
-	bytes_close(&p->manifest);
-	p->units = NULL;
-	p->leaves = NULL;
-	p->tree = NULL;
-	p->wanting = p->settled = p->referees = p->stragglers = p->contradicted = 0;
-	p->merging = false;
-}
-
 void project_free(struct core *c, struct core_project *p)
 {
-	round_free(c, p);
+	rounds_free(c, p);
 	c->unreadable -= p->unreadable;
 	recipe_close(&p->recipe);
 	mem_free(p->shards);
-	mem_free(p->states);
 	mem_free(p);
 }
 
-int project_states(struct core_project *p, const struct digest *states, struct errmsg *msg)
-{
-	size_t size = (size_t)p->row.units_per_round * sizeof(*states);
-	struct digest is = {{0}};
-	struct digest *copy = NULL;
-
-	if (states != NULL)
-		digest_blob(&is, states, size);
-	if (!digest_equal(&is, &p->row.states))
-		return errmsg_set(msg, TK_ECORRUPT,
-			"project %s: its row and the list of its states disagree", p->row.name);
-	if (states != NULL) {
-		copy = mem_calloc(p->row.units_per_round, sizeof(*copy));
-		if (copy == NULL)
-			return TK_ENOMEM;
-		memcpy(copy, states, size);
-	}
-	mem_free(p->states);
-	p->states = copy;
-	return TK_OK;
-}
-
-struct round_start project_start_of(const struct core_project *p)
-{
-	return (struct round_start){.parameters = p->row.parameters, .states = p->states};
-}
-
-static int manifest_build(struct core *c, struct core_project *p)
-{
-	struct round_manifest m = {
-		.network = c->root->public,
-		.recipe = p->row.recipe,
-		.round = p->row.round,
-		.unit_count = p->row.units_per_round,
-		.parameters = p->row.parameters,
-	};
-	struct digest seed;
-	int rc;
-
-	draw_seed(&seed, &p->row.secret, m.round, p->row.rollbacks);
-	draw_commitment(&m.audit, &seed);
-	merkle_tree(p->tree, p->leaves, m.unit_count);
-	m.units = p->tree[merkle_tree_nodes(m.unit_count) - 1];
-	rc = round_encode(&m, &p->manifest);
-	if (rc == TK_OK)
-		round_sign(&p->signature, c->root, bytes_span(&p->manifest));
-	return rc;
-}
-
-int round_build(struct core *c, struct core_project *p)
-{
-	const struct round_start start = project_start_of(p);
-	uint32_t count = p->row.units_per_round;
-	int rc;
-
-	p->leaves = mem_calloc(count, sizeof(*p->leaves));
-	p->tree = mem_calloc(merkle_tree_nodes(count), sizeof(*p->tree));
-	p->units = mem_calloc(count, sizeof(*p->units));
-	if (p->leaves == NULL || p->tree == NULL || p->units == NULL)
-		return TK_ENOMEM;
-	rc = agenda_init(&p->agenda, count);
-	if (rc == TK_OK)
-		rc = round_leaves(p->leaves, count, &p->row.recipe, p->row.round, &start);
-	if (rc == TK_OK)
-		rc = manifest_build(c, p);
-	for (uint32_t i = 0; rc == TK_OK && i < count; i++) {
-		p->units[i].project = p;
-		p->units[i].digest = p->leaves[i];
-		p->units[i].row = (struct unit_row){
-			.project = p->row.id,
-			.round = p->row.round,
-			.index = i,
-			.state = UNIT_UNSENT,
-			.wanted = p->row.quorum,
-		};
-	}
-	return rc;
-}
-
-static void round_begin(struct core *c, struct core_project *p)
-{
-	if (round_build(c, p) != TK_OK) {
-		c->error = TK_ENOMEM;
-		return;
-	}
-	p->started_ms = c->now_ms;
-	ledger_round(c, p);
-	for (uint32_t i = 0; i < p->row.units_per_round; i++) {
-		unit_changed(c, &p->units[i]);
-		unit_touch(c, &p->units[i]);
-	}
-	announce_round(c, p);
-}
-
-/* Tells everybody who still holds a replica of the round that it is over, saves what changed,
- * forgets it. Nobody is to blame for what was not finished. */
-static void round_end(struct core *c, struct core_project *p, enum verdict verdict, const char *why)
-{
-	struct core_unit **at = &c->touched;
-
-	ledger_flush(c);
-	for (uint32_t i = 0; p->units != NULL && i < p->row.units_per_round; i++) {
-		struct core_unit *u = &p->units[i];
-
-		upload_release(c, u);
-		for (struct core_replica *r = u->replicas; r != NULL; r = r->unit_next) {
-			if (r->row.state == REPLICA_LEASED) {
-				lease_cancel(c, r, verdict, why);
-			} else if (r->row.state == REPLICA_COMMITTED ||
-				   r->row.state == REPLICA_REVEALED) {
-				replica_move(c, r, REPLICA_LATE);
-				say_settled(c, r, VERDICT_LATE, why);
-			}
-		}
-	}
-	changes_flush(c);
-	while (*at != NULL)
-		if ((*at)->project == p)
-			*at = (*at)->touched_next;
-		else
-			at = &(*at)->touched_next;
-	ledger_forget(c, p);
-	round_free(c, p);
-}
-
 /* An ended project leaves memory; its rows stay. */
-static void project_end(
-	struct core *c, struct core_project *p, enum project_state to, const char *reason)
+void project_end(struct core *c, struct core_project *p, enum project_state to, const char *reason)
 {
 	struct core_project **at = &c->projects;
 
@@ -257,7 +102,9 @@ static void project_end(
 		: to == PROJECT_STOPPED ? "was stopped"
 					: "failed",
 		p->row.round, p->row.rounds, reason[0] != '\0' ? ": " : "", reason);
-	round_end(c, p, VERDICT_UNKNOWN, "the project has ended");
+	while (p->rounds != NULL)
+		round_end(c, p->rounds, VERDICT_UNKNOWN, "the project has ended");
+	changes_flush(c);
 	ledger_end(c, p);
 	announce_control(c, p);
 	while (*at != p)
@@ -274,7 +121,7 @@ void project_start(struct core *c, struct core_project *p)
 	if (p->row.round >= p->row.rounds)
 		project_end(c, p, PROJECT_DONE, "");
 	else
-		round_begin(c, p);
+		round_begin(c, p, NULL);
 }
 
 void project_new(struct core *c, const struct core_event *event)
@@ -307,16 +154,6 @@ void project_new(struct core *c, const struct core_event *event)
 	}
 }
 
-/* Nothing of the round has been committed: we are still at the boundary before it. */
-static bool round_untouched(const struct core_project *p)
-{
-	for (uint32_t i = 0; p->units != NULL && i < p->row.units_per_round; i++)
-		for (struct core_replica *r = p->units[i].replicas; r != NULL; r = r->unit_next)
-			if (r->row.committed_ms != 0)
-				return false;
-	return true;
-}
-
 void project_stop(struct core *c, uint64_t id)
 {
 	struct core_project *p = project_find(c, id);
@@ -324,7 +161,7 @@ void project_stop(struct core *c, uint64_t id)
 	if (p == NULL)
 		return; /* it ended meanwhile */
 	p->row.stop_asked = true;
-	if (p->row.state != PROJECT_RUNNING || (!p->merging && round_untouched(p))) {
+	if (p->row.state != PROJECT_RUNNING || rollback_may_stop(p)) {
 		project_end(c, p, PROJECT_STOPPED, "stopped by its owner");
 		return;
 	}
@@ -352,89 +189,12 @@ void project_resume(struct core *c, uint64_t id)
 	project_move(c, p, PROJECT_RUNNING);
 	announce_control(c, p);
 	c->dispatch = true;
-	for (uint32_t i = 0; i < p->row.units_per_round; i++) {
-		dispute_again(c, &p->units[i]);
-		unit_touch(c, &p->units[i]);
-	}
+	for (struct core_round *o = p->rounds; o != NULL; o = o->older)
+		for (uint32_t i = 0; i < p->row.units_per_round; i++) {
+			dispute_again(c, &o->units[i]);
+			unit_touch(c, &o->units[i]);
+		}
 	core_log(c, "project %s goes on", p->row.name);
-}
-
-/* Asks for the merge of every round whose units are all settled and undisputed. */
-void rounds_close(struct core *c)
-{
-	for (struct core_project *p = c->projects; p != NULL; p = p->next) {
-		if (p->row.state != PROJECT_RUNNING || p->merging || p->referees != 0 ||
-			p->settled != p->row.units_per_round)
-			continue;
-		p->merging = true;
-		merge_ask(c, p);
-	}
-}
-
-static void merge_failed(struct core *c, struct core_project *p, const struct core_event *event)
-{
-	const char *text = event->text != NULL ? event->text : error_text(event->code);
-
-	if (event->code == TK_EDIVERGED) {
-		project_end(c, p, PROJECT_FAILED, text);
-	} else {
-		p->merging = false;
-		project_pause(c, p, text);
-	}
-}
-
-void project_merged(struct core *c, const struct core_event *event)
-{
-	struct core_project *p = project_find(c, event->project);
-	struct round_row round;
-
-	if (p == NULL || !p->merging || event->round != p->row.round)
-		return; /* it ended meanwhile */
-	if (event->code != TK_OK) {
-		merge_failed(c, p, event);
-		return;
-	}
-	REQUIRE(event->merged <= p->row.units_per_round);
-	round = (struct round_row){
-		.project = p->row.id,
-		.round = p->row.round,
-		.loss = event->loss,
-		.validation_samples = event->validation_samples,
-		.validation_loss = event->validation_loss,
-		.validation_accuracy = event->validation_accuracy,
-		.merged = event->merged,
-		.skipped = p->row.units_per_round - event->merged,
-		.started_ms = p->started_ms,
-		.closed_ms = c->now_ms,
-		.parameters = event->parameters,
-		.states = p->row.states,
-		.model = event->model,
-	};
-	draw_seed(&round.seed, &p->row.secret, round.round, p->row.rollbacks);
-	draw_commitment(&round.audit, &round.seed);
-	round_save(c, &round);
-	ledger_merge(c, p, event);
-	ledger_seed(c, p, round.round, &round.seed);
-	policy_merged(p);
-	round_end(c, p, VERDICT_LATE, "the round is over");
-	p->row.round++;
-	p->row.parameters = event->parameters;
-	p->row.outer_state = event->outer_state;
-	p->row.states = event->states;
-	p->row.model = event->model;
-	if (project_states(p, event->state_list, NULL) != TK_OK) {
-		c->error = TK_ENOMEM;
-		return;
-	}
-	project_changed(c, p);
-	core_log(c, "project %s: round %u of %u merged, loss %.4f", p->row.name, p->row.round,
-		p->row.rounds, (double)event->loss);
-	if (p->row.round == p->row.rounds)
-		project_end(c, p, PROJECT_DONE, "");
-	else if (p->row.stop_asked)
-		project_end(c, p, PROJECT_STOPPED, "stopped by its owner");
-	else
-		round_begin(c, p);
 }
 
 /* Says why a running project does not move, or that it does. */
@@ -442,7 +202,10 @@ void projects_explain(struct core *c)
 {
 	for (struct core_project *p = c->projects; p != NULL; p = p->next) {
 		char why[sizeof(p->row.reason)] = "";
+		uint32_t wanting = 0;
 
+		for (const struct core_round *o = p->rounds; o != NULL; o = o->older)
+			wanting += o->wanting;
 		if (p->row.state != PROJECT_RUNNING)
 			continue;
 		if (p->row.stop_asked)
@@ -453,11 +216,11 @@ void projects_explain(struct core *c)
 				"connected",
 				p->row.quorum, p->row.quorum, c->connected,
 				c->connected == 1 ? "is" : "are");
-		else if (p->wanting > 0 && c->hungry_first != NULL)
+		else if (wanting > 0 && c->hungry_first != NULL)
 			snprintf(why, sizeof(why),
 				"waiting for peers: %u units need somebody who has not computed "
 				"them yet",
-				p->wanting);
+				wanting);
 		if (strcmp(why, p->row.reason) == 0)
 			continue;
 		memcpy(p->row.reason, why, sizeof(why));

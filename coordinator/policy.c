@@ -4,7 +4,7 @@
  * The result of an established peer settles its unit alone. Only then the secret draw is applied: a unit that
  * it hits is AUDITED, which is SETTLED but for the replicas that it still wants; unit_row.wanted says how many
  * are to agree. Equal ones confirm it. One that differs sends it to the referee (dispute.c), like everything
- * that contradicts a settled unit. A round is merged only when none of its units is AUDITED.
+ * that contradicts a settled unit. Which rounds may be merged while units are AUDITED, rollback.c says.
  *
  * Newcomers repeat what established peers have settled: that earns them trust and decides nothing, but a result
  * that differs counts against its author or the other's, whoever is wrong. While too few established peers are
@@ -250,23 +250,27 @@ uint32_t policy_leases(
 bool policy_repeats(struct core_project *p)
 {
 	uint32_t w = p->row.units_per_round;
+	struct core_round *now = p->now;
 
-	agenda_update(&p->agenda);
-	return policy_adaptive(p) && !p->merging && p->contradicted <= w / 20 &&
-	       p->agenda.repeats < w / 5 + 2 && p->agenda.in[AGENDA_REPEAT] > 0;
+	if (now == NULL || !policy_adaptive(p) || p->merging || now->contradicted > w / 20)
+		return false;
+	agenda_update(&now->agenda);
+	return now->agenda.repeats < w / 5 + 2 && now->agenda.in[AGENDA_REPEAT] > 0;
 }
 
 struct core_unit *policy_repeat(
 	const struct core *c, struct core_project *p, const struct core_peer *peer)
 {
-	const struct agenda *a = &p->agenda;
+	struct core_round *now = p->now;
+	const struct agenda *a;
 
 	if (!policy_newcomer(c, p, peer) || !policy_repeats(p))
 		return NULL;
+	a = &now->agenda;
 	for (uint32_t i = 0; (i = agenda_next(a, AGENDA_REPEAT, AGENDA_SETS, i)) < a->count; i++)
-		if (replica_of(&p->units[i], peer) == NULL &&
-			neighbour_of(c, &p->units[i], peer) == NULL)
-			return &p->units[i];
+		if (replica_of(&now->units[i], peer) == NULL &&
+			neighbour_of(c, &now->units[i], peer) == NULL)
+			return &now->units[i];
 	return NULL;
 }
 
@@ -326,7 +330,7 @@ void policy_settled(struct core *c, struct core_unit *u)
 	for (const struct core_replica *r = u->replicas; r != NULL; r = r->unit_next)
 		wanted += r->row.state == REPLICA_LEASED && replica_counts(r);
 	if (likely > 0) {
-		draw_seed(&seed, &p->secret, u->row.round, p->rollbacks);
+		draw_seed(&seed, &p->secret, u->row.round, u->round->row.attempt);
 		drawn = draw_results(&seed, u->row.index, likely, p->audit_floor, p->quorum);
 		if (drawn > p->quorum && wanted + drawn > c->established_here)
 			drawn--; /* nobody is left who could audit the audit */
@@ -341,7 +345,7 @@ void policy_settled(struct core *c, struct core_unit *u)
  * here; for others an established peer computes it again, and the referee follows if that one differs, too. */
 static void doubt(struct core *c, struct core_unit *u, struct core_replica *r, uint32_t supports)
 {
-	if (u->project->contradicted++ < REFEREED_REPEATS) {
+	if (u->round->contradicted++ < REFEREED_REPEATS) {
 		audit_open(c, u, "is contradicted by a newcomer");
 		return;
 	}
@@ -358,7 +362,6 @@ static void doubt(struct core *c, struct core_unit *u, struct core_replica *r, u
 void policy_judge(struct core *c, struct core_unit *u)
 {
 	bool refereed = !digest_is_zero(&u->row.referee);
-	bool closed = u->project->merging;
 	struct core_replica *differs = NULL;
 	struct core_replica *one = NULL;
 	uint32_t n;
@@ -368,7 +371,7 @@ void policy_judge(struct core *c, struct core_unit *u)
 			continue;
 		if (digest_equal(&r->row.result, &u->row.result))
 			replica_right(c, r);
-		else if (refereed || closed || r->peer->row.retired)
+		else if (refereed || r->peer->row.retired)
 			replica_dissents(c, r);
 		else if (differs == NULL || differs->row.repeats)
 			differs = r;
@@ -383,7 +386,7 @@ void policy_judge(struct core *c, struct core_unit *u)
 	} else if (u->row.state == UNIT_AUDITED && n >= u->row.wanted) {
 		unit_move(c, u, UNIT_SETTLED);
 		ledger_unit(c, u);
-	} else if (u->row.state == UNIT_SETTLED && n < u->row.wanted && !refereed && !closed) {
+	} else if (u->row.state == UNIT_SETTLED && n < u->row.wanted && !refereed) {
 		unit_move(c, u, UNIT_AUDITED);
 	}
 }
@@ -413,20 +416,32 @@ void policy_tick(struct core *c, struct core_unit *u)
 		audit_open(c, u, "wants one more result, and nobody is there who may give it");
 }
 
-void policy_merged(struct core_project *p)
+uint64_t policy_trust(const struct core_unit *u)
 {
+	uint64_t least = 0;
+
+	for (const struct core_replica *r = u->replicas; r != NULL; r = r->unit_next)
+		if (supports(r) && (least == 0 || r->peer->row.trust < least))
+			least = r->peer->row.trust;
+	return least;
+}
+
+void policy_count(struct core_round *o)
+{
+	const struct core_project *p = o->project;
 	struct core_replica *one = NULL;
 	struct digest seed;
 
-	draw_seed(&seed, &p->row.secret, p->row.round, p->row.rollbacks);
+	o->row.recomputed = o->row.drawn = o->row.drawn_wrong = 0;
+	draw_seed(&seed, &p->row.secret, o->row.round, o->row.attempt);
 	for (uint32_t i = 0; i < p->row.units_per_round; i++) {
-		const struct core_unit *u = &p->units[i];
+		const struct core_unit *u = &o->units[i];
 		bool again = !digest_is_zero(&u->row.referee) || supporting(u, &one) > 1;
 		bool drawn = policy_adaptive(p) &&
 			     draw_hit(draw_number(&seed, i, 0), p->row.audit_floor);
 
-		p->row.recomputed += again;
-		p->row.drawn += drawn;
-		p->row.drawn_wrong += drawn && contested(u);
+		o->row.recomputed += again;
+		o->row.drawn += drawn;
+		o->row.drawn_wrong += drawn && contested(u);
 	}
 }

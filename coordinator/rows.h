@@ -48,7 +48,11 @@ struct project_row {
 	uint64_t disputes;	/* units on which results differed */
 	uint64_t recomputed;	/* merged units that somebody else or the referee computed, too */
 	uint64_t drawn, drawn_wrong; /* adaptive: those that the floor drew; wrong at first */
-	uint32_t rollbacks; /* the number of the attempt at the rounds that follow (draw.h) */
+	uint32_t rollbacks;
+	uint32_t attempt;	 /* at the round in progress: rollbacks before it began (draw.h) */
+	uint64_t discarded;	 /* merges that rollbacks have taken back */
+	uint64_t wrong_standing; /* on_fraud continue: merged units that proved wrong and stay */
+	char rollback_why[160];	 /* the last one's, or what the last unit that stays wrong is */
 	uint64_t created_s, finished_s;
 };
 
@@ -65,6 +69,11 @@ struct round_row {
 	struct digest seed;		/* of its secret draw */
 	struct digest states;		/* what the slots carried into this round; swept */
 	struct digest model;
+	uint32_t attempt;			       /* project_row.attempt when it began */
+	struct digest start, start_outer, start_model; /* what it starts from, as in project_row */
+	bool seeded;				       /* its seed is in the ledger */
+	bool opened; /* it is merged, all its units were settled, and it counts: */
+	uint32_t recomputed, drawn, drawn_wrong; /* its share of the project's */
 };
 
 /* A unit's life. Names after BOINC's where they mean the same. */
@@ -84,6 +93,7 @@ struct unit_row {
 	uint32_t wanted;       /* replicas wanted now */
 	struct digest result;  /* canonical result digest, from UPLOADING on */
 	struct digest referee; /* result digest of the referee's recomputation; zero: none */
+	struct digest merged;  /* result digest that its round was merged with last; zero: none */
 	uint8_t claim[CLAIM_BYTES_MAX];
 	uint32_t claim_bytes; /* the canonical claim */
 };
@@ -106,6 +116,7 @@ struct replica_row {
 	struct digest nonce; /* primary key */
 	uint64_t project;
 	uint32_t round, unit;
+	uint32_t attempt; /* round_row's: those of discarded rounds are history */
 	struct public_key peer;
 	enum replica_state state;
 	uint64_t leased_ms, deadline_ms; /* wall clock; deadline of the state it is in */

@@ -91,6 +91,7 @@ static void answer(const struct job *j)
 		.claim = bytes_span(&j->claim),
 		.seed = j->seed,
 		.selftest = j->selftest,
+		.job = j->id,
 	};
 
 	if (j->type == CORE_SELFTEST)
@@ -99,7 +100,6 @@ static void answer(const struct job *j)
 		event.type = CORE_STEPPED;
 		event.claim = bytes_span(&j->stepped.claim);
 		event.state = j->stepped.after;
-		event.job = j->id;
 	}
 	serve_step(j->serve, &event);
 }
@@ -165,13 +165,48 @@ static int step_prepare(struct job *j, const struct core_effect *effect)
 	if (count > 0)
 		memcpy(j->leaves, effect->bytes.data, effect->bytes.len);
 	j->state = effect->digest;
-	j->id = effect->job;
 	j->step = (struct step_request){.unit = effect->unit_index,
 		.from = effect->step,
 		.agreed = effect->state,
 		.leaves = j->leaves,
 		.leaf_count = (uint32_t)count};
 	return TK_OK;
+}
+
+struct find_round {
+	uint32_t round;
+	struct project_row *as; /* gets what that round starts from */
+	bool found;
+};
+
+static int find_start(void *context, const void *row)
+{
+	struct find_round *f = context;
+	const struct round_row *r = row;
+
+	if (r->round != f->round)
+		return TK_OK;
+	f->as->round = r->round;
+	f->as->parameters = r->start;
+	f->as->outer_state = r->start_outer;
+	f->as->states = r->states;
+	f->found = true;
+	return TK_OK;
+}
+
+/* The project as it was when the round began: a round that is merged may still be in doubt. */
+static int round_of(struct job *j, struct store *store, uint32_t round)
+{
+	struct find_round find = {.round = round, .as = &j->project};
+	int rc = TK_OK;
+
+	if (j->project.round == round)
+		return rc;
+	if (j->project.round > round)
+		rc = store_rounds(store, j->project.id, find_start, &find, &j->msg);
+	return rc != TK_OK || find.found
+		       ? rc
+		       : errmsg_set(&j->msg, TK_ECORRUPT, "the store has no such round");
 }
 
 /* Everything the job reads, from the store's committed rows. */
@@ -185,8 +220,10 @@ static int job_prepare(struct job *j, struct store *store, const struct core_eff
 		return TK_OK;
 	rc = store_projects(store, find_by_id, &find, &j->msg);
 
-	if (rc == TK_OK && (!find.found || j->project.round != effect->round_index))
-		rc = errmsg_set(&j->msg, TK_ECORRUPT, "the store has no such round in progress");
+	if (rc == TK_OK && !find.found)
+		rc = errmsg_set(&j->msg, TK_ECORRUPT, "the store has no such project");
+	if (rc == TK_OK)
+		rc = round_of(j, store, effect->round_index);
 	if (rc == TK_OK && j->type == CORE_REFEREE_STEP)
 		rc = step_prepare(j, effect);
 	if (rc != TK_OK || j->type != CORE_MERGE)
@@ -216,6 +253,7 @@ void serve_start_job(struct serve *s, const struct core_effect *effect)
 	j->blobs = serve_home(s)->blobs;
 	j->unit = effect->unit_index;
 	j->seed = effect->seed;
+	j->id = effect->job;
 	if (job_prepare(j, serve_home(s)->store, effect) != TK_OK ||
 		uv_queue_work(serve_loop(s), &j->work, work, done) != 0) {
 		serve_stall(s, j->msg.text[0] != '\0' ? j->msg.text : "cannot start a job");

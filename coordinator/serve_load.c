@@ -35,6 +35,36 @@ static int load_peer(void *context, const void *row)
 	return rc == TK_OK ? rc : errmsg_set(l->msg, rc, "not enough memory for the peers");
 }
 
+struct kept {
+	struct loading *l;
+	uint32_t from, to, units;
+};
+
+static int load_round(void *context, const void *row)
+{
+	const struct kept *kept = context;
+	const struct loading *l = kept->l;
+	const struct round_row *r = row;
+	struct digest *states = NULL;
+	int rc = TK_OK;
+
+	if (r->round < kept->from || r->round > kept->to)
+		return TK_OK;
+	if (r->round < kept->to)
+		rc = states_load(&l->home->blobs, &r->states, kept->units, &states, l->msg);
+	if (rc == TK_OK)
+		rc = core_load_round(l->core, r, states, l->msg);
+	mem_free(states);
+	return rc == TK_OK ? rc : errmsg_prefix(l->msg, rc, "round %u", r->round + 1);
+}
+
+static uint32_t first_kept(const struct project_row *p)
+{
+	uint32_t kept = core_rounds_kept(p);
+
+	return p->round > kept ? p->round - kept : 0;
+}
+
 static bool in_progress(const struct project_row *p)
 {
 	return p->state == PROJECT_RUNNING || p->state == PROJECT_PAUSED;
@@ -77,6 +107,7 @@ static int load_project(void *context, const void *row)
 {
 	const struct project_row *p = row;
 	struct loading *l = context;
+	struct kept kept = {l, first_kept(p), p->round, p->units_per_round};
 	struct digest *states = NULL;
 	struct bytes recipe = {0};
 	int rc;
@@ -87,9 +118,11 @@ static int load_project(void *context, const void *row)
 	if (ended(p))
 		return TK_OK;
 	rc = read_blobs(l->home, p, &recipe, &states, l->msg);
-	if (rc == TK_OK)
+	if (rc == TK_OK) {
 		rc = core_load_project(l->core, p, bytes_span(&recipe), states, l->msg);
-	else if (rc != TK_ENOMEM && in_progress(p))
+		if (rc == TK_OK)
+			rc = store_rounds(l->home->store, p->id, load_round, &kept, l->msg);
+	} else if (rc != TK_ENOMEM && in_progress(p))
 		rc = core_load_unreadable(l->core, p, l->msg->text);
 	bytes_close(&recipe);
 	mem_free(states);
@@ -100,13 +133,15 @@ static int load_rounds(void *context, const void *row)
 {
 	const struct project_row *p = row;
 	struct loading *l = context;
-	int rc;
+	int rc = TK_OK;
 
 	if (!in_progress(p))
 		return TK_OK;
-	rc = store_units(l->home->store, p->id, p->round, load_unit, l, l->msg);
-	if (rc == TK_OK)
-		rc = store_replicas(l->home->store, p->id, p->round, load_replica, l, l->msg);
+	for (uint32_t r = first_kept(p); r <= p->round && rc == TK_OK; r++) {
+		rc = store_units(l->home->store, p->id, r, load_unit, l, l->msg);
+		if (rc == TK_OK)
+			rc = store_replicas(l->home->store, p->id, r, load_replica, l, l->msg);
+	}
 	return rc == TK_OK ? rc : errmsg_prefix(l->msg, rc, "project %s", p->name);
 }
 

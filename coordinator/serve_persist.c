@@ -80,13 +80,8 @@ int serve_sweep(const struct home *home, const struct core_effects *done, struct
 	int rc = TK_OK;
 
 	for (size_t i = 0; i < done->count && rc == TK_OK; i++) {
-		const struct round_row *r = &done->items[i].round;
-
-		if (done->items[i].type != CORE_SAVE_ROUND)
-			continue;
-		rc = sweep_states(home, r, msg);
-		if (rc == TK_OK && r->round > 0)
-			rc = sweep_payloads(home, r->project, r->round - 1, msg);
+		if (done->items[i].type == CORE_SAVE_ROUND)
+			rc = sweep_project(home, done->items[i].round.project, msg);
 	}
 	return rc;
 }

@@ -64,6 +64,7 @@ struct rounds {
 	json_t *history; /* NULL: not wanted */
 	uint32_t every;	 /* of which one in so many is kept */
 	uint32_t last_round;
+	uint32_t rounds; /* that are merged */
 	struct project_numbers *numbers;
 	uint64_t durations[ETA_ROUNDS];
 	uint32_t count;
@@ -80,6 +81,8 @@ static int add_round(void *context, const void *row)
 	struct rounds *all = context;
 	json_t *item;
 
+	if (r->round >= all->rounds)
+		return 0; /* it was taken back */
 	all->numbers->last = *r;
 	all->numbers->has_round = true;
 	all->durations[all->count++ % ETA_ROUNDS] = (uint64_t)(seconds(r) * 1000.0);
@@ -118,6 +121,7 @@ static int collect(struct store *s, const struct project_row *row, struct projec
 		.history = history,
 		.every = 1 + row->rounds / HISTORY_MAX,
 		.last_round = row->round != 0 ? row->round - 1 : 0,
+		.rounds = row->round,
 		.numbers = out,
 	};
 	uint32_t known;
@@ -165,10 +169,14 @@ static json_t *verify_object(const struct project_row *p)
 {
 	if (p->policy == VERIFY_FULL)
 		return json_pack("{s:s, s:i}", "policy", "full", "quorum", (int)p->quorum);
-	return json_pack("{s:s, s:i, s:f, s:I, s:I, s:I, s:f}", "policy", "adaptive", "quorum",
-		(int)p->quorum, "audit_floor", p->audit_floor, "recomputed",
-		(json_int_t)p->recomputed, "drawn", (json_int_t)p->drawn, "drawn_wrong",
-		(json_int_t)p->drawn_wrong, "wrong_bound", project_wrong_bound(p));
+	return json_pack("{s:s, s:i, s:f, s:I, s:I, s:I, s:f, s:s, s:i, s:i, s:I, s:I, s:s}",
+		"policy", "adaptive", "quorum", (int)p->quorum, "audit_floor", p->audit_floor,
+		"recomputed", (json_int_t)p->recomputed, "drawn", (json_int_t)p->drawn,
+		"drawn_wrong", (json_int_t)p->drawn_wrong, "wrong_bound", project_wrong_bound(p),
+		"on_fraud", p->on_fraud == FRAUD_CONTINUE ? "continue" : "rollback",
+		"settle_rounds", (int)p->settle_rounds, "rollbacks", (int)p->rollbacks,
+		"merges_taken_back", (json_int_t)p->discarded, "wrong_standing",
+		(json_int_t)p->wrong_standing, "rollback_why", p->rollback_why);
 }
 
 /* The fields that both the page and `status --json` show. */

@@ -54,6 +54,10 @@ static const struct column project_columns[] = {
 	U64(project_row, drawn),
 	U64(project_row, drawn_wrong),
 	U32(project_row, rollbacks),
+	U32(project_row, attempt),
+	U64(project_row, discarded),
+	U64(project_row, wrong_standing),
+	TEXT(project_row, rollback_why),
 	U64(project_row, created_s),
 	U64(project_row, finished_s),
 };
@@ -74,6 +78,15 @@ static const struct column round_columns[] = {
 	BIN(round_row, seed),
 	BIN(round_row, states),
 	BIN(round_row, model),
+	U32(round_row, attempt),
+	BIN(round_row, start),
+	BIN(round_row, start_outer),
+	BIN(round_row, start_model),
+	BOOL(round_row, seeded),
+	BOOL(round_row, opened),
+	U32(round_row, recomputed),
+	U32(round_row, drawn),
+	U32(round_row, drawn_wrong),
 };
 
 static const struct column unit_columns[] = {
@@ -84,6 +97,7 @@ static const struct column unit_columns[] = {
 	U32(unit_row, wanted),
 	BIN(unit_row, result),
 	BIN(unit_row, referee),
+	BIN(unit_row, merged),
 	SIZED(unit_row, claim, claim_bytes),
 };
 
@@ -92,6 +106,7 @@ static const struct column replica_columns[] = {
 	U64(replica_row, project),
 	U32(replica_row, round),
 	U32(replica_row, unit),
+	U32(replica_row, attempt),
 	BIN(replica_row, peer),
 	U32(replica_row, state),
 	U64(replica_row, leased_ms),

@@ -12,9 +12,8 @@
 #include "tasks/base/file.h"
 #include "tasks/base/mem.h"
 
-#define SCHEMA_VERSION                                                                             \
-	5 /* 3: trust: ledger, draws, faults; 4: hosts, units that one peer settles alone; 5: teams */
-#define BUSY_MS 10000
+#define SCHEMA_VERSION 6 /* 4: hosts, units that one peer settles alone; 5: teams; 6: rollbacks */
+#define BUSY_MS	       10000
 #define REJECTED                                                                                   \
 	"6, 9" /* REPLICA_INVALID, REPLICA_UNOPENED; few, and so with an index of their own */
 _Static_assert(REPLICA_INVALID == 6 && REPLICA_UNOPENED == 9, "REJECTED names them for SQL");

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "coordinator/core.h"
 #include "coordinator/states.h"
 #include "tasks/base/mem.h"
 
@@ -45,7 +46,9 @@ struct owner {
 	uint64_t id;
 	uint32_t unfinished;  /* projects, this one or others */
 	uint32_t units;	      /* a round; 0: there is no such project */
-	struct digest states; /* in use */
+	uint32_t past, round; /* what it swept is the first one's; those behind it are used */
+	struct digest
+		lists[SETTLE_ROUNDS_MAX + 2]; /* of states, from round `past` on; the last in use */
 };
 
 static int look_at(void *context, const void *row)
@@ -53,11 +56,23 @@ static int look_at(void *context, const void *row)
 	struct owner *o = context;
 	const struct project_row *p = row;
 
-	if (p->id == o->id) {
+	if (p->id == o->id && p->round > o->past &&
+		p->round - o->past < sizeof(o->lists) / sizeof(o->lists[0])) {
 		o->units = p->units_per_round;
-		o->states = p->states;
+		o->round = p->round;
+		o->lists[p->round - o->past] = p->states;
 	}
 	return count_unfinished(&o->unfinished, row);
+}
+
+static int look_back(void *context, const void *row)
+{
+	struct owner *o = context;
+	const struct round_row *r = row;
+
+	if (r->round > o->past && r->round < o->round)
+		o->lists[r->round - o->past] = r->states;
+	return TK_OK;
 }
 
 static int compare(const void *a, const void *b)
@@ -66,36 +81,115 @@ static int compare(const void *a, const void *b)
 }
 
 /* used is sorted here. */
-static void remove_unused(
-	const struct home *home, const struct digest *past, struct digest *used, uint32_t count)
+static void remove_unused(const struct home *home, const struct digest *past, uint32_t units,
+	struct digest *used, uint32_t count)
 {
-	if (used != NULL)
-		qsort(used, count, sizeof(*used), compare);
-	for (uint32_t i = 0; i < count; i++)
-		if (used == NULL || bsearch(&past[i], used, count, sizeof(*used), compare) == NULL)
+	qsort(used, count, sizeof(*used), compare);
+	for (uint32_t i = 0; i < units; i++)
+		if (bsearch(&past[i], used, count, sizeof(*used), compare) == NULL)
 			blob_store_remove(&home->blobs, &past[i]);
+}
+
+/* All that the rounds behind the first one start from; gives *out (mem_free). */
+static int used_load(const struct home *home, const struct owner *o, struct digest **out,
+	uint32_t *count, struct errmsg *msg)
+{
+	uint32_t rounds = o->round - o->past;
+	struct digest *all = mem_calloc((size_t)rounds * o->units + 1, sizeof(*all));
+	int rc = all != NULL ? TK_OK : errmsg_set(msg, TK_ENOMEM, "not enough memory to sweep");
+
+	*count = 0;
+	for (uint32_t i = 1; i <= rounds && rc == TK_OK; i++) {
+		struct digest *list = NULL;
+
+		rc = states_load(&home->blobs, &o->lists[i], o->units, &list, msg);
+		if (rc == TK_OK && list != NULL) {
+			memcpy(all + *count, list, o->units * sizeof(*list));
+			*count += o->units;
+		}
+		mem_free(list);
+	}
+	if (rc == TK_OK)
+		*out = all;
+	else
+		mem_free(all);
+	return rc;
+}
+
+static bool list_used(const struct owner *o)
+{
+	for (uint32_t i = 1; i <= o->round - o->past; i++)
+		if (digest_equal(&o->lists[i], &o->lists[0]))
+			return true;
+	return false;
 }
 
 int sweep_states(const struct home *home, const struct round_row *row, struct errmsg *msg)
 {
-	struct owner o = {.id = row->project};
+	struct owner o = {.id = row->project, .past = row->round, .lists = {row->states}};
 	struct digest *past = NULL, *used = NULL;
-	int rc;
+	uint32_t count = 0;
+	int rc = store_projects(home->store, look_at, &o, msg);
 
-	if (digest_is_zero(&row->states))
-		return TK_OK;
-	rc = store_projects(home->store, look_at, &o, msg);
-	if (rc != TK_OK || o.unfinished > 1 || o.units == 0 ||
-		digest_equal(&o.states, &row->states))
+	if (rc != TK_OK || o.unfinished > 1 || o.units == 0 || digest_is_zero(&row->states))
 		return rc;
-	rc = states_load(&home->blobs, &row->states, o.units, &past, msg);
+	rc = store_rounds(home->store, row->project, look_back, &o, msg);
+	if (rc != TK_OK || list_used(&o))
+		return rc;
+	rc = states_load(&home->blobs, &o.lists[0], o.units, &past, msg);
 	if (rc == TK_OK)
-		rc = states_load(&home->blobs, &o.states, o.units, &used, msg);
+		rc = used_load(home, &o, &used, &count, msg);
 	if (rc == TK_OK) {
-		remove_unused(home, past, used, o.units);
-		blob_store_remove(&home->blobs, &row->states);
+		remove_unused(home, past, o.units, used, count);
+		blob_store_remove(&home->blobs, &o.lists[0]);
 	}
 	mem_free(past);
 	mem_free(used);
+	return rc;
+}
+
+struct leaving {
+	uint64_t project;
+	bool any, found;
+	uint32_t round;
+	struct round_row row;
+};
+
+static int leaving_round(void *context, const void *row)
+{
+	struct leaving *l = context;
+	const struct project_row *p = row;
+	uint32_t kept = core_rounds_kept(p);
+
+	if (p->id == l->project && p->round > kept) {
+		l->any = true;
+		l->round = p->round - kept - 1;
+	}
+	return TK_OK;
+}
+
+static int leaving_row(void *context, const void *row)
+{
+	struct leaving *l = context;
+	const struct round_row *r = row;
+
+	if (r->round == l->round) {
+		l->row = *r;
+		l->found = true;
+	}
+	return TK_OK;
+}
+
+int sweep_project(const struct home *home, uint64_t project, struct errmsg *msg)
+{
+	struct leaving l = {.project = project};
+	int rc = store_projects(home->store, leaving_round, &l, msg);
+
+	if (rc == TK_OK && l.any)
+		rc = store_rounds(home->store, project, leaving_row, &l, msg);
+	if (rc == TK_OK && l.found)
+		rc = sweep_states(home, &l.row, msg);
+	if (rc == TK_OK && l.found && l.round > 0)
+		rc = sweep_payloads(home, project, l.round - 1, msg);
 	return rc;
 }

@@ -12,9 +12,12 @@ int sweep_payloads(
 	const struct home *home, uint64_t project, uint32_t round, struct errmsg *msg) TK_CHECKED;
 
 /* Removes the states that a merged round started from (row->states) and their list, but for those that
- * the next round starts from, too. To be called when the merge is on disk; does nothing while another
+ * the rounds behind it start from, too. To be called when the merge is on disk; does nothing while another
  * project is in progress. O(units·log units). Errors: those of the store and of reading the lists. */
 int sweep_states(
 	const struct home *home, const struct round_row *row, struct errmsg *msg) TK_CHECKED;
+
+/* Both, for what no rollback can reach any more. To be called when a merge is on disk. */
+int sweep_project(const struct home *home, uint64_t project, struct errmsg *msg) TK_CHECKED;
 
 #endif

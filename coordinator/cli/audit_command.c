@@ -131,16 +131,27 @@ static int show_doubtful(const struct audit *a, struct errmsg *msg)
 static void show_drawn(const struct audit *a)
 {
 	size_t units = (size_t)(a->round + a->open) * a->units_per_round;
-	uint64_t again = 0;
+	uint64_t again = 0, drawn, wrong;
 
+	audit_drawn(a, &drawn, &wrong);
 	for (size_t i = 0; i < units; i++)
 		again += a->units[i].refereed || a->units[i].verdicts[LEDGER_VALID] > 1;
 	printf("  policy adaptive: %" PRIu64 " units were computed more than once; the floor of "
 	       "%.3g %% drew %" PRIu64 ",\n  of which %" PRIu64
 	       " had a wrong result. With 95 %% confidence at most %.3g %% of the others are "
 	       "wrong\n",
-		again, a->floor_ppm / 1e4, a->counts.drawn, a->counts.drawn_wrong,
-		100 * audit_bound(audit_settled(a), a->counts.drawn, a->counts.drawn_wrong));
+		again, a->floor_ppm / 1e4, drawn, wrong,
+		100 * audit_bound(audit_settled(a), drawn, wrong));
+	if (a->counts.rollbacks != 0)
+		printf("  %" PRIu64 " rollbacks took %" PRIu64
+		       " merges back; what is audited here is what stands\n",
+			a->counts.rollbacks, a->counts.discarded);
+	if (a->on_fraud == FRAUD_CONTINUE)
+		printf("  on_fraud is continue: units that prove wrong after their merge stay in "
+		       "the "
+		       "model, so it need not be\n  what one computer would have got; %" PRIu64
+		       " did\n",
+			a->counts.standing);
 }
 
 static void show_verified(const struct auditing *x)
@@ -172,9 +183,9 @@ static void show_verified(const struct auditing *x)
 					 : ", ended before",
 		audit_settled(a), a->quorum, refereed);
 	printf("  results: %" PRIu64 " credited, %" PRIu64 " wrong, %" PRIu64
-	       " never opened, %" PRIu64 " late; proofs of fault: %zu; rollbacks: %" PRIu64 "\n",
+	       " never opened, %" PRIu64 " late; proofs of fault: %zu\n",
 		verdicts[LEDGER_VALID], verdicts[LEDGER_WRONG], verdicts[LEDGER_UNOPENED],
-		verdicts[LEDGER_LATE], a->fault_count, a->counts.rollbacks);
+		verdicts[LEDGER_LATE], a->fault_count);
 	if (a->policy == VERIFY_ADAPTIVE)
 		show_drawn(a);
 	if (a->round > 0) {
@@ -264,6 +275,11 @@ static int audit(struct auditing *x, const char *dir, const char *network, struc
 		if (rc == TK_OK)
 			right = show_recomputed(x, &result);
 	}
+	if (rc == TK_OK && x->audit.counts.standing != 0)
+		rc = errmsg_set(msg, TK_ECORRUPT,
+			"%" PRIu64 " merged units proved wrong and stand in the model "
+			"(on_fraud: continue)",
+			x->audit.counts.standing);
 	if (rc == TK_OK && !right)
 		rc = errmsg_set(msg, TK_ECORRUPT, "the ledger tells of results that are not right");
 	return rc;

@@ -81,6 +81,8 @@ static int submit(struct home *home, const struct project *project, struct errms
 		.quorum = project->quorum,
 		.policy = project->policy,
 		.audit_floor = project->audit_floor,
+		.settle_rounds = project->settle_rounds,
+		.on_fraud = project->on_fraud,
 		.rounds = project->train.rounds,
 		.units_per_round = project->train.units_per_round,
 		.created_s = (uint64_t)time(NULL),
@@ -89,11 +91,6 @@ static int submit(struct home *home, const struct project *project, struct errms
 	struct recipe recipe;
 	int rc = project_check_grid(project, msg);
 
-	if (row.policy ==
-		VERIFY_ADAPTIVE) { /* a round waits for its own audits, and nothing is undone */
-		row.settle_rounds = 1;
-		row.on_fraud = FRAUD_CONTINUE;
-	}
 	if (rc == TK_OK)
 		rc = project_recipe(&recipe, project, &sink, msg);
 	if (rc != TK_OK)

@@ -161,7 +161,7 @@ void referee_step_ask(struct world *w, const struct core_effect *e)
 {
 	uint64_t step_ms = (uint64_t)(2 * w->median_ms / w->recipe.train.inner_steps);
 	const struct bytes *state = e->step > 0 ? state_find(w, &e->digest) : NULL;
-	struct truth *t = &w->truths[e->unit_index];
+	struct truth *t = &w->truths[ring_at(w, e->round_index, e->unit_index)];
 	struct queued q = {.kind = QUEUED_STEP,
 		.round = e->round_index,
 		.unit = e->unit_index,
@@ -181,7 +181,7 @@ void referee_step_ask(struct world *w, const struct core_effect *e)
 
 void referee_step_answer(struct world *w, const struct queued *q)
 {
-	const struct truth *t = &w->truths[q->unit];
+	const struct truth *t = &w->truths[ring_at(w, q->round, q->unit)];
 	struct core_event event = {.type = CORE_STEPPED,
 		.project = 1,
 		.round = q->round,
@@ -190,8 +190,8 @@ void referee_step_answer(struct world *w, const struct queued *q)
 	struct mishap fault = {.step = NO_FAULT};
 	struct bytes claim = {0}, payload = {0};
 
-	if (q->round != w->project.round)
-		return;
+	if (q->round > w->project.round)
+		return; /* it was taken back */
 	if (q->step > 0)
 		fault = state_fault(bytes_span(&q->bytes));
 	if (q->step < w->recipe.train.inner_steps) {

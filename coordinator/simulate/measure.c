@@ -84,8 +84,8 @@ static void unit_row_take(struct world *w, const struct unit_row *row)
 
 	if (row->round >= w->project.rounds || row->index >= w->project.units_per_round)
 		return;
-	if (row->state == UNIT_SETTLED && row->round == w->project.round)
-		w->results[row->index] = row->result;
+	if (row->state == UNIT_SETTLED || row->state == UNIT_AUDITED)
+		w->results[ring_at(w, row->round, row->index)] = row->result;
 	stands(w, at, row->state == UNIT_SETTLED && load_le64(row->result.b) != w->honest[at]);
 }
 
@@ -130,6 +130,14 @@ static void project_row_take(struct world *w, const struct project_row *row)
 		for (size_t i = first + row->units_per_round; i < end && i < all; i++)
 			stands(w, i, false);
 	}
+	if (w->units_most < row->units_accepted)
+		w->units_most = row->units_accepted;
+	if (row->rollbacks != w->report->rollbacks) {
+		w->report->computed_again += w->units_most - row->units_accepted;
+		w->units_most = row->units_accepted;
+	}
+	w->report->rollbacks = row->rollbacks;
+	w->report->taken_back = row->discarded;
 	if (row->round != w->project.round)
 		w->end_ms = w->now_ms + 30ull * 86400 * 1000;
 	w->project = *row;
@@ -234,6 +242,7 @@ void measure_end(struct world *w)
 	r->units_per_round = w->project.units_per_round;
 	r->quorum = w->project.quorum;
 	r->audit_floor = w->project.audit_floor;
+	r->settle_rounds = w->project.settle_rounds;
 	r->done = w->project.state == PROJECT_DONE;
 	memcpy(r->reason, w->project.reason, sizeof(r->reason));
 	r->overhead = overhead(w->now.units, w->now.computed, w->now.refereed);

@@ -76,7 +76,11 @@ struct simulate_report {
 	double round_h;	      /* mean */
 	struct simulate_spread messages; /* of a dispute, to and from its parties */
 	uint64_t referee_units, referee_steps;
-	double replayed; /* units' worth of steps that disputants computed again */
+	uint32_t settle_rounds; /* policy adaptive */
+	uint64_t rollbacks;
+	uint64_t taken_back;	 /* merges */
+	uint64_t computed_again; /* units that had been settled in rounds which were discarded */
+	double replayed;	 /* units' worth of steps that disputants computed again */
 	uint64_t messages_all;
 	uint32_t point_count;
 	struct simulate_point points[SERIES_MAX];

@@ -62,7 +62,11 @@ static json_t *report_json(const struct simulate_report *r, const struct simulat
 				"hours_until_retired", spread_json(&r->caught_h), "hours_stood",
 				spread_json(&r->stood_h), "dispute_messages",
 				spread_json(&r->messages), "expected", expectations_json(r, o))) !=
-			0) {
+			0 ||
+		json_object_update_new(
+			j, json_pack("{s:I, s:I, s:I}", "rollbacks", (json_int_t)r->rollbacks,
+				   "merges_taken_back", (json_int_t)r->taken_back, "computed_again",
+				   (json_int_t)r->computed_again)) != 0) {
 		json_decref(j);
 		return NULL;
 	}

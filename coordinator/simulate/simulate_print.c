@@ -85,6 +85,12 @@ void simulate_print(const struct simulate_report *r, const struct simulate_optio
 	line(out, "units' worth of steps that its parties computed again", "", r->replayed);
 	line(out, "units recomputed by the coordinator", "", (double)r->referee_units);
 	line(out, "steps recomputed by the coordinator", "", (double)r->referee_steps);
+	if (r->settle_rounds > 0) {
+		line(out, "rollbacks", "", (double)r->rollbacks);
+		line(out, "... merges taken back", "", (double)r->taken_back);
+		line(out, "... units of discarded rounds that were computed again", "",
+			(double)r->computed_again);
+	}
 	fputs("what was caught\n", out);
 	line(out, "wrong results handed in", "", (double)r->wrong);
 	line(out, "identities retired that had cheated or erred", "", r->end.caught);

@@ -103,8 +103,11 @@ struct world {
 	size_t payload_bytes;
 	double median_ms; /* of a unit */
 	struct project_row project;
-	struct truth *truths;	/* W */
-	struct digest *results; /* W: what was settled in the round in progress */
+	/* Of the rounds that the core has in memory, by round modulo ring: what a unit of it is. */
+	uint32_t ring;
+	struct truth *truths;	/* ring × W */
+	struct digest *results; /* ring × W: what was settled */
+	struct truth other;	/* the last one asked for of a round that was taken back */
 	uint64_t *honest;	/* rounds × W: 8 bytes of the right result's digest */
 	uint64_t *stands_ms;	/* rounds × W: since when a wrong result stands; 0: none does */
 	bool merging;
@@ -112,6 +115,7 @@ struct world {
 	uint32_t state_count;
 	/* Counted. */
 	struct simulate_point now;
+	uint64_t units_most; /* that were settled, since the last rollback */
 	uint64_t fifth_computed, fifth_refereed, fifth_units;
 	struct spread bad, proven, caught_h, stood_h, messages;
 	uint64_t next_point_units;
@@ -140,6 +144,8 @@ double draw_unit(struct world *w); /* 0 … 1 */
 void world_step(struct world *w, struct core_event *event);
 void world_later(struct world *w, uint64_t after_ms, const struct queued *q);
 struct truth *truth_of(struct world *w, const struct sim_task *task);
+/* Where a unit of such a round is in a ring. */
+size_t ring_at(const struct world *w, uint32_t round, uint32_t unit);
 
 /* results.c: recipe, states and results. */
 int project_make(struct world *w, const struct project *p, struct errmsg *msg) TK_CHECKED;

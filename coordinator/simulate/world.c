@@ -32,27 +32,49 @@ void world_later(struct world *w, uint64_t after_ms, const struct queued *q)
 		w->error = TK_ENOMEM;
 }
 
-/* The right result of the task's unit, made once; also what colluders know of it. */
-struct truth *truth_of(struct world *w, const struct sim_task *task)
+size_t ring_at(const struct world *w, uint32_t round, uint32_t unit)
 {
-	struct truth *t = &w->truths[task->unit];
+	return (size_t)(round % w->ring) * w->project.units_per_round + unit;
+}
+
+static void truth_make(struct world *w, const struct digest *unit, struct truth *t)
+{
 	struct mishap none = {.step = NO_FAULT};
 	struct bytes claim = {0}, payload = {0};
 
-	if (digest_equal(&t->unit, &task->unit_digest))
-		return t;
-	*t = (struct truth){.unit = task->unit_digest};
-	result_make(w, &task->unit_digest, &none, &claim, &payload);
+	*t = (struct truth){.unit = *unit};
+	result_make(w, unit, &none, &claim, &payload);
 	if (w->error == TK_OK && claim.len <= sizeof(t->claim)) {
 		memcpy(t->claim, claim.data, claim.len);
 		t->claim_bytes = (uint32_t)claim.len;
 		claim_digest(&t->result, bytes_span(&claim));
-		w->honest[(size_t)task->round * w->project.units_per_round + task->unit] =
-			load_le64(t->result.b);
 	}
 	bytes_close(&claim);
 	bytes_close(&payload);
-	return t;
+}
+
+/* A unit is leased: the right result of it is made, once, and is what there is to know of it from now on. */
+static void truth_lease(struct world *w, const struct unit *unit, const struct digest *digest)
+{
+	struct truth *t = &w->truths[ring_at(w, unit->round, unit->index)];
+
+	if (digest_equal(&t->unit, digest))
+		return;
+	truth_make(w, digest, t);
+	w->honest[(size_t)unit->round * w->project.units_per_round + unit->index] =
+		load_le64(t->result.b);
+}
+
+/* The right result of the task's unit; also what colluders know of it. */
+struct truth *truth_of(struct world *w, const struct sim_task *task)
+{
+	struct truth *t = &w->truths[ring_at(w, task->round, task->unit)];
+
+	if (digest_equal(&t->unit, &task->unit_digest))
+		return t;
+	if (!digest_equal(&w->other.unit, &task->unit_digest))
+		truth_make(w, &task->unit_digest, &w->other);
+	return &w->other;
 }
 
 static struct sim_peer *peer_of(struct world *w, conn_id conn)
@@ -82,6 +104,7 @@ static void send(struct world *w, const struct core_effect *e)
 			w->error = TK_ECORRUPT;
 		q.round = unit.round;
 		q.unit = unit.index;
+		truth_lease(w, &unit, &q.about);
 		break;
 	case MESSAGE_NO_WORK:
 		q.unit = m->no_work.retry_ms;
@@ -131,14 +154,16 @@ static void effect(struct world *w, const struct core_effect *e)
 		break;
 	case CORE_MERGE:
 		world_later(w, MERGE_MS,
-			&(struct queued){.kind = QUEUED_MERGE, .round = e->round_index});
+			&(struct queued){
+				.kind = QUEUED_MERGE, .round = e->round_index, .job = e->job});
 		break;
 	case CORE_REFEREE:
 		w->now.refereed++;
 		world_later(w, (uint64_t)(2 * w->median_ms),
 			&(struct queued){.kind = QUEUED_REFEREE,
 				.round = e->round_index,
-				.unit = e->unit_index});
+				.unit = e->unit_index,
+				.job = e->job});
 		break;
 	case CORE_REFEREE_STEP:
 		referee_step_ask(w, e);
@@ -174,26 +199,28 @@ void world_step(struct world *w, struct core_event *event)
 	core_effects_clear(&w->effects);
 }
 
-static void merged(struct world *w, uint32_t round)
+static void merged(struct world *w, uint32_t round, uint64_t job)
 {
 	struct core_event event = {.type = CORE_MERGED,
 		.project = 1,
 		.round = round,
+		.job = job,
 		.loss = 1,
 		.merged = w->project.units_per_round};
 	struct span fields[2] = {span_of(w->project.parameters.b, DIGEST_BYTES),
-		span_of(w->results, w->project.units_per_round * sizeof(*w->results))};
+		span_of(w->results + ring_at(w, round, 0),
+			w->project.units_per_round * sizeof(*w->results))};
 
 	digest_fields(&event.parameters, "talkoot simulated parameters", fields, 2);
 	event.model = event.parameters;
 	world_step(w, &event);
 }
 
-static void refereed(struct world *w, uint32_t round, uint32_t unit)
+static void refereed(struct world *w, uint32_t round, uint32_t unit, uint64_t job)
 {
 	struct core_event event = {
-		.type = CORE_REFEREED, .project = 1, .round = round, .unit = unit};
-	const struct truth *t = &w->truths[unit];
+		.type = CORE_REFEREED, .project = 1, .round = round, .unit = unit, .job = job};
+	const struct truth *t = &w->truths[ring_at(w, round, unit)];
 
 	event.claim = span_of(t->claim, t->claim_bytes);
 	world_step(w, &event);
@@ -223,10 +250,10 @@ static bool happen_here(struct world *w, const struct queued *q)
 		tick(w);
 		return true;
 	case QUEUED_MERGE:
-		merged(w, q->round);
+		merged(w, q->round, q->job);
 		return true;
 	case QUEUED_REFEREE:
-		refereed(w, q->round, q->unit);
+		refereed(w, q->round, q->unit, q->job);
 		return true;
 	case QUEUED_STEP:
 		referee_step_answer(w, q);
@@ -351,8 +378,9 @@ static int world_init(struct world *w, const struct project *p, struct errmsg *m
 			RESULT_LEAVES_MAX - 1);
 	all = (size_t)w->project.rounds * w->project.units_per_round;
 	w->core = core_new(&w->root);
-	w->truths = mem_calloc(w->project.units_per_round, sizeof(*w->truths));
-	w->results = mem_calloc(w->project.units_per_round, sizeof(*w->results));
+	w->ring = w->project.settle_rounds + 2;
+	w->truths = mem_calloc((size_t)w->ring * w->project.units_per_round, sizeof(*w->truths));
+	w->results = mem_calloc((size_t)w->ring * w->project.units_per_round, sizeof(*w->results));
 	w->honest = mem_calloc(all, sizeof(*w->honest));
 	w->stands_ms = mem_calloc(all, sizeof(*w->stands_ms));
 	if (w->core == NULL || w->truths == NULL || w->results == NULL || w->honest == NULL ||

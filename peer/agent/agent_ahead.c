@@ -37,22 +37,24 @@ static uint64_t worth_fetching(const struct agent *a, const struct round_manifes
 	return (uint64_t)parameters * 4;
 }
 
-static void round_news(struct agent *a, struct span payload, struct agent_effects *out)
+static void round_news(struct agent *a, const struct announcement *news, struct agent_effects *out)
 {
 	struct ahead *ahead = &a->ahead;
 	struct round_manifest round;
 	uint64_t bytes;
 
-	if (round_decode(&round, payload, NULL) != TK_OK)
+	if (round_decode(&round, news->payload, NULL) != TK_OK)
 		return; /* of a later format */
 	bytes = worth_fetching(a, &round);
 	if (bytes == 0)
 		return;
-	if (digest_equal(&ahead->recipe, &round.recipe) && round.round < ahead->round)
+	/* A round may come again, after a rollback: not its number says what is newer. */
+	if (digest_equal(&ahead->recipe, &round.recipe) && news->sequence < ahead->sequence)
 		return; /* older news that came late */
 	ahead_end(a, out);
 	*ahead = (struct ahead){.recipe = round.recipe,
 		.round = (uint64_t)round.round + 1,
+		.sequence = news->sequence,
 		.parameters = round.parameters,
 		.bytes = bytes};
 	if (!prepare_has_parameters(a, &round.parameters) && !prepare_needs(a, &round.parameters))
@@ -64,7 +66,7 @@ void ahead_news(struct agent *a, const struct announcement *news, struct agent_e
 	struct project_notice notice;
 
 	if (news->kind == ANNOUNCE_ROUND)
-		round_news(a, news->payload, out);
+		round_news(a, news, out);
 	else if (news->kind == ANNOUNCE_MANIFEST &&
 		 project_notice_decode(&notice, news->payload, NULL) == TK_OK)
 		effect_log(out, "the network has a project: %s, %u rounds of %u units", notice.name,

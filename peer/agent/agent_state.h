@@ -101,6 +101,7 @@ struct ahead {
 	enum ahead_phase phase;
 	struct digest recipe;
 	uint64_t round; /* counted from 1; 0: none was announced */
+	uint64_t sequence;
 	struct digest parameters;
 	uint64_t bytes;
 };

@@ -281,8 +281,12 @@ static void describe_worker(
 		fprintf(out,
 			"verify      once by peers that have proved themselves, and %.3g %% or "
 			"more of the "
-			"units twice, drawn in secret\n",
-			100 * p->audit_floor);
+			"units twice, drawn in secret;\n            %s\n",
+			100 * p->audit_floor,
+			p->on_fraud == FRAUD_ROLLBACK
+				? "rounds are taken back when a merged unit proves wrong"
+				: "what proves wrong after its merge stays: the model may not be "
+				  "what `talkoot train` gives");
 	else
 		fprintf(out,
 			"verify      every unit by at least %u peers whose results are equal\n",

@@ -100,6 +100,8 @@ static const struct key_choice outers[] = {
 	{"adamw", OUTER_ADAMW},
 	{NULL, 0},
 };
+static const struct key_choice on_frauds[] = {
+	{"rollback", FRAUD_ROLLBACK}, {"continue", FRAUD_CONTINUE}, {0}};
 static const struct key_choice policies[] = {
 	{"full", VERIFY_FULL},
 	{"adaptive", VERIFY_ADAPTIVE},

@@ -13,7 +13,6 @@ static const struct {
 } not_yet[] = {
 	{"train.delay", "every round starts from the round before it"},
 	{"train.early_stopping", "training runs for all rounds"},
-	{"verify.on_fraud", "no round is merged before its audits are done"},
 };
 
 int key_find(const char *path)

@@ -26,7 +26,9 @@ struct project {
 	enum numerics numerics;	 /* blas: for one process alone (project_check_grid) */
 	enum verify_policy policy;
 	uint32_t quorum;
-	double audit_floor; /* adaptive alone */
+	double audit_floor; /* adaptive alone, as the two below */
+	uint32_t settle_rounds;
+	enum on_fraud on_fraud;
 	/* Where to report what only the data, or the file of model.init, show to be wrong. */
 	char file[DATA_PATH_MAX];
 	struct place data_at, model_at, init_at, numerics_at;

@@ -185,13 +185,14 @@ static void a_sleeper_is_found_as_soon_as_the_formula_says(void **state)
 	assert_true(fabs(found[TRIALS / 2] - median) <= 3);
 }
 
-/* What a sleeper got into earlier rounds stays, and the ledger shows which units these are, no other ones. */
+/* What a sleeper got into rounds that no rollback reaches stays, and the ledger shows which units these are, no other
+ * ones. */
 static void the_ledger_names_the_units_that_rest_on_a_liars_word(void **state)
 {
 	uint64_t units[400], count = 0;
 
 	(void)state;
-	sim_init(&sim, 1003, 20, 20, 2, 64);
+	sim_init(&sim, 1003, 100, 4, 2, 64);
 	sim_adaptive(&sim, 0.001);
 	for (uint32_t i = 0; i < 3; i++) {
 		sim_peer_add(&sim, i == 0 ? SIM_WRONG : SIM_HONEST, 1000 + 1000 * i);

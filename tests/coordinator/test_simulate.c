@@ -28,6 +28,8 @@ static void run_as(
 	p.seed = 1;
 	p.policy = policy;
 	p.audit_floor = policy == VERIFY_ADAPTIVE ? 0.02 : 0;
+	p.settle_rounds = policy == VERIFY_ADAPTIVE ? 2 : 0;
+	p.on_fraud = policy == VERIFY_ADAPTIVE ? FRAUD_ROLLBACK : 0;
 	p.quorum = 2;
 	p.train.rounds = 4;
 	p.train.units_per_round = 150;

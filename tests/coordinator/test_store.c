@@ -367,6 +367,7 @@ static void past_states_go_unless_they_are_in_use(void **state)
 	store_states(&h, "one", "kept", past, &merged.states);
 	store_states(&h, "kept", "next", now, &list);
 	a.units_per_round = 2;
+	a.round = merged.round + 1;
 	a.states = list;
 	assert_int_equal(store_add_project(h.store, &a, NULL), TK_OK);
 	assert_int_equal(store_add_project(h.store, &twin, NULL), TK_OK);

@@ -17,7 +17,10 @@ none_saved() {
 lines() { # NUMBER PATTERN
 	grep -c -- "$2" "$work/peer-$1.log"
 }
-more_lines() { # NUMBER PATTERN COUNT
+more_none_saved() {
+	! saved 1 && ! saved 2
+}
+lines() { # NUMBER PATTERN COUNT
 	[ "$(lines "$1" "$2")" -gt "$3" ] || is_over text
 }
 worker_of() { # NUMBER

@@ -143,7 +143,9 @@ void sim_init(struct sim *s, uint64_t seed, uint32_t rounds, uint32_t units, uin
 	s->round_rows = calloc(rounds, sizeof(*s->round_rows));
 	s->unit_rows = calloc((size_t)rounds * units, sizeof(*s->unit_rows));
 	s->states = calloc(units, sizeof(*s->states));
-	SIM_CHECK(s, s->round_rows != NULL && s->unit_rows != NULL && s->states != NULL);
+	s->wrong_in = calloc(rounds, sizeof(*s->wrong_in));
+	SIM_CHECK(s, s->wrong_in != NULL && s->round_rows != NULL && s->unit_rows != NULL &&
+			     s->states != NULL);
 	s->project = (struct project_row){.id = 1,
 		.name = "sim",
 		.state = PROJECT_QUEUED,
@@ -176,6 +178,7 @@ void sim_close(struct sim *s)
 	audit_close(&s->audit);
 	free(s->items);
 	free(s->round_rows);
+	free(s->wrong_in);
 	free(s->states);
 	free(s->unit_rows);
 	free(s->replicas);
@@ -288,13 +291,16 @@ static void speak(struct sim *s, const struct core_effect *e)
 		break;
 	case CORE_MERGE:
 		sim_check_merge(s, e->round_index);
-		sim_later(s, SIM_MERGE, s->merge_ms)->round = e->round_index;
+		item = sim_later(s, SIM_MERGE, s->merge_ms);
+		item->round = e->round_index;
+		item->job = e->job;
 		break;
 	case CORE_REFEREE:
 		s->referees++;
 		item = sim_later(s, SIM_REFEREE, s->referee_ms);
 		item->round = e->round_index;
 		item->unit = e->unit_index;
+		item->job = e->job;
 		break;
 	case CORE_WORTH:
 		sim_worth(s, e);
@@ -358,14 +364,6 @@ void sim_event(struct sim *s, struct core_event *event)
 	core_effects_close(&effects);
 	if (crash)
 		sim_kill_core(s);
-}
-
-void sim_adaptive(struct sim *s, double floor)
-{
-	s->project.policy = VERIFY_ADAPTIVE;
-	s->project.audit_floor = floor;
-	s->project.settle_rounds = 1;
-	s->project.on_fraud = FRAUD_CONTINUE;
 }
 
 void sim_submit(struct sim *s)
@@ -447,15 +445,18 @@ static void unit_honest(const struct sim *s, const struct digest *theta, uint32_
 
 static void referee_answer(struct sim *s, const struct sim_item *item)
 {
-	struct core_event event = {
-		.type = CORE_REFEREED, .project = 1, .round = item->round, .unit = item->unit};
+	struct core_event event = {.type = CORE_REFEREED,
+		.project = 1,
+		.round = item->round,
+		.unit = item->unit,
+		.job = item->job};
 	struct bytes claim = {0};
 	struct digest payload;
 
-	if (item->round != s->project.round)
+	if (item->round > s->project.round)
 		return;
-	unit_honest(s, &s->project.parameters, item->round, item->unit, s->referee_broken ? 99 : 0,
-		&claim, &payload);
+	unit_honest(s, sim_start_of(s, item->round), item->round, item->unit,
+		s->referee_broken ? 99 : 0, &claim, &payload);
 	sim_blob_add(s, &payload);
 	event.claim = bytes_span(&claim);
 	sim_event(s, &event);
@@ -508,7 +509,7 @@ static void happens(struct sim *s, struct sim_item *item)
 		break;
 	case SIM_MERGE:
 		if (!lost)
-			sim_merge_answer(s, item->round);
+			sim_merge_answer(s, item);
 		break;
 	case SIM_REFEREE:
 		if (!lost)

@@ -131,7 +131,8 @@ struct sim {
 	uint64_t item_serial;
 	uint64_t generation; /* of the core: jobs of a killed one are lost */
 	bool submitted;
-	uint64_t wrong_merged; /* units; adaptive alone lets them pass */
+	uint64_t wrong_merged; /* units of rounds that stand; adaptive alone lets them pass */
+	uint32_t *wrong_in;    /* (rounds) of them */
 	uint64_t merge_ms, referee_ms;
 	struct bytes *state_blobs; /* states that disputes have stored */
 	size_t state_blob_count;
@@ -166,8 +167,10 @@ void sim_close(struct sim *s);
 /* Adds a peer that connects by itself; returns its number. */
 uint32_t sim_peer_add(struct sim *s, enum sim_behaviour behaviour, uint64_t unit_ms);
 
-/* Before it is submitted: policy adaptive with this floor. */
+/* Before it is submitted: policy adaptive with this floor; each round's audits end before it is merged. */
 void sim_adaptive(struct sim *s, double floor);
+/* After that, and before it is submitted: verify.settle_rounds and on_fraud. */
+void sim_settle_rounds(struct sim *s, uint32_t settle_rounds, enum on_fraud on_fraud);
 /* What the store says of this peer from now on; sim_kill_core makes the core read it. */
 void sim_trust(struct sim *s, uint32_t peer, uint64_t trust);
 void sim_submit(struct sim *s);

@@ -9,16 +9,20 @@ static bool unit_has_update(const struct unit_row *row)
 	       claim.outcome == OUTCOME_UPDATE;
 }
 
-void sim_merge_answer(struct sim *s, uint32_t round)
+void sim_merge_answer(struct sim *s, const struct sim_item *item)
 {
+	uint32_t round = item->round;
 	struct core_event event = {.type = CORE_MERGED,
 		.project = 1,
 		.round = round,
+		.job = item->job,
 		.code = s->merge_code,
 		.text = "as the test wants",
 		.loss = 1};
 	struct digest theta = s->project.parameters;
 
+	if (round != s->project.round)
+		return; /* it was taken back */
 	s->merges++;
 	s->merge_code = 0;
 	for (uint32_t i = 0; i < s->units; i++) {

@@ -26,7 +26,7 @@ struct sim_item {
 	uint64_t generation;
 	struct digest nonce;
 	uint32_t round, unit;
-	uint64_t seed;
+	uint64_t seed, job;
 	struct digest blob;
 	uint32_t step;
 	struct bytes bytes;
@@ -43,6 +43,8 @@ uint32_t sim_peer_of_key(const struct sim *s, const struct public_key *key);
 struct unit_row *sim_unit_row(struct sim *s, uint32_t round, uint32_t unit);
 
 /* core_sim_store.c: applies and checks effects. */
+/* The parameters that a round which stands, or is in progress, starts from. */
+const struct digest *sim_start_of(const struct sim *s, uint32_t round);
 void sim_save(struct sim *s, const struct core_effect *e);
 void sim_check_said(struct sim *s, uint32_t peer, const struct message *m);
 void sim_check_announced(struct sim *s, const struct core_effect *e);
@@ -60,7 +62,7 @@ bool sim_enter(struct sim *s, uint32_t peer);
 void sim_worth(struct sim *s, const struct core_effect *e);
 
 /* core_sim_jobs.c: the answer to CORE_MERGE. */
-void sim_merge_answer(struct sim *s, uint32_t round);
+void sim_merge_answer(struct sim *s, const struct sim_item *item);
 
 /* core_sim_trace.c: made-up traces, what peers say of them, and the referee's step. */
 void sim_trace_claim(const struct sim *s, const struct digest *unit, uint32_t index,

@@ -43,6 +43,20 @@ const struct peer_row *sim_peer_row(const struct sim *s, uint32_t peer)
 	return NULL;
 }
 
+void sim_adaptive(struct sim *s, double floor)
+{
+	s->project.policy = VERIFY_ADAPTIVE;
+	s->project.audit_floor = floor;
+	s->project.settle_rounds = 1;
+	s->project.on_fraud = FRAUD_ROLLBACK;
+}
+
+void sim_settle_rounds(struct sim *s, uint32_t settle_rounds, enum on_fraud on_fraud)
+{
+	s->project.settle_rounds = settle_rounds;
+	s->project.on_fraud = on_fraud;
+}
+
 void sim_trust(struct sim *s, uint32_t peer, uint64_t trust)
 {
 	struct peer_row *row = (struct peer_row *)sim_peer_row(s, peer);
@@ -73,16 +87,21 @@ void sim_blob_add(struct sim *s, const struct digest *digest)
 	s->blobs[s->blob_count++] = *digest;
 }
 
+const struct digest *sim_start_of(const struct sim *s, uint32_t round)
+{
+	SIM_CHECK(s, round <= s->project.round);
+	return round == s->project.round ? &s->project.parameters : &s->round_rows[round].start;
+}
+
 /* The result that an honest machine gets for the unit of this row. */
 static void honest_result(struct sim *s, uint32_t round, uint32_t index, struct digest *out)
 {
-	struct digest parameters = s->project.parameters;
+	struct digest parameters = *sim_start_of(s, round);
 	struct bytes encoded = {0}, claim = {0}, payload = {0};
 	struct digest digest;
 	struct unit unit;
 	int rc;
 
-	SIM_CHECK(s, round == s->project.round);
 	unit_describe(&unit, &s->recipe_digest, round, index,
 		&(struct round_start){parameters, sim_states(s, &parameters)});
 	rc = unit_encode(&unit, &encoded);
@@ -110,7 +129,7 @@ static void save_unit(struct sim *s, const struct unit_row *row)
 	if (row->project != s->project.id)
 		return;
 	*sim_unit_row(s, row->round, row->index) = *row;
-	if (row->state != UNIT_SETTLED)
+	if (row->state != UNIT_SETTLED || row->round > s->project.round)
 		return;
 	honest_result(s, row->round, row->index, &honest);
 	SIM_CHECK(s, s->project.policy == VERIFY_ADAPTIVE ||
@@ -129,7 +148,7 @@ static void save_replica(struct sim *s, const struct replica_row *row)
 			old = x;
 		else /* never two results of one identity */
 			SIM_CHECK(s, x->project != row->project || x->round != row->round ||
-					     x->unit != row->unit ||
+					     x->unit != row->unit || x->attempt != row->attempt ||
 					     !key_equal(&x->peer, &row->peer) ||
 					     x->committed_ms == 0 || row->committed_ms == 0);
 	}
@@ -373,17 +392,43 @@ void sim_check_merge(struct sim *s, uint32_t round)
 	struct digest honest;
 
 	SIM_CHECK(s, round == s->project.round);
+	s->wrong_in[round] = 0;
 	for (uint32_t i = 0; i < s->units; i++) {
-		SIM_CHECK(s, sim_unit_row(s, round, i)->state == UNIT_SETTLED);
-		SIM_CHECK(s, payload_stored(s, sim_unit_row(s, round, i)));
+		const struct unit_row *row = sim_unit_row(s, round, i);
+
+		SIM_CHECK(s, row->state == UNIT_SETTLED ||
+				     (row->state == UNIT_AUDITED && s->project.settle_rounds > 1));
+		SIM_CHECK(s, payload_stored(s, row));
 		honest_result(s, round, i, &honest);
-		s->wrong_merged += !digest_equal(&honest, &sim_unit_row(s, round, i)->result);
+		s->wrong_in[round] += !digest_equal(&honest, &row->result);
 	}
+	s->wrong_merged = 0;
+	for (uint32_t r = 0; r <= round; r++)
+		s->wrong_merged += s->wrong_in[r];
 }
 
-/* As the real shell does: projects in progress, peers, then units and replicas of their round. */
+static int load_rounds(struct sim *s, struct errmsg *msg)
+{
+	uint32_t kept = core_rounds_kept(&s->project);
+	int rc = TK_OK;
+
+	for (uint32_t r = 0; rc == TK_OK && r <= s->project.round && r < s->rounds; r++) {
+		const struct digest *states = NULL;
+
+		if (r + kept < s->project.round || digest_is_zero(&s->round_rows[r].parameters))
+			continue;
+		if (r < s->project.round)
+			states = sim_states(s, &s->round_rows[r].start);
+		rc = core_load_round(s->core, &s->round_rows[r], states, msg);
+	}
+	return rc;
+}
+
+/* As the real shell does: projects in progress, peers, then units and replicas of their rounds. */
 void sim_load(struct sim *s)
 {
+	uint32_t kept = core_rounds_kept(&s->project);
+	uint32_t first = s->project.round > kept ? s->project.round - kept : 0;
 	struct errmsg msg = {""};
 	int rc = TK_OK;
 
@@ -396,13 +441,16 @@ void sim_load(struct sim *s)
 	if (s->project.state != PROJECT_QUEUED)
 		rc = core_load_project(s->core, &s->project, bytes_span(&s->recipe),
 			sim_states(s, &s->project.parameters), &msg);
+	if (rc == TK_OK && s->project.state != PROJECT_QUEUED)
+		rc = load_rounds(s, &msg);
 	for (size_t i = 0; rc == TK_OK && i < s->peer_row_count; i++)
 		rc = core_load_peer(s->core, &s->peer_rows[i]);
 	for (uint32_t i = 0; rc == TK_OK && i < s->rounds * s->units; i++)
-		if (s->unit_rows[i].state != 0 && s->unit_rows[i].round == s->project.round)
+		if (s->unit_rows[i].state != 0 && s->unit_rows[i].round >= first &&
+			s->unit_rows[i].round <= s->project.round)
 			rc = core_load_unit(s->core, &s->unit_rows[i], &msg);
 	for (size_t i = 0; rc == TK_OK && i < s->replica_count; i++)
-		if (s->replicas[i].round == s->project.round)
+		if (s->replicas[i].round >= first && s->replicas[i].round <= s->project.round)
 			rc = core_load_replica(s->core, &s->replicas[i], &msg);
 	if (rc != TK_OK)
 		sim_broken(s, msg.text);

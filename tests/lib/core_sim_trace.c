@@ -361,15 +361,16 @@ void sim_step_answer(struct sim *s, const struct sim_item *item)
 		.round = item->round,
 		.unit = item->unit,
 		.job = item->seed};
-	const struct digest *theta = &s->project.parameters;
+	const struct digest *theta;
 	uint32_t leaves = item->step > 0 ? trace_leaves(&s->audit.recipe.train, item->step) : 0;
 	struct bytes encoded = {0}, claim = {0};
 	struct chain c = {.steps = item->step};
 	struct digest digest, next;
 	struct unit unit;
 
-	if (item->round != s->project.round)
+	if (item->round > s->project.round)
 		return;
+	theta = sim_start_of(s, item->round);
 	unit_describe(&unit, &s->recipe_digest, item->round, item->unit,
 		&(struct round_start){*theta, sim_states(s, theta)});
 	SIM_CHECK(s, unit_encode(&unit, &encoded) == TK_OK);

@@ -28,7 +28,7 @@ static void unknown_keys_get_the_nearest_one(void **state)
 			"train\n"},
 		{HEAD "verify: {zzz: 3}\n",
 			"4:10: verify.zzz: unknown key; valid here: policy, quorum, audit_floor, "
-			"trace_every\n"},
+			"settle_rounds, on_fraud, trace_every\n"},
 		{HEAD "zzz: 3\n",
 			"4:1: zzz: unknown key; valid here: project, model, data, train, verify\n"},
 		{HEAD "\"a\\eb\": 3\n",
@@ -225,9 +225,6 @@ static void what_is_missing_is_named(void **state)
 static void what_this_version_lacks_is_said_so(void **state)
 {
 	static const struct wrong list[] = {
-		{HEAD "verify: {policy: adaptive, on_fraud: continue}\n",
-			"4:28: verify.on_fraud: not supported by this version, in which no round "
-			"is merged before its audits are done; remove the key\n"},
 		{HEAD "train: {compression: demo, delay: 1}\n",
 			"4:22: train.compression: \"demo\" is not supported by this version, which "
 			"has int8, fp16, bf16, sparseloco or none\n"

@@ -1,4 +1,4 @@
-/* talkoot-peer doctor [LINK | -] [--home HOME] [--listen ADDR:PORT] [--no-port-mapping] [--json] */
+/* talkoot-peer doctor [LINK | -] [--home HOME] [--listen ADDR:PORT] [--no-port-mapping] [--misbehave MODE] [--json] */
 #include "peer/agent/commands.h"
 
 #include <getopt.h>
@@ -66,7 +66,7 @@ static int examine(
 			"%.500s", msg.text);
 	} else {
 		doctor_local(&d, &h, is, (uint64_t)time(NULL));
-		doctor_worker(&d);
+		doctor_worker(&d, options->misbehave);
 		if (doctor_network(&d, &h, options, &msg) != TK_OK)
 			doctor_note(&d, "network", DOCTOR_BAD, NULL, "%.500s", msg.text);
 	}
@@ -80,10 +80,12 @@ int peer_doctor(int argc, char **argv)
 		{"home", required_argument, NULL, 'H'},
 		{"listen", required_argument, NULL, 'l'},
 		{"no-port-mapping", no_argument, NULL, 'n'},
+		{"misbehave", required_argument, NULL, 'm'},
 		{"json", no_argument, NULL, 'j'},
 		{NULL, 0, NULL, 0},
 	};
 	struct doctor_options options = {.no_port_mapping = false};
+	struct errmsg msg = {{0}};
 	const char *home = NULL;
 	const char *link;
 	char line[PEER_LINK_MAX];
@@ -100,7 +102,9 @@ int peer_doctor(int argc, char **argv)
 			options.no_port_mapping = true;
 		else if (c == 'j')
 			json = true;
-		else
+		else if (c == 'm' && misbehave_parse(&options.misbehave, optarg, &msg) != TK_OK)
+			return peer_misused("%s", msg.text);
+		else if (c != 'm')
 			return PEER_USAGE;
 	}
 	if (argc - optind > 1)

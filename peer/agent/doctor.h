@@ -3,6 +3,7 @@
 #define PEER_AGENT_DOCTOR_H
 
 #include "peer/agent/agent_home.h"
+#include "peer/agent/misbehave.h"
 
 #define DOCTOR_STEPS_MAX 48u /* three for each of a link's eight hosts, and the others */
 
@@ -29,6 +30,7 @@ struct doctor {
 struct doctor_options {
 	const char *listen;   /* ADDR:PORT; NULL: the usual port, or any that is free */
 	bool no_port_mapping; /* the router is not asked */
+	enum misbehave misbehave;
 };
 
 /* Notes what was found. */
@@ -45,8 +47,12 @@ enum doctor_home {
 /* Home, keys, disk, memory and clock: what needs no network. */
 void doctor_local(
 	struct doctor *d, const struct agent_home *h, enum doctor_home is, uint64_t now_s);
-/* The engine that TALKOOT_ENGINE names, and a worker process: does it compute what every other computer does? */
-void doctor_worker(struct doctor *d);
+/* The engine that TALKOOT_ENGINE names, and a worker process: does it compute what every other computer does? A unit
+ * whose result is known, then the self-test on a few seeds. For tests, with a worker that misbehaves. */
+void doctor_worker(struct doctor *d, enum misbehave misbehave);
+/* Is this engine's self-test on the seed that of the scalar engine? If not, it is noted which operation is wrong, and
+ * what to report. */
+bool doctor_selftest(struct doctor *d, const char *engine, uint64_t seed, struct span digests);
 /* The network, for the identity that h holds (made up, when nothing was joined): hosts, handshake, clock,
  * reachability, router, relays. Takes up to two minutes. Errors: TK_EIO, TK_ENOMEM: it could not begin. */
 int doctor_network(struct doctor *d, const struct agent_home *h,

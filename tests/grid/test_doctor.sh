@@ -25,6 +25,10 @@ doctor_engine() { # FILE [ARGUMENT...]
 	(export TALKOOT_ENGINE=nonsense && doctor "$@")
 }
 
+says_both() { # FILE PATTERN PATTERN
+	says "$1" "$2" && says "$1" "$3"
+}
+
 fails() { # COMMAND...
 	! "$@"
 }
@@ -45,6 +49,13 @@ claim "it is one object" says "$work/json.log" '^\{"well":true,"steps":\[\{.*\}\
 claim "its keys and its disk are fine" says "$work/json.log" '"step":"keys","result":"ok".*"step":"disk"'
 
 claim "a worker computes here what it must" says "$work/link.log" '^ok +worker .*to the last bit'
+claim "its engine's self-test is the scalar engine's" says "$work/link.log" '^ok +self-test +all 45 operations are right on 3 seeds, as the scalar engine has them, in [0-9]+ ms'
+claim "a wrong operation: it fails" fails doctor "$work/wrong.log" "$link" --home "$work/none" --misbehave arithmetic
+claim "it says which, of which engine and build" says "$work/wrong.log" '^BAD +self-test +"log" comes out wrong \(engine [a-z0-9]+, build [0-9.]+[^,]*, seed [0-9]+; the scalar engine is right\)'
+claim "and what to report" says "$work/wrong.log" '→ report this line and the processor'
+claim "and the worker's unit was right all the same" says "$work/wrong.log" '^ok +worker '
+claim "a worker whose units are wrong: it fails" fails doctor "$work/lies.log" "$link" --home "$work/none" --misbehave poisoner
+claim "it says so, and that its operations are right" says_both "$work/lies.log" '^BAD +worker +it computes other bits' '^ok +self-test '
 claim "an engine that is not there: it fails" fails doctor_engine "$work/engine.log" "$link" --home "$work/none"
 claim "it says so, and which there are" says "$work/engine.log" '^BAD +engine .*nonsense.*baseline'
 

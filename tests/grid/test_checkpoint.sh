@@ -17,10 +17,7 @@ none_saved() {
 lines() { # NUMBER PATTERN
 	grep -c -- "$2" "$work/peer-$1.log"
 }
-more_none_saved() {
-	! saved 1 && ! saved 2
-}
-lines() { # NUMBER PATTERN COUNT
+more_lines() { # NUMBER PATTERN COUNT
 	[ "$(lines "$1" "$2")" -gt "$3" ] || is_over text
 }
 worker_of() { # NUMBER

@@ -307,6 +307,9 @@ static int add_peer(void *context, const void *row)
 		"units_valid", (json_int_t)p->valid, "units_invalid", (json_int_t)p->invalid,
 		"timeouts", (json_int_t)p->expired, "computing", (json_int_t)leases, "tested_at",
 		(json_int_t)p->tested_s, "since", (json_int_t)p->first_seen_s);
+	json_object_set_new(o, "credit_flops",
+		json_integer(
+			p->credit_flops < INT64_MAX ? (json_int_t)p->credit_flops : INT64_MAX));
 	return json_array_append_new(page->peers, o) == 0 ? TK_OK : TK_ENOMEM;
 }
 

@@ -45,15 +45,15 @@ enum agent_event_type {
 	AGENT_BLOB_STORED = 9,	    /* answers FETCH_BLOB: digest; it is on disk and right */
 	AGENT_BLOB_FAILED = 10,	    /* answers FETCH_BLOB: digest, text */
 	AGENT_WORKER_PROGRESS = 11, /* job, done, total */
-	AGENT_WORKER_DONE = 12,	  /* job, claim, leaves, bytes (payload); random becomes the salt */
-	AGENT_WORKER_FAILED = 13, /* job, code, text */
-	AGENT_WORKER_LACKS = 14,  /* job: a blob it needs is gone from the disk or was corrupt */
-	AGENT_WORKER_GONE = 15,	  /* the process died; text */
-	AGENT_RESULT_SAVED = 16,  /* answers SAVE_RESULT: digest (nonce) */
-	AGENT_RESULT_FAILED = 17, /* answers SAVE_RESULT: digest (nonce), text */
-	AGENT_PAYLOAD_READ = 18,  /* answers READ_PAYLOAD: digest (nonce), offset, bytes */
-	AGENT_PAYLOAD_FAILED = 19,    /* answers READ_PAYLOAD: digest (nonce), text */
-	AGENT_TICK = 20,	      /* every AGENT_TICK_MS */
+	AGENT_WORKER_DONE = 12,	    /* job, claim, leaves, bytes (payload) */
+	AGENT_WORKER_FAILED = 13,   /* job, code, text */
+	AGENT_WORKER_LACKS = 14,    /* job: a blob it needs is gone from the disk or was corrupt */
+	AGENT_WORKER_GONE = 15,	    /* the process died; text */
+	AGENT_RESULT_SAVED = 16,    /* answers SAVE_RESULT: digest (nonce) */
+	AGENT_RESULT_FAILED = 17,   /* answers SAVE_RESULT: digest (nonce), text */
+	AGENT_PAYLOAD_READ = 18,    /* answers READ_PAYLOAD: digest (nonce), offset, bytes */
+	AGENT_PAYLOAD_FAILED = 19,  /* answers READ_PAYLOAD: digest (nonce), text */
+	AGENT_TICK = 20,	    /* every AGENT_TICK_MS */
 	AGENT_WORKER_CHECKPOINT = 21, /* job, bytes: how far its unit has come */
 	AGENT_STOPPING = 22,	      /* this run ends soon */
 	AGENT_ANNOUNCED = 23,	      /* announcement: news of the network's root */
@@ -70,7 +70,7 @@ struct agent_event {
 	uint64_t now_ms;    /* monotonic */
 	uint64_t now_s;	    /* wall clock: MESSAGE */
 	uint8_t random[32]; /* fresh in every event that uses it: DOWN, DIAL_FAILED, MESSAGE,
-			     * WORKER_DONE, TICK */
+			     * TICK */
 	enum role role;
 	bool turned_away; /* DIAL_FAILED: the other side took the connection and ended it unheard */
 	const struct message *message;

@@ -416,6 +416,7 @@ static void teams_are_kept_and_the_status_ranks_them(void **state)
 	assert_non_null(strstr((const char *)json.data,
 		"\"teams\":[{\"name\":\"kallio\",\"members\":2,\"units_valid\":5,"
 		"\"credit_flops\":205},{\"name\":\"otaniemi\","));
+	assert_non_null(strstr((const char *)json.data, "\"credit_flops\":103}"));
 	bytes_close(&json);
 	store_close(s);
 }

@@ -42,6 +42,11 @@ int command_explain(const struct cli *cli);
 int command_train(const struct cli *cli);
 int command_verify_fault(const struct cli *cli);
 int command_simulate(const struct cli *cli);
+/* simulate --rates: one run for each rate of the list, a line each, and a curve over them in svg (NULL: none). */
+struct project;
+struct simulate_options;
+int simulate_rates(
+	const struct project *p, struct simulate_options *o, const char *rates, const char *svg);
 
 /* One option of a subcommand: --name VALUE or, without value, --name. */
 struct option_spec {

@@ -19,6 +19,7 @@ enum {
 	OPTION_STRATEGY,
 	OPTION_CHURN,
 	OPTION_RATE,
+	OPTION_RATES,
 	OPTION_SEED,
 	OPTION_UNIT_SECONDS,
 	OPTION_CSV,
@@ -171,6 +172,7 @@ int command_simulate(const struct cli *cli)
 		[OPTION_STRATEGY] = {0, "strategy", true, NULL},
 		[OPTION_CHURN] = {0, "churn", true, NULL},
 		[OPTION_RATE] = {0, "rate", true, NULL},
+		[OPTION_RATES] = {0, "rates", true, NULL},
 		[OPTION_SEED] = {0, "seed", true, NULL},
 		[OPTION_UNIT_SECONDS] = {0, "unit-seconds", true, NULL},
 		[OPTION_CSV] = {0, "csv", true, NULL},
@@ -195,5 +197,8 @@ int command_simulate(const struct cli *cli)
 	o.ed25519 = options[OPTION_ED25519].value != NULL;
 	if (o.unit_s == 0)
 		measure_unit(&project, &o);
+	if (options[OPTION_RATES].value != NULL)
+		return simulate_rates(
+			&project, &o, options[OPTION_RATES].value, options[OPTION_SVG].value);
 	return simulate(&project, &o, options);
 }

@@ -108,6 +108,18 @@ static uint32_t expect_full(
 	return 1;
 }
 
+double expect_friends(
+	double *bound, const struct simulate_report *r, const struct simulate_options *o)
+{
+	struct theory t = theory_of(r, o);
+	double standing = 0, spread;
+
+	t.wrong = strategy_rate(o);
+	t.friends = o->cheaters;
+	*bound = r->cheaters / (r->audit_floor * (1 - o->cheaters));
+	return theory_errors(&standing, &spread, &t) == TK_OK ? standing : 0;
+}
+
 uint32_t expect(struct expectation out[EXPECTATIONS_MAX], const struct simulate_report *r,
 	const struct simulate_options *o)
 {

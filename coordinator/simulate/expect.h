@@ -19,6 +19,10 @@ struct expectation {
 /* Fills what can be said about this strategy and policy; gives how many. */
 uint32_t expect(struct expectation out[EXPECTATIONS_MAX], const struct simulate_report *r,
 	const struct simulate_options *o);
+/* Colluders who cheat on single results, under policy adaptive: how many wrong units are likely to stand at this rate of
+ * cheating, and the bound, which no rate exceeds. */
+double expect_friends(
+	double *bound, const struct simulate_report *r, const struct simulate_options *o);
 bool expectation_holds(const struct expectation *e);
 
 /* The least n with which a fault that each of n units shows with probability p has shown with one half: the

@@ -30,10 +30,16 @@ void theory_comparing(struct comparing *out, uint32_t count, double floor)
 	}
 }
 
-/* The chance that the result says something of its unit first, and is compared with nothing. */
-static double unseen(const struct comparing *c)
+/* The chances that a wrong result is the first of its unit and passes, and that it is found. A draw is in vain when the auditor is
+ * a friend, and the audit's audit, if there is one, is another. */
+static double passes(const struct comparing *c, double friends)
 {
-	return (1 - c->audit) * (1 - c->draw);
+	return (1 - c->audit) * (1 - c->draw * (1 - friends) * (1 + AUDIT_AGAIN * friends));
+}
+
+static double found(const struct comparing *c, double friends)
+{
+	return 1 - passes(c, friends) - c->audit * friends;
 }
 
 static double speed_weight(uint32_t k)
@@ -93,7 +99,8 @@ static int sums_make(struct sums *s, const struct theory *t)
 
 		s->first[n + 1] = s->first[n] + first;
 		s->erring[n + 1] = s->erring[n] + first * s->survives[n];
-		s->survives[n + 1] = s->survives[n] * (1 - wrong * (1 - unseen(&s->compared[n])));
+		s->survives[n + 1] =
+			s->survives[n] * (1 - wrong * found(&s->compared[n], t->friends));
 	}
 	return TK_OK;
 }
@@ -186,7 +193,7 @@ int theory_errors(double *standing, double *spread, const struct theory *t)
 		uint32_t window = (uint32_t)((0.5 + t->kept) * t->round / t->units * count);
 
 		for (uint32_t n = t->honest; n < count; n++)
-			each += speed_weight(k) * t->wrong * unseen(&s.compared[n]) *
+			each += speed_weight(k) * t->wrong * passes(&s.compared[n], t->friends) *
 				s.survives[n + window < count ? n + window : count];
 	}
 	sums_free(&s);

@@ -18,6 +18,7 @@ struct theory {
 	double busy;	  /* share of their time that peers compute */
 	uint32_t honest;  /* units before the first that may be wrong */
 	double wrong;	  /* share of those behind them that are */
+	double friends;	  /* share of the peers that say the same as each other */
 	double kept; /* rounds that are looked at again when an author falls, before the one in progress */
 };
 

@@ -32,6 +32,7 @@ static struct theory theory_of(const struct simulate_report *r, const struct sim
 		.peers = (double)o->peers,
 		.units = (double)(r->end.units + !r->end.units),
 		.round = r->units_per_round,
+		.kept = r->settle_rounds,
 		.share = o->cheaters,
 		.median_ms = 1e3 * o->unit_s,
 		.busy = r->busy > 0 ? r->busy : 1,

@@ -210,7 +210,22 @@ function verifyText(project) {
 	return 'Peers that have proved themselves are checked by samples, so some units were computed only once' +
 		(again === null ? '.' : '; ' + plural(again, 'unit') + ' more than once so far.') +
 		(bound === null || bound >= 1 || bound < 0 ? '' : ' With 95 % confidence at most ' + percentText(bound) +
-			' of the others are wrong.');
+			' of the others are wrong.') + fraudText(verify);
+}
+
+/* What became of merged units that proved wrong. */
+function fraudText(verify) {
+	const back = count(verify.merges_taken_back), stands = count(verify.wrong_standing);
+	const why = word(verify.rollback_why, 200);
+	let text = '';
+	if (back !== null && back > 0)
+		text += ' ' + plural(back, 'merge') + ' taken back' + (why !== '' ? ', last: ' + why + '.' : '.');
+	if (verify.on_fraud === 'continue')
+		text += stands !== null && stands > 0
+			? ' ' + plural(stands, 'merged unit') + ' proved wrong and stay: this is not what one computer would get' +
+				(why !== '' ? ' (' + why + ').' : '.')
+			: ' What proves wrong after its merge stays, so nothing promises that this is what one computer would get.';
+	return text;
 }
 
 function rejectionBuild(row) {

@@ -96,8 +96,10 @@ static int used_load(const struct home *home, const struct owner *o, struct dige
 {
 	uint32_t rounds = o->round - o->past;
 	struct digest *all = mem_calloc((size_t)rounds * o->units + 1, sizeof(*all));
-	int rc = all != NULL ? TK_OK : errmsg_set(msg, TK_ENOMEM, "not enough memory to sweep");
+	int rc = TK_OK;
 
+	if (all == NULL)
+		return errmsg_set(msg, TK_ENOMEM, "not enough memory to sweep");
 	*count = 0;
 	for (uint32_t i = 1; i <= rounds && rc == TK_OK; i++) {
 		struct digest *list = NULL;

@@ -141,7 +141,7 @@ int sweep_states(const struct home *home, const struct round_row *row, struct er
 	rc = states_load(&home->blobs, &o.lists[0], o.units, &past, msg);
 	if (rc == TK_OK)
 		rc = used_load(home, &o, &used, &count, msg);
-	if (rc == TK_OK) {
+	if (rc == TK_OK && used != NULL) {
 		remove_unused(home, past, o.units, used, count);
 		blob_store_remove(&home->blobs, &o.lists[0]);
 	}

@@ -74,10 +74,10 @@ static bool curves_write(const struct rate_curves *c, const char *path)
 }
 
 int simulate_rates(
-	const struct project *p, struct simulate_options *o, const char *list, const char *svg)
+	const struct project *p, struct simulate_options *o, const char *rates, const char *svg)
 {
-	double rates[RATES_MAX];
-	uint32_t count = rates_read(rates, list);
+	double shares[RATES_MAX];
+	uint32_t count = rates_read(shares, rates);
 	struct simulate_report *r = mem_calloc(1, sizeof(*r));
 	struct rate_curves *c = mem_calloc(1, sizeof(*c));
 	struct errmsg msg = {""};
@@ -102,7 +102,7 @@ int simulate_rates(
 	     "| of them right |");
 	puts("|--:|--:|--:|--:|--:|--:|--:|");
 	for (uint32_t i = 0; i < count && code == EXIT_OK; i++) {
-		o->rate = rates[i];
+		o->rate = shares[i];
 		if (!rate_run(c, r, p, o, &msg))
 			code = msg.text[0] != '\0' ? cli_failed(&msg) : EXIT_FAILED;
 	}

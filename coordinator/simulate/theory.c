@@ -113,9 +113,9 @@ static uint32_t results(const struct sums *s, double run, uint32_t speed)
 }
 
 /* How long peers compute until all units have their first results, in the median's units. */
-static double run_length(const struct sums *s, const struct theory *t)
+static double run_length(const struct sums *s, const struct theory *t, double units)
 {
-	double low = 0, high = 30 * t->units / t->peers;
+	double low = 0, high = 30 * units / t->peers;
 
 	for (uint32_t i = 0; i < 50; i++) {
 		double run = (low + high) / 2, sum = 0;
@@ -126,12 +126,27 @@ static double run_length(const struct sums *s, const struct theory *t)
 			sum += speed_weight(k) *
 			       (t->share * s->erring[n] + (1 - t->share) * s->first[n]);
 		}
-		if (sum * t->peers < t->units)
+		if (sum * t->peers < units)
 			low = run;
 		else
 			high = run;
 	}
 	return high;
+}
+
+/* Units of discarded rounds, which are computed again. Who falls has erred in the k-th merged round before the one in
+ * progress, and in none that is older and kept, with a chance that follows from what he passed in a round; then k − 1 rounds go, and half of the one in progress. */
+static double discarded(const struct sums *s, const struct theory *t, double run)
+{
+	uint32_t middle = results(s, run, SPEEDS / 2) / 2; /* of the results that it gives */
+	double errors = t->wrong * t->round / t->peers * passes(&s->compared[middle], t->friends);
+	double fallen = 0, rounds = 0;
+
+	for (uint32_t k = 0; k < SPEEDS; k++)
+		fallen += speed_weight(k) * (1 - s->survives[results(s, run, k)]);
+	for (double k = 1; k <= t->kept; k++)
+		rounds += (1 - exp(-errors)) * exp(-errors * (t->kept - k)) * (k - 0.5);
+	return fallen * t->share * t->peers * rounds * t->round;
 }
 
 /* The chance that of n wrong results in a row none has retired its author yet. One is compared with the chance that its trust gives it;
@@ -160,7 +175,7 @@ int theory_sleeper(double *median, const struct theory *t)
 {
 	struct sums s;
 	int rc = sums_make(&s, t);
-	double run = rc == TK_OK ? run_length(&s, t) : 0;
+	double run = rc == TK_OK ? run_length(&s, t, t->units) : 0;
 	uint32_t n = 0;
 	double left, all;
 
@@ -184,19 +199,23 @@ int theory_errors(double *standing, double *spread, const struct theory *t)
 {
 	struct sums s;
 	int rc = sums_make(&s, t);
-	double run = rc == TK_OK ? run_length(&s, t) : 0;
-	double each = 0;
+	double run = 0, units = t->units, each = 0;
 
+	for (uint32_t i = 0; i < 5 && rc == TK_OK; i++) {
+		run = run_length(&s, t, units);
+		units = t->units + discarded(&s, t, run);
+	}
 	for (uint32_t k = 0; k < SPEEDS && rc == TK_OK; k++) {
 		uint32_t count = results(&s, run, k);
 		/* Results of the same round, and of those that are kept, are looked at again when their author falls. */
-		uint32_t window = (uint32_t)((0.5 + t->kept) * t->round / t->units * count);
+		uint32_t window = (uint32_t)((0.5 + t->kept) * t->round / units * count);
 
 		for (uint32_t n = t->honest; n < count; n++)
 			each += speed_weight(k) * t->wrong * passes(&s.compared[n], t->friends) *
 				s.survives[n + window < count ? n + window : count];
 	}
 	sums_free(&s);
+	each *= t->units / units; /* what is discarded does not stand */
 	*standing = each * t->share * t->peers;
 	/* How many one peer gets through varies as a geometric number does: by m + m² around m. */
 	*spread = each > 0 ? sqrt((1 / each + 1) / (t->share * t->peers)) : 0;

@@ -144,7 +144,7 @@ static double discarded(const struct sums *s, const struct theory *t, double run
 
 	for (uint32_t k = 0; k < SPEEDS; k++)
 		fallen += speed_weight(k) * (1 - s->survives[results(s, run, k)]);
-	for (double k = 1; k <= t->kept; k++)
+	for (uint32_t k = 1; k <= t->kept; k++)
 		rounds += (1 - exp(-errors)) * exp(-errors * (t->kept - k)) * (k - 0.5);
 	return fallen * t->share * t->peers * rounds * t->round;
 }

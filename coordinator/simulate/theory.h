@@ -19,7 +19,8 @@ struct theory {
 	uint32_t honest;  /* units before the first that may be wrong */
 	double wrong;	  /* share of those behind them that are */
 	double friends;	  /* share of the peers that say the same as each other */
-	double kept; /* rounds that are looked at again when an author falls, before the one in progress */
+	uint32_t
+		kept; /* rounds that are looked at again when an author falls, before the one in progress */
 };
 
 /* The chance that the n-th result of a peer is compared with another's: as an audit that it does, else by a draw. */

@@ -53,7 +53,9 @@ struct explaining {
 		bool twice; /* of two commitments */
 	} * proofs;
 	size_t proof_count;
-	bool reopened; /* the unit is in dispute, or to be computed once more */
+	bool reopened;	       /* the unit is in dispute, or to be computed once more */
+	uint64_t proved_wrong; /* entry that took its round back because of it; 0: none did */
+	uint64_t discarded;    /* the last entry that discarded its round; 0: none did */
 	struct errmsg *msg;
 };
 
@@ -75,15 +77,34 @@ static bool unit_named(const char *text, uint32_t *round, uint32_t *unit)
 	return true;
 }
 
+/* Rounds were taken back: the unit's is discarded, or is merged anew, perhaps because of it. */
+static void note_rollback(
+	struct explaining *x, const struct ledger_row *row, const struct ledger_entry *e)
+{
+	const struct span units = e->rollback.units;
+
+	if (e->rollback.round < x->round && x->sequence != 0) {
+		x->discarded = row->head.sequence;
+		x->sequence = 0; /* what was said of it is void */
+	}
+	for (size_t i = 0; e->rollback.round == x->round && i + 4 <= units.len; i += 4)
+		if (load_le32(units.data + i) == x->unit)
+			x->proved_wrong = row->head.sequence;
+}
+
 static int find_unit(void *context, const struct ledger_row *row, struct span content)
 {
 	struct explaining *x = context;
 	struct ledger_entry e;
 	int rc;
 
-	if (row->kind != LEDGER_UNIT)
+	if (row->kind != LEDGER_UNIT && row->kind != LEDGER_ROLLBACK)
 		return TK_OK;
 	rc = ledger_decode(&e, content, x->msg);
+	if (rc == TK_OK && row->kind == LEDGER_ROLLBACK) {
+		note_rollback(x, row, &e);
+		return TK_OK;
+	}
 	if (rc != TK_OK || e.unit.round != x->round || e.unit.index != x->unit)
 		return rc;
 	x->content.len = 0;
@@ -260,6 +281,19 @@ static int find_state(void *context, const void *row)
 	return TK_OK;
 }
 
+static void say_rollbacks(const struct explaining *x)
+{
+	if (x->discarded != 0)
+		printf("  its round was discarded (entry %" PRIu64
+		       "): a unit of an earlier one proved wrong; what was computed before stays "
+		       "credited\n",
+			x->discarded);
+	if (x->proved_wrong != 0)
+		printf("  it was merged with another result, which proved wrong: its round was "
+		       "taken back (entry %" PRIu64 ") and is merged anew\n",
+			x->proved_wrong);
+}
+
 static int explain(struct home *home, const char *name, struct explaining *x, struct errmsg *msg)
 {
 	struct project_row row;
@@ -284,6 +318,8 @@ static int explain(struct home *home, const char *name, struct explaining *x, st
 			x->round + 1, x->unit + 1);
 	else if (rc == TK_OK)
 		rc = say_unit(home, x, msg);
+	if (rc == TK_OK)
+		say_rollbacks(x);
 	if (rc == TK_OK && x->sequence != 0)
 		rc = store_replicas(home->store, row.id, x->round, say_lease, x, msg);
 	return rc;

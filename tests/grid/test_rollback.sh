@@ -31,42 +31,47 @@ known() { # NUMBER: the coordinator has a row of it
 	peer_shows "$1" '"state":"(connected|away)"'
 }
 
-valid() {
-	"$talkoot" -C "$home" status --json | grep -o "{\"id\":\"$(peer_id 3)\"[^}]*}" |
+valid() { # NUMBER
+	"$talkoot" -C "$home" status --json | grep -o "{\"id\":\"$(peer_id "$1")\"[^}]*}" |
 		sed -n 's/.*"units_valid":\([0-9]*\).*/\1/p'
 }
 
-# Peer 3 has more units accepted than COUNT.
-accepted_more_than() {
-	local n
-	n=$(valid)
-	[ "${n:-0}" -gt "$1" ]
+# The peer has more units accepted than COUNT, and more rounds are merged than ROUNDS; or it was found out.
+merged_more_than() { # NUMBER COUNT ROUNDS
+	is_retired "$1" || { [ "$(valid "$1")" -gt "$2" ] && [ "$(field text round)" -gt "$3" ]; }
 }
 
-text_project text 14 6 600
+# The peer is poisoner from now on, until a round is merged with its units. Fails when somebody happened to compute one of
+# them, too, and it was found out before.
+poison() { # NUMBER
+	local before count
+	peer_stop "$1"
+	before=$(field text round) count=$(valid "$1")
+	peer_start "$1" --misbehave poisoner # it has all data: nobody takes it for slow, and its units for himself
+	wait_for 60 merged_more_than "$1" $((count + 2)) $((before + 1)) || return 1
+	peer_stop "$1"
+	echo "# peer $1: rounds merged: $before, then $(field text round) with a poisoner"
+	not_retired "$1"
+}
+
+text_project text 18 6 600
 sed -i 's/policy: full/policy: adaptive, audit_floor: 0.001, settle_rounds: 8/' "$work/text.yaml"
 expected=$(local_model "$work/text.yaml")
 coordinator_start
-for i in 1 2 3; do
+for i in 1 2 3 4; do
 	peer_start "$i"
 	wait_for 30 known "$i" || give_up "the coordinator knows peer $i"
 done
 coordinator_kill
 esteem
 coordinator_start
-wait_for 30 peers_connected 3
+wait_for 30 peers_connected 4
 submit text "$work/text.yaml"
 wait_for 60 rounds_merged text 1
-peer_stop 3
-before=$(field text round)
-count=$(valid)
-peer_start 3 --misbehave poisoner # it has all data: nobody takes it for slow, and its units for himself
-wait_for 60 accepted_more_than "$count"
-wait_for 60 rounds_merged text $(($(field text round) + 1))
-peer_stop 3
-echo "# rounds merged: $before, then $(field text round) with a poisoner"
-peer_start 3 --misbehave equivocator
-claim "the poisoner is caught, if not at this, at something else" wait_for 60 is_retired 3
+liar=3
+poison 3 || { liar=4 && poison 4; }
+peer_start "$liar" --misbehave equivocator
+claim "the poisoner is caught, if not at this, at something else" wait_for 60 is_retired "$liar"
 claim "what it had merged proves wrong, and the rounds are taken back" \
 	wait_for 60 says "$work/serve.log" "rolled back to round [0-9]+ because unit [0-9]+ of peer [0-9a-f]+ proved wrong"
 coordinator_kill
@@ -76,7 +81,10 @@ claim "its model is that of one process" same "$(field text model_digest)" "$exp
 claim "nobody else is retired" not_retired 1
 "$talkoot" -C "$home" status text >"$work/status.log" 2>&1
 claim "status says what was taken back, and why" \
-	says "$work/status.log" "rolled back to round [0-9]+ because unit [0-9]+ of peer $(peer_id 3) proved wrong"
+	says "$work/status.log" "rolled back to round [0-9]+ because unit [0-9]+ of peer $(peer_id "$liar") proved wrong"
+unit=$(sed -nE 's/.*rolled back to round ([0-9]+) because unit ([0-9]+) of.*/\1.\2/p' "$work/status.log" | tail -n 1)
+"$talkoot" -C "$home" explain text "$unit" >"$work/explain.log" 2>&1
+claim "the unit's story says so, too" says "$work/explain.log" "which proved wrong: its round was taken back"
 "$talkoot" -C "$home" ledger text -o "$work/text.ledger" >"$work/ledger.log" 2>&1
 mkdir "$work/offline" && cp "$work/text.txt" "$work/offline" && cp "$work/text.yaml" "$work/offline/project.yaml"
 claim "its ledger is whole, and all that stands is right when it is computed again" audit

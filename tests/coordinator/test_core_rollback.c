@@ -234,6 +234,41 @@ static void a_crash_at_any_step_of_a_rollback_loses_nothing(void **state)
 	sim_init(&sim, 1, 1, 1, 2, 64);
 }
 
+/* The ledger's entries, but for the first of this kind, which is left out. 0: none is. */
+static int audit_without(enum ledger_kind kind, struct errmsg *msg)
+{
+	bool left_out = false;
+	struct audit audit;
+	int rc = audit_init(&audit, &sim.root.public, bytes_span(&sim.recipe), msg);
+
+	assert_int_equal(rc, TK_OK);
+	for (size_t i = 0; i < sim.entry_count && rc == TK_OK; i++) {
+		if (!left_out && sim.entries[i].row.kind == kind) {
+			left_out = true;
+			continue;
+		}
+		rc = audit_take(&audit, i + 1, i + 1, bytes_span(&sim.entries[i].content), msg);
+	}
+	assert_true(left_out || kind == 0);
+	audit_close(&audit);
+	return rc;
+}
+
+static void a_rollback_cannot_be_kept_out_of_the_ledger(void **state)
+{
+	struct errmsg msg = {""};
+
+	(void)state;
+	small_grid(2, 2);
+	run_and_compare(2);
+	assert_true(sim.project.rollbacks > 0);
+	assert_int_equal(audit_without(0, &msg), TK_OK);
+	assert_int_equal(audit_without(LEDGER_ROLLBACK, &msg), TK_ECORRUPT);
+	assert_non_null(strstr(msg.text, "another result than was merged, and no rollback"));
+	assert_int_equal(audit_without(LEDGER_SEED, &msg), TK_ECORRUPT);
+	assert_non_null(strstr(msg.text, "has not been opened"));
+}
+
 /* However many rounds may be in doubt at once. One liar costs no more of them than that. */
 static void any_grid_that_rolls_back_trains_the_same_model(void **state)
 {
@@ -282,6 +317,7 @@ int main(void)
 		RULE(a_merged_unit_that_proves_wrong_takes_its_round_back),
 		RULE(what_proves_wrong_under_continue_stands_and_is_said),
 		RULE(a_crash_at_any_step_of_a_rollback_loses_nothing),
+		RULE(a_rollback_cannot_be_kept_out_of_the_ledger),
 		RULE(any_grid_that_rolls_back_trains_the_same_model),
 	};
 

@@ -213,6 +213,8 @@ static int take_fault(
 
 	if (digest_is_zero(&e->fault.proof))
 		return refuse(msg, "fault.proof: it names no proof");
+	if (e->fault.round >= a->round + a->open || e->fault.index >= a->units_per_round)
+		return refuse(msg, "fault.round: there is no such unit yet");
 	if (a->fault_count == a->fault_capacity) {
 		grown = mem_realloc(a->faults, want * sizeof(*grown));
 		if (grown == NULL)
@@ -226,6 +228,8 @@ static int take_fault(
 	a->faults[at] = (struct audit_fault){.nonce = e->fault.nonce,
 		.key = e->fault.key,
 		.sequence = sequence,
+		.round = e->fault.round,
+		.index = e->fault.index,
 		.twice = e->fault.kind == FAULT_EQUIVOCATION};
 	return TK_OK;
 }
@@ -244,17 +248,25 @@ static int take_seed(struct audit *a, const struct ledger_entry *e, struct errms
 	return audit_draw_check(a, e->seed.round, msg);
 }
 
-/* What was proven wrong is said to be wrong of its unit, too. */
-static int faults_check(const struct audit *a, struct errmsg *msg)
+/* What was proven wrong in rounds before `to` is said to be wrong of its unit, too. */
+static int faults_check(const struct audit *a, uint64_t to, struct errmsg *msg)
 {
 	for (size_t i = 0; i < a->fault_count; i++)
-		if (!a->faults[i].seen && !a->faults[i].twice)
+		if (a->faults[i].round < to && !a->faults[i].seen && !a->faults[i].twice)
 			return errmsg_set(msg, TK_ECORRUPT,
 				"entry %" PRIu64
 				" tells of a proof of fault against a result that no "
 				"later UNIT has",
 				a->faults[i].sequence);
 	return TK_OK;
+}
+
+/* The rounds before this one have to be settled when round n is merged, or begins after that. */
+static uint64_t settled_before(const struct audit *a, uint64_t n)
+{
+	uint64_t wait = a->settle_rounds > 1 ? a->settle_rounds : 1;
+
+	return n + 1 > wait ? n + 1 - wait : 0;
 }
 
 static int take_merge(
@@ -293,7 +305,7 @@ static int take_merge(
 			" of %" PRIu32 " units have an update",
 			e->merge.merged, e->merge.skipped, merged, a->units_per_round);
 	/* With more of them, a fault in a round that is merged may be told of before its unit is settled anew. */
-	rc = a->settle_rounds <= 2 ? faults_check(a, msg) : TK_OK;
+	rc = faults_check(a, settled_before(a, a->round), msg);
 	if (rc != TK_OK)
 		return rc;
 	a->rounds[a->round].merge_at = at;
@@ -319,6 +331,8 @@ static int rollback_check(const struct audit *a, const struct ledger_entry *e, s
 		return refuse(msg, "rollback.round: this project has no rollbacks");
 	if (round >= a->round)
 		return refuse(msg, "rollback.round: that round has not been merged");
+	if ((uint64_t)round + a->settle_rounds < a->round)
+		return refuse(msg, "rollback.round: it was settled for good before");
 	if (!digest_equal(&e->rollback.model, &a->rounds[round].model))
 		return refuse(msg, "rollback.model: not what that round's merge gave");
 	for (uint32_t i = 0; i < a->units_per_round; i++) {
@@ -349,7 +363,7 @@ static int take_rollback(struct audit *a, const struct ledger_entry *e, struct e
 		a->units[i].changed = false;
 	}
 	for (size_t i = 0; i < a->fault_count; i++)
-		a->faults[i].seen = true; /* or it was found in a round that is void now */
+		a->faults[i].seen |= a->faults[i].round > round; /* void now */
 	a->counts.discarded += a->round - round;
 	a->counts.rollbacks++;
 	a->round = round;
@@ -367,14 +381,14 @@ static int take_end(struct audit *a, const struct ledger_entry *e, struct errmsg
 	int rc = nothing_changed(a, msg);
 
 	if (rc == TK_OK)
-		rc = seeds_opened(a, e->end.state == PROJECT_DONE ? UINT64_MAX : a->round, msg);
+		rc = seeds_opened(a, e->end.state == PROJECT_FAILED ? a->round : UINT64_MAX, msg);
 	if (rc != TK_OK)
 		return rc;
 	if (e->end.rounds != a->round)
 		return errmsg_set(msg, TK_ECORRUPT,
 			"end.rounds: %" PRIu32 " rounds, but %" PRIu32 " were merged",
 			e->end.rounds, a->round);
-	if (a->round > 0 && !digest_equal(&e->end.model, &a->model))
+	if (!digest_equal(&e->end.model, &a->model)) /* before the first merge: zero */
 		return refuse(msg, "end.model: not the model that the last merge gave");
 	if (e->end.state == PROJECT_DONE && (a->round != a->recipe.train.rounds || a->open))
 		return refuse(msg, "end.state: done, with rounds left");
@@ -382,7 +396,7 @@ static int take_end(struct audit *a, const struct ledger_entry *e, struct errmsg
 		return refuse(msg, "end.state: stopped, with no round left");
 	a->ended = true;
 	a->end = e->end.state;
-	return e->end.state == PROJECT_DONE ? faults_check(a, msg) : TK_OK;
+	return e->end.state == PROJECT_FAILED ? TK_OK : faults_check(a, UINT64_MAX, msg);
 }
 
 static int take(struct audit *a, uint64_t sequence, uint64_t at, const struct ledger_entry *e,
@@ -427,4 +441,9 @@ int audit_take(
 	return rc == TK_OK ? rc
 			   : errmsg_prefix(msg, rc, "entry %" PRIu64 " (%s)", sequence,
 				     ledger_kind_name(e.kind));
+}
+
+int audit_at_end(const struct audit *a, struct errmsg *msg)
+{
+	return nothing_changed(a, msg);
 }

@@ -35,6 +35,7 @@ struct audit_fault {
 	struct digest nonce;
 	struct public_key key;
 	uint64_t sequence;
+	uint32_t round, index;
 	bool twice; /* committed twice: whatever the results are */
 	bool seen;  /* in a later unit's entry */
 };
@@ -76,6 +77,9 @@ void audit_close(struct audit *a);
  * TK_ELIMIT (msg names what is wrong), TK_ENOMEM; the audit is then over. */
 int audit_take(struct audit *a, uint64_t sequence, uint64_t at, struct span content,
 	struct errmsg *msg) TK_CHECKED;
+
+/* Where a file may end. Errors: TK_ECORRUPT. */
+int audit_at_end(const struct audit *a, struct errmsg *msg) TK_CHECKED;
 
 /* Units that are settled, in standing rounds and in the one in progress. */
 uint64_t audit_settled(const struct audit *a);

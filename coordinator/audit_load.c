@@ -28,6 +28,8 @@ int audit_load(struct audit *a, FILE *file,
 	}
 	ledger_reader_close(&reader);
 	if (rc == TK_OK)
+		rc = audit_at_end(&got, msg);
+	if (rc == TK_OK)
 		*a = got;
 	else
 		audit_close(&got);

@@ -78,20 +78,21 @@ size_t audit_fault_place(const struct audit *a, const struct digest *nonce)
 	return low;
 }
 
-/* What FAULT entries say of it, and whether one has to: a result that is equal to the canonical one can be wrong only by two
- * commitments for one lease. */
-static int accusation_check(
-	struct audit *a, const struct ledger_replica *r, struct span claim, struct errmsg *msg)
+/* What FAULT entries say of it, and whether one has to: a result that is equal to the canonical one is wrong only by two
+ * commitments for one lease, or by step leaves that its author made up in a dispute. */
+static int accusation_check(struct audit *a, const struct ledger_entry *e,
+	const struct ledger_replica *r, struct errmsg *msg)
 {
+	struct span claim = e->unit.claim;
 	bool proven = false;
 
 	for (size_t i = audit_fault_place(a, &r->nonce);
 		i < a->fault_count && digest_equal(&a->faults[i].nonce, &r->nonce); i++) {
 		struct audit_fault *f = &a->faults[i];
 
-		f->seen = true;
-		proven |= f->twice;
-		if (!key_equal(&f->key, &r->key) || (r->verdict == LEDGER_VALID && !f->twice))
+		f->seen = proven = true;
+		if (f->round != e->unit.round || f->index != e->unit.index ||
+			!key_equal(&f->key, &r->key) || (r->verdict == LEDGER_VALID && !f->twice))
 			return errmsg_set(msg, TK_ECORRUPT,
 				"replica.verdict: entry %" PRIu64
 				" tells of a proof of fault against this result, which is not "
@@ -146,7 +147,7 @@ static int replicas_check(
 		ledger_replica_next(&reader, e->unit.claim, &r);
 		rc = replica_check(a, e, &r, msg);
 		if (rc == TK_OK)
-			rc = accusation_check(a, &r, e->unit.claim, msg);
+			rc = accusation_check(a, e, &r, msg);
 		if (rc != TK_OK)
 			errmsg_prefix(msg, rc, "replica %" PRIu32, i + 1);
 		tally_add(t, &r, e->unit.claim);
@@ -203,12 +204,18 @@ static int unit_check(struct audit *a, const struct ledger_entry *e, struct tall
 }
 
 /* A unit whose round is merged has another result: that is noted. True: and it stays merged as it was. */
-static bool after_merge(struct audit *a, const struct ledger_entry *e, struct audit_unit *u)
+static bool differs_from_merged(
+	const struct audit *a, const struct ledger_entry *e, const struct audit_unit *u)
 {
 	struct digest result;
 
 	claim_digest(&result, e->unit.claim);
-	if (e->unit.round >= a->round || digest_equal(&result, &u->result))
+	return e->unit.round < a->round && !digest_equal(&result, &u->result);
+}
+
+static bool after_merge(struct audit *a, const struct ledger_entry *e, struct audit_unit *u)
+{
+	if (!differs_from_merged(a, e, u))
 		return false;
 	if (a->on_fraud == FRAUD_CONTINUE) {
 		a->counts.standing += !u->stands;
@@ -236,6 +243,17 @@ int audit_take_unit(struct audit *a, uint64_t at, const struct ledger_entry *e, 
 		return errmsg_prefix(msg, rc, "unit %" PRIu32 " of round %" PRIu32,
 			e->unit.index + 1, e->unit.round + 1);
 	u = audit_unit(a, e->unit.round, e->unit.index);
+	if (differs_from_merged(a, e, u) && digest_is_zero(&e->unit.referee) &&
+		t.verdicts[LEDGER_VALID] < a->quorum)
+		return errmsg_set(msg, TK_ECORRUPT,
+			"unit %" PRIu32 " of round %" PRIu32
+			": another result than was merged, on fewer words than the quorum",
+			e->unit.index + 1, e->unit.round + 1);
+	u->refereed = !digest_is_zero(&e->unit.referee);
+	memcpy(u->verdicts, t.verdicts, sizeof(u->verdicts));
+	u->alone = (struct public_key){{0}};
+	if (!u->refereed && t.verdicts[LEDGER_VALID] == 1)
+		u->alone = t.valid;
 	if (after_merge(a, e, u))
 		return TK_OK; /* what was merged is what is audited */
 	u->dissent = t.dissent;
@@ -243,11 +261,6 @@ int audit_take_unit(struct audit *a, uint64_t at, const struct ledger_entry *e, 
 	u->at = at;
 	claim_digest(&u->result, e->unit.claim);
 	u->outcome = (uint8_t)claim.outcome;
-	u->refereed = !digest_is_zero(&e->unit.referee);
-	memcpy(u->verdicts, t.verdicts, sizeof(u->verdicts));
-	u->alone = (struct public_key){{0}};
-	if (!u->refereed && t.verdicts[LEDGER_VALID] == 1)
-		u->alone = t.valid;
 	return TK_OK;
 }
 

@@ -367,6 +367,7 @@ bool round_was_merged(const struct core_round *o); /* once */
 /* Are all units of the round in progress there, and may it be merged although audits are open? */
 bool rollback_may_merge(const struct core_project *p);
 /* Nothing that the owner's wish to stop would lose has been computed, and no audit is open. */
+bool rollback_nothing_open(const struct core_project *p); /* no merged round is in doubt */
 bool rollback_may_stop(const struct core_project *p);
 /* It was merged with another result than it has now. */
 bool unit_proved_wrong(const struct core_unit *u);
@@ -444,8 +445,7 @@ void policy_refereed(struct core *c, struct core_unit *u); /* before it is settl
 void policy_settled(struct core *c, struct core_unit *u);  /* applies the draw */
 void policy_judge(struct core *c, struct core_unit *u);	   /* one that is SETTLED or AUDITED */
 void policy_tick(struct core *c, struct core_unit *u);
-/* The trust of the least trusted of those on whose results the unit rests; 0: on nobody's. */
-uint64_t policy_trust(const struct core_unit *u);
+uint64_t policy_credit(const struct core_unit *u); /* FLOPs: the least of those on whom it rests */
 void policy_count(struct core_round *o); /* in its row: what was computed more than once */
 
 /* selftest.c */

@@ -254,6 +254,13 @@ static void payload_lost(struct core *c, struct core_unit *u, const struct tally
 	unit_changed(c, u);
 }
 
+/* No round is taken back on the word of one. */
+static bool contradicts_merge(const struct core_unit *u, const struct core_replica *r)
+{
+	return !digest_is_zero(&u->row.merged) && !digest_equal(&u->row.merged, &r->row.result) &&
+	       digest_is_zero(&u->row.referee);
+}
+
 /* The quorum agrees on t->sample's result. */
 static void agreement(struct core *c, struct core_unit *u, const struct tally *t)
 {
@@ -267,6 +274,10 @@ static void agreement(struct core *c, struct core_unit *u, const struct tally *t
 		REQUIRE(rc == TK_OK); /* reveal_take and core_load_replica let no other in */
 		if (claim.outcome == OUTCOME_NONFINITE) {
 			audit_open(c, u, "is said to leave the finite numbers");
+			return;
+		}
+		if (t->agreeing < u->project->row.quorum && contradicts_merge(u, t->sample)) {
+			audit_open(c, u, "differs from what was merged, on one word");
 			return;
 		}
 		if (upload_holder(c, u) == NULL) {

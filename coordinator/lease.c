@@ -236,7 +236,9 @@ static void lease_grant(struct core *c, struct core_unit *u, struct core_peer *p
 		return;
 	}
 	r->row.leased_ms = c->now_ms;
-	r->row.deadline_ms = c->now_ms + lease_ms_for(u->project, peer);
+	r->row.deadline_ms =
+		c->now_ms + (u->row.state == UNIT_AUDITED ? lease_ms(u->project)
+							  : lease_ms_for(u->project, peer));
 	r->row.repeats = policy_newcomer(c, u->project, peer) &&
 			 (u->row.state == UNIT_SETTLED || u->row.state == UNIT_AUDITED);
 	replica_changed(c, r);

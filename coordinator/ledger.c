@@ -21,7 +21,7 @@ const char *ledger_kind_name(enum ledger_kind kind)
 
 static uint32_t field_count(enum ledger_kind kind)
 {
-	static const uint8_t counts[] = {0, 5, 3, 6, 4, 2, 7, 3, 3};
+	static const uint8_t counts[] = {0, 5, 3, 6, 6, 2, 7, 3, 3};
 
 	return 3u + counts[kind];
 }
@@ -90,6 +90,8 @@ static void pack_body(struct packer *p, const struct ledger_entry *e)
 		break;
 	case LEDGER_FAULT:
 		pack_u64(p, e->fault.kind);
+		pack_u64(p, e->fault.round);
+		pack_u64(p, e->fault.index);
 		pack_digest(p, &e->fault.nonce);
 		pack_bin(p, e->fault.key.b, KEY_BYTES);
 		pack_digest(p, &e->fault.proof);
@@ -224,6 +226,8 @@ static void read_body(struct mp_reader *r, struct ledger_entry *e)
 		break;
 	case LEDGER_FAULT:
 		e->fault.kind = (enum fault_kind)mp_u32(r, "fault.kind", 1, FAULT_KIND_LAST);
+		e->fault.round = mp_u32(r, "fault.round", 0, ROUNDS_MAX - 1);
+		e->fault.index = mp_u32(r, "fault.index", 0, UNITS_PER_ROUND_MAX - 1);
 		mp_digest(r, "fault.nonce", &e->fault.nonce);
 		mp_public_key(r, "fault.key", &e->fault.key);
 		mp_digest(r, "fault.proof", &e->fault.proof);

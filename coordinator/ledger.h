@@ -76,6 +76,7 @@ struct ledger_entry {
 		} unit;
 		struct {
 			enum fault_kind kind;
+			uint32_t round, index; /* of the unit */
 			struct digest nonce;
 			struct public_key key;
 			struct digest proof;

@@ -199,6 +199,8 @@ void ledger_fault(struct core *c, const struct core_replica *r, enum fault_kind 
 {
 	struct ledger_entry e = {.kind = LEDGER_FAULT, .fault.kind = kind};
 
+	e.fault.round = r->row.round;
+	e.fault.index = r->row.unit;
 	e.fault.nonce = r->row.nonce;
 	e.fault.key = r->row.peer;
 	e.fault.proof = *proof;

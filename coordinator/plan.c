@@ -161,6 +161,8 @@ void project_stop(struct core *c, uint64_t id)
 	if (p == NULL)
 		return; /* it ended meanwhile */
 	p->row.stop_asked = true;
+	if (p->row.state == PROJECT_PAUSED && !rollback_nothing_open(p))
+		project_resume(c, id); /* what was merged has to be settled before anything ends */
 	if (p->row.state != PROJECT_RUNNING || rollback_may_stop(p)) {
 		project_end(c, p, PROJECT_STOPPED, "stopped by its owner");
 		return;

@@ -25,6 +25,7 @@
 #define NEWCOMER_LEASES 1u
 #define HASTY_MIN	2u    /* in a row: then timing is odd */
 #define HASTY_MS	2000u /* so much may come from anything */
+#define AUDITS_LOST	2u    /* leases of a drawn unit, before the referee computes it */
 #define LOST_MIN	2u    /* leases that did not come back, before their share counts */
 
 bool policy_adaptive(const struct core_project *p)
@@ -397,6 +398,16 @@ static bool needs_another(const struct core_unit *u)
 	return u->wanting && u->replicas != NULL;
 }
 
+static uint32_t leases_lost(const struct core_unit *u)
+{
+	uint32_t n = 0;
+
+	for (const struct core_replica *r = u->replicas; r != NULL; r = r->unit_next)
+		n += r->row.state == REPLICA_EXPIRED || r->row.state == REPLICA_ABANDONED ||
+		     r->row.state == REPLICA_UNOPENED;
+	return n;
+}
+
 void policy_tick(struct core *c, struct core_unit *u)
 {
 	bool opened = false;
@@ -406,6 +417,10 @@ void policy_tick(struct core *c, struct core_unit *u)
 	else if (u->alone_ms == 0)
 		u->alone_ms = c->now_ms;
 	agenda_mark(u);
+	if (u->row.state == UNIT_AUDITED && u->alone_ms != 0 && leases_lost(u) >= AUDITS_LOST) {
+		audit_open(c, u, "is drawn for an audit that those who took it did not do");
+		return;
+	}
 	if (!left_alone(c, u) || u->row.state == UNIT_DISPUTED)
 		return;
 	for (const struct core_replica *r = u->replicas; r != NULL; r = r->unit_next)
@@ -416,14 +431,14 @@ void policy_tick(struct core *c, struct core_unit *u)
 		audit_open(c, u, "wants one more result, and nobody is there who may give it");
 }
 
-uint64_t policy_trust(const struct core_unit *u)
+uint64_t policy_credit(const struct core_unit *u)
 {
-	uint64_t least = 0;
+	uint64_t least = UINT64_MAX;
 
 	for (const struct core_replica *r = u->replicas; r != NULL; r = r->unit_next)
-		if (supports(r) && (least == 0 || r->peer->row.trust < least))
-			least = r->peer->row.trust;
-	return least;
+		if (supports(r) && r->peer->row.credit_flops < least)
+			least = r->peer->row.credit_flops;
+	return least == UINT64_MAX ? 0 : least;
 }
 
 void policy_count(struct core_round *o)

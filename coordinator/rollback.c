@@ -7,7 +7,6 @@
  *
  * All that decides is in rows: a unit's result and the one that it was merged with. So a crash loses nothing: what
  * proved wrong still differs after it. */
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -37,16 +36,16 @@ static bool older_settled(const struct core_round *o)
 	return true;
 }
 
-/* A rollback costs up to K rounds, so only the work of peers that have done as much before may still be in doubt when
- * its round is merged: trust t takes t²/20 right units. */
+/* A rollback costs up to K rounds, so only the work of peers that have done as much before, in FLOPs that were accepted,
+ * may still be in doubt when its round is merged. */
 static bool audits_may_wait(const struct core_round *o)
 {
-	const struct project_row *p = &o->project->row;
-	double cost = (double)core_rounds_kept(p) * p->units_per_round;
-	uint64_t trust = (uint64_t)ceil(sqrt(20 * cost));
+	const struct core_project *p = o->project;
+	double cost = (double)core_rounds_kept(&p->row) * p->row.units_per_round;
 
-	for (uint32_t i = 0; o->audited > 0 && i < p->units_per_round; i++)
-		if (o->units[i].row.state == UNIT_AUDITED && policy_trust(&o->units[i]) < trust)
+	for (uint32_t i = 0; o->audited > 0 && i < p->row.units_per_round; i++)
+		if (o->units[i].row.state == UNIT_AUDITED &&
+			(double)policy_credit(&o->units[i]) < cost * (double)unit_credit(p))
 			return false;
 	return true;
 }
@@ -67,6 +66,11 @@ bool rollback_may_merge(const struct core_project *p)
 		if (o->row.round + kept <= p->row.round + 1 && !round_is_settled(o))
 			return false;
 	return audits_may_wait(now);
+}
+
+bool rollback_nothing_open(const struct core_project *p)
+{
+	return p->now == NULL || (!p->proved_wrong && older_settled(p->now));
 }
 
 bool rollback_may_stop(const struct core_project *p)
@@ -191,7 +195,8 @@ bool rollbacks_make(struct core *c)
 	for (struct core_project *p = c->projects; p != NULL; p = p->next) {
 		struct core_unit *u;
 
-		if (!p->proved_wrong || p->row.state != PROJECT_RUNNING)
+		if (!p->proved_wrong ||
+			(p->row.state != PROJECT_RUNNING && p->row.state != PROJECT_PAUSED))
 			continue;
 		for (u = rollback_due(p); u != NULL; u = rollback_due(p)) {
 			made = true;

@@ -352,7 +352,8 @@ void project_merged(struct core *c, const struct core_event *event)
 
 	if (p == NULL || !p->merging || event->job != p->merge_job)
 		return; /* it ended, or was taken back, meanwhile */
-	if (p->merge_void || !rollback_may_merge(p)) {
+	if (p->row.state != PROJECT_RUNNING || p->merge_void || p->proved_wrong ||
+		!rollback_may_merge(p)) {
 		p->merging = p->merge_void = false; /* it will be merged when that is settled */
 		return;
 	}

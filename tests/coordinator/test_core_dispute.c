@@ -445,6 +445,40 @@ static void a_second_commitment_behind_a_credited_result_leaves_a_ledger_that_is
 	assert_int_equal(sim.project.state, PROJECT_DONE); /* sim audits each entry on the way */
 }
 
+/* Its result is right, and it is at fault all the same; the ledger says both. */
+static void who_makes_steps_up_for_a_right_result_is_at_fault(void **state)
+{
+	struct sim_task *t[2];
+
+	(void)state;
+	begin(1, 1, 2, 4);
+	t[0] = lease_and_commit(0, 0, 0);
+	sim.peers[0].lie = SIM_BAD_STEPS;
+	t[1] = lease_and_commit(1, 0, SIM_WRONG_AT(1, 7));
+	for (uint32_t i = 0; i < 2; i++)
+		sim_reveal(&sim, i, t[i]);
+	sim_wait(&sim, 10000);
+	for (uint32_t i = 2; i < 4; i++) {
+		t[0] = sim_task_of(&sim, i, 0);
+		if (t[0] == NULL)
+			sim_request(&sim, i, 1);
+		t[0] = sim_task_of(&sim, i, 0);
+		if (t[0] == NULL)
+			continue;
+		sim_compute(&sim, i, t[0], 0);
+		sim_commit(&sim, i, t[0]);
+		sim_reveal(&sim, i, t[0]);
+		sim_wait(&sim, 10000);
+	}
+	for (uint32_t i = 2; i < 4; i++)
+		if (state_of(sim_task_of(&sim, i, 0)) == REPLICA_UPLOADING)
+			sim_upload(&sim, i, sim_task_of(&sim, i, 0));
+	sim_wait(&sim, 4000);
+	assert_true(retired(0));
+	assert_true(retired(1));
+	assert_int_equal(sim.project.state, PROJECT_DONE);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -465,6 +499,7 @@ int main(void)
 		RULE(engines_that_part_are_an_alarm_and_retire_nobody_the_first_time),
 		RULE(a_second_chance_begins_with_the_next_round_and_is_given_once),
 		RULE(what_was_leased_before_a_second_chance_is_not_taken_in_it),
+		RULE(who_makes_steps_up_for_a_right_result_is_at_fault),
 		RULE(a_second_commitment_behind_a_credited_result_leaves_a_ledger_that_is_right),
 	};
 

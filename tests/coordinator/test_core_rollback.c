@@ -22,6 +22,7 @@ static void crowd(uint32_t peers, const uint64_t *trust)
 	for (uint32_t i = 0; i < peers; i++) {
 		sim_peer_add(&sim, SIM_MANUAL, 0);
 		sim_trust(&sim, i, trust[i]);
+		sim_credit(&sim, i, trust[i] == ESTEEMED ? UINT64_MAX / 4 : 0);
 	}
 	sim_kill_core(&sim);
 	sim_wait(&sim, 4000); /* all are back */
@@ -91,20 +92,20 @@ static void with_one_settle_round_nothing_is_merged_before_its_audit(void **stat
 	assert_int_equal(sim.project.round, 1);
 }
 
-/* 20·K·W = 80: trust 8 is too little. */
+/* K·W = 4 units: less than so much accepted work, these two among it, is too little. */
 static void the_work_of_those_who_have_done_little_is_not_merged_before_its_audit(void **state)
 {
 	(void)state;
-	for (uint64_t trust = 8; trust <= 9; trust++) {
-		sim_init(&sim, 5, 4, 2, 2, 64);
-		sim_adaptive(&sim, ALL);
-		sim_settle_rounds(&sim, 2, FRAUD_ROLLBACK);
-		crowd(3, (uint64_t[]){trust, ESTEEMED, ESTEEMED});
+	for (int enough = 0; enough < 2; enough++) {
+		begin_drawn(2, FRAUD_ROLLBACK);
+		sim_credit(&sim, 0, 2 * (uint64_t)sim.project.unit_flops - !enough);
+		sim_kill_core(&sim);
+		sim_wait(&sim, 4000);
 		work(0, 0, 0);
 		work(0, 1, 0);
 		sim_wait(&sim, 2000);
-		assert_int_equal(sim.project.round, trust == 9);
-		if (trust == 8)
+		assert_int_equal(sim.project.round, enough);
+		if (!enough)
 			sim_close(&sim);
 	}
 }
@@ -178,6 +179,106 @@ static void what_proves_wrong_under_continue_stands_and_is_said(void **state)
 
 /* Three esteemed peers, one of whom is always wrong, and one who has to earn it. Everything is drawn, so that all that
  * is wrong is found, most of it after its merge. */
+static void what_stands_counts_as_looked_at_when_the_seed_is_opened(void **state)
+{
+	(void)state;
+	begin_drawn(2, FRAUD_CONTINUE);
+	merge_unaudited(9);
+	work(1, 0, 0);
+	sim_wait(&sim, 8000);
+	assert_int_equal(sim.project.wrong_standing, 1);
+	work(1, 1, 0);
+	sim_wait(&sim, MINUTE_MS); /* each entry is audited on the way */
+	assert_true(sim.round_rows[0].opened);
+}
+
+/* A merged unit fails its audit, then a merge fails and pauses the project. */
+static void pause_in_doubt(void)
+{
+	begin_drawn(3, FRAUD_ROLLBACK);
+	sim.referee_ms = 20000;
+	merge_unaudited(9);
+	work(1, 0, 0);
+	sim.merge_code = TK_EIO;
+	work(2, 1, 0);
+	work(2, 0, 0);
+	work(2, 1, 0);
+	sim_wait(&sim, 3000);
+	assert_int_equal(sim.project.state, PROJECT_PAUSED);
+	sim.merge_code = TK_OK;
+}
+
+static void a_paused_project_that_is_stopped_settles_first_what_was_merged(void **state)
+{
+	(void)state;
+	for (int late = 0; late < 2; late++) {
+		pause_in_doubt();
+		if (late)
+			sim_wait(&sim, 25000);
+		sim_stop(&sim);
+		sim_wait(&sim, 30000);
+		assert_int_equal(sim.project.rollbacks, 1);
+		assert_int_equal(sim.project.round, 0);
+		if (!late)
+			sim_close(&sim);
+	}
+}
+
+static void who_takes_audits_and_does_none_holds_nobody_up(void **state)
+{
+	(void)state;
+	begin_drawn(1, FRAUD_ROLLBACK);
+	work(0, 0, 0);
+	assert_int_equal(sim_unit(&sim, 0, 0)->state, UNIT_AUDITED);
+	for (uint32_t i = 1; i < 3; i++) {
+		lease(i, 0);
+		sim_wait(&sim, sim_last(&sim, i, MESSAGE_LEASE)->lease.deadline_ms + 2000);
+	}
+	sim_wait(&sim, 4000);
+	assert_int_equal(sim.referees, 1);
+	assert_int_equal(sim_unit(&sim, 0, 0)->state, UNIT_SETTLED);
+}
+
+/* A blob that is found bad on the disk, for instance. */
+static void pause_by_disk(void)
+{
+	struct core_event bad = {
+		.type = CORE_BLOB_BAD, .blob = sim.project.recipe, .text = "its digest differs"};
+
+	sim_event(&sim, &bad);
+	assert_int_equal(sim.project.state, PROJECT_PAUSED);
+}
+
+static void a_merge_that_ends_in_a_pause_counts_for_nothing(void **state)
+{
+	(void)state;
+	begin_drawn(3, FRAUD_ROLLBACK);
+	merge_unaudited(9);
+	work(1, 0, 0);
+	work(2, 1, 0);
+	sim.referee_ms = 3000;
+	sim.merge_ms = 20000;
+	work(2, 0, 0);
+	work(2, 1, 0);
+	sim_wait(&sim, 1000);
+	pause_by_disk();
+	sim_wait(&sim, 36000); /* the unit is settled with another result, then the merge comes */
+	assert_int_equal(sim.project.rollbacks, 1);
+	assert_int_equal(sim.project.round, 0);
+	sim_close(&sim);
+
+	begin_drawn(3, FRAUD_ROLLBACK);
+	sim.merge_ms = 5000;
+	sim.merge_code = TK_EDIVERGED;
+	for (uint32_t p = 0; p < 2; p++)
+		for (uint32_t u = 0; u < 2; u++)
+			work(p, u, 0);
+	sim_wait(&sim, 1000);
+	pause_by_disk();
+	sim_wait(&sim, 30000);
+	assert_int_equal(sim.project.state, PROJECT_PAUSED);
+}
+
 static void small_grid(uint64_t seed, uint32_t settle_rounds)
 {
 	sim_init(&sim, seed, 4, 3, 2, 64);
@@ -186,6 +287,7 @@ static void small_grid(uint64_t seed, uint32_t settle_rounds)
 	for (uint32_t i = 0; i < 4; i++) {
 		sim_peer_add(&sim, i == 0 ? SIM_WRONG : SIM_HONEST, i == 0 ? 300 : 2000 + 300 * i);
 		sim_trust(&sim, i, i < 3 ? ESTEEMED : 0);
+		sim_credit(&sim, i, i < 3 ? UINT64_MAX / 4 : 0);
 	}
 	sim_kill_core(&sim);
 	sim.crashes = 0;
@@ -288,6 +390,8 @@ static void any_grid_that_rolls_back_trains_the_same_model(void **state)
 			sim_peer_add(&sim, i < liars ? SIM_WRONG : SIM_HONEST,
 				100 + sim_random(&sim, i < liars ? 500 : 9000));
 			sim_trust(&sim, i, sim_random(&sim, 3) == 0 ? 0 : ESTEEMED);
+			if (sim_peer_row(&sim, i)->trust != 0)
+				sim_credit(&sim, i, UINT64_MAX / 4);
 		}
 		sim_kill_core(&sim);
 		sim.crash = (enum sim_crash)(1 + sim_random(&sim, 3));
@@ -316,6 +420,10 @@ int main(void)
 		RULE(the_work_of_those_who_have_done_little_is_not_merged_before_its_audit),
 		RULE(a_merged_unit_that_proves_wrong_takes_its_round_back),
 		RULE(what_proves_wrong_under_continue_stands_and_is_said),
+		RULE(what_stands_counts_as_looked_at_when_the_seed_is_opened),
+		RULE(a_paused_project_that_is_stopped_settles_first_what_was_merged),
+		RULE(who_takes_audits_and_does_none_holds_nobody_up),
+		RULE(a_merge_that_ends_in_a_pause_counts_for_nothing),
 		RULE(a_crash_at_any_step_of_a_rollback_loses_nothing),
 		RULE(a_rollback_cannot_be_kept_out_of_the_ledger),
 		RULE(any_grid_that_rolls_back_trains_the_same_model),

@@ -241,12 +241,17 @@ static void proofs_of_fault_and_verdicts_belong_together(void **state)
 	f.project = get(0).project;
 	f.fault.proof.b[0] = 1;
 	insert(1, &f);
+	assert_refused("there is no such unit yet");
+	load();
+	insert(2, &f);
 	assert_refused("against a result that no later UNIT has");
 	load();
 	at = find(LEDGER_UNIT);
 	e = get_unit(at);
 	for (uint32_t k = 0; k < e.unit.replica_count; k++)
 		if (replicas[k].verdict == LEDGER_VALID) {
+			f.fault.round = e.unit.round;
+			f.fault.index = e.unit.index;
 			f.fault.nonce = replicas[k].nonce;
 			f.fault.key = replicas[k].key;
 		}

@@ -173,6 +173,7 @@ void sim_adaptive(struct sim *s, double floor);
 void sim_settle_rounds(struct sim *s, uint32_t settle_rounds, enum on_fraud on_fraud);
 /* What the store says of this peer from now on; sim_kill_core makes the core read it. */
 void sim_trust(struct sim *s, uint32_t peer, uint64_t trust);
+void sim_credit(struct sim *s, uint32_t peer, uint64_t flops); /* of one that has a row */
 void sim_submit(struct sim *s);
 void sim_require_selftest(struct sim *s);
 /* The answer of a peer to the seed, as it is asked for. */

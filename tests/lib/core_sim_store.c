@@ -67,6 +67,11 @@ void sim_trust(struct sim *s, uint32_t peer, uint64_t trust)
 	row->trust = trust;
 }
 
+void sim_credit(struct sim *s, uint32_t peer, uint64_t flops)
+{
+	((struct peer_row *)sim_peer_row(s, peer))->credit_flops = flops;
+}
+
 bool sim_has_blob(const struct sim *s, const struct digest *digest)
 {
 	for (size_t i = 0; i < s->blob_count; i++)

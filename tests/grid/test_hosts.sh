@@ -68,6 +68,10 @@ coordinator_kill
 claim "which does not end before the coordinator does" bash -c "[ '$(field second state)' != done ]"
 peer_kill "$host"
 peer_start "$host" --listen "$host_address"
+listens() { # ADDRESS:PORT
+	(exec 3<>"/dev/tcp/${1%:*}/${1##*:}") 2>/dev/null
+}
+wait_for 60 listens "$host_address" || give_up "the host listens again"
 link=$with_host
 peer_start 3
 claim "joining says that the network is there" says "$work/peer-3.log" 'The network answers'

@@ -18,27 +18,87 @@ static int count_unfinished(void *context, const void *row)
 	return 0;
 }
 
-static int remove_payload(void *context, const void *row)
+static int compare(const void *a, const void *b)
 {
-	const struct home *home = context;
-	const struct unit_row *u = row;
+	return memcmp(a, b, sizeof(struct digest));
+}
+
+/* Payloads of units: equal results are one blob, so what a later round needs may have come with an earlier one. */
+struct payloads {
+	const struct home *home;
+	uint64_t project;
+	uint32_t round; /* in progress */
+	struct digest *used;
+	size_t count, capacity;
+};
+
+static bool payload_of(const struct unit_row *u, struct digest *out)
+{
 	struct claim claim;
 
-	if (claim_decode(&claim, span_of(u->claim, u->claim_bytes), NULL) == TK_OK &&
-		claim.outcome == OUTCOME_UPDATE)
-		blob_store_remove(&home->blobs, &claim.payload);
-	return 0;
+	if (claim_decode(&claim, span_of(u->claim, u->claim_bytes), NULL) != TK_OK ||
+		claim.outcome != OUTCOME_UPDATE)
+		return false;
+	*out = claim.payload;
+	return true;
+}
+
+static int project_round(void *context, const void *row)
+{
+	struct payloads *x = context;
+	const struct project_row *p = row;
+
+	if (p->id == x->project)
+		x->round = p->round;
+	return TK_OK;
+}
+
+static int note_payload(void *context, const void *row)
+{
+	struct payloads *x = context;
+	size_t want = x->capacity * 2 + 64;
+	struct digest *grown;
+
+	if (x->count == x->capacity) {
+		grown = mem_realloc(x->used, want * sizeof(*grown));
+		if (grown == NULL)
+			return TK_ENOMEM;
+		x->used = grown;
+		x->capacity = want;
+	}
+	x->count += payload_of(row, &x->used[x->count]);
+	return TK_OK;
+}
+
+static int remove_payload(void *context, const void *row)
+{
+	const struct payloads *x = context;
+	struct digest payload;
+
+	if (payload_of(row, &payload) &&
+		(x->count == 0 ||
+			bsearch(&payload, x->used, x->count, sizeof(payload), compare) == NULL))
+		blob_store_remove(&x->home->blobs, &payload);
+	return TK_OK;
 }
 
 int sweep_payloads(const struct home *home, uint64_t project, uint32_t round, struct errmsg *msg)
 {
-	struct home h = *home;
+	struct payloads x = {.home = home, .project = project};
 	uint32_t unfinished = 0;
 	int rc = store_projects(home->store, count_unfinished, &unfinished, msg);
 
 	if (rc != TK_OK || unfinished > 1)
 		return rc;
-	return store_units(home->store, project, round, remove_payload, &h, msg);
+	rc = store_projects(home->store, project_round, &x, msg);
+	for (uint32_t r = round + 1; rc == TK_OK && r <= x.round; r++)
+		rc = store_units(home->store, project, r, note_payload, &x, msg);
+	if (x.count > 0)
+		qsort(x.used, x.count, sizeof(*x.used), compare);
+	if (rc == TK_OK)
+		rc = store_units(home->store, project, round, remove_payload, &x, msg);
+	mem_free(x.used);
+	return rc;
 }
 
 /* A project as the sweep of its states sees it. */
@@ -73,11 +133,6 @@ static int look_back(void *context, const void *row)
 	if (r->round > o->past && r->round < o->round)
 		o->lists[r->round - o->past] = r->states;
 	return TK_OK;
-}
-
-static int compare(const void *a, const void *b)
-{
-	return memcmp(a, b, sizeof(struct digest));
 }
 
 /* used is sorted here. */

@@ -4,10 +4,10 @@
 
 #include "coordinator/home.h"
 
-/* Removes the payload blobs of a project's round. To be called when the round after it has been merged
- * and that is on disk. Does nothing while another project is in progress: equal contents are one blob,
- * and a twin of this project may still need it. O(units). Errors: those of the store; a payload that is
- * gone already is fine. */
+/* Removes the payload blobs of a project's round, but for those that units of the rounds behind it have, too: equal
+ * contents are one blob. To be called when the round after it has been merged and that is on disk. Does nothing while
+ * another project is in progress, as a twin of this one may still need them. O(units·log units). Errors: those of the
+ * store, TK_ENOMEM; a payload that is gone already is fine. */
 int sweep_payloads(
 	const struct home *home, uint64_t project, uint32_t round, struct errmsg *msg) TK_CHECKED;
 

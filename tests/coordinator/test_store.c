@@ -295,10 +295,11 @@ static void home_keeps_its_identity_and_one_server(void **state)
 }
 
 /* One settled unit whose payload is stored; its blob's digest. */
-static void settled_unit(struct home *h, uint64_t project, const char *payload, struct digest *blob)
+static void settled_unit(
+	struct home *h, uint64_t project, uint32_t round, const char *payload, struct digest *blob)
 {
 	struct claim claim = {.outcome = OUTCOME_UPDATE, .payload_bytes = strlen(payload)};
-	struct unit_row u = {.project = project, .round = 3, .state = UNIT_SETTLED};
+	struct unit_row u = {.project = project, .round = round, .state = UNIT_SETTLED};
 	struct bytes encoded = {0};
 
 	assert_int_equal(blob_store_put(&h->blobs, blob, span_text(payload), NULL), TK_OK);
@@ -313,7 +314,7 @@ static void settled_unit(struct home *h, uint64_t project, const char *payload, 
 static void past_payloads_go_unless_another_project_may_need_them(void **state)
 {
 	struct project_row a = some_project("a"), twin = some_project("twin");
-	struct digest blob;
+	struct digest blob, other;
 	struct home h;
 	char path[128];
 	uint64_t size;
@@ -323,15 +324,22 @@ static void past_payloads_go_unless_another_project_may_need_them(void **state)
 	assert_int_equal(home_open(&h, path, NULL), TK_OK);
 	assert_int_equal(store_add_project(h.store, &a, NULL), TK_OK);
 	assert_int_equal(store_add_project(h.store, &twin, NULL), TK_OK);
-	settled_unit(&h, a.id, "payload", &blob);
+	settled_unit(&h, a.id, 3, "payload", &blob);
 	assert_int_equal(sweep_payloads(&h, a.id, 3, NULL), TK_OK);
 	assert_int_equal(blob_store_size(&h.blobs, &blob, &size), TK_OK);
 	twin.state = PROJECT_DONE;
 	assert_int_equal(store_save_project(h.store, &twin, NULL), TK_OK);
 	assert_int_equal(sweep_payloads(&h, a.id, 2, NULL), TK_OK); /* another round */
 	assert_int_equal(blob_store_size(&h.blobs, &blob, &size), TK_OK);
+	settled_unit(&h, a.id, 5, "payload", &blob);
+	settled_unit(&h, a.id, 6, "another", &other);
+	a.round = 6;
+	assert_int_equal(store_save_project(h.store, &a, NULL), TK_OK);
 	assert_int_equal(sweep_payloads(&h, a.id, 3, NULL), TK_OK);
+	assert_int_equal(blob_store_size(&h.blobs, &blob, &size), TK_OK); /* as round 5 has it */
+	assert_int_equal(sweep_payloads(&h, a.id, 5, NULL), TK_OK);
 	assert_int_equal(blob_store_size(&h.blobs, &blob, &size), TK_ENOENT);
+	assert_int_equal(blob_store_size(&h.blobs, &other, &size), TK_OK);
 	assert_int_equal(sweep_payloads(&h, a.id, 3, NULL), TK_OK);
 	home_close(&h);
 }

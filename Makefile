@@ -83,7 +83,7 @@ endef
 $(foreach source,$(KERNEL_SOURCES),$(eval $(call kernels,$(source))))
 
 # The status page travels inside the program.
-PAGE_FILES := index.html talkoot.css curve.js talkoot.js
+PAGE_FILES := index.html talkoot.css curve.js values.js talkoot.js
 $(BUILD)/page_files.o: $(PAGE_FILES:%=web/%)
 	mkdir -p $(@D)
 	$(call tell,LD,web)

@@ -102,7 +102,7 @@ static void what_is_sent_later_never_arrives_earlier(void **state)
 static void a_lost_segment_stalls_so_much_of_the_time(void **state)
 {
 	const struct map m = {.seed = 5, .stall_ppm = 10000, .stall_ms = 250};
-	uint32_t stalled = 0, tries = slice(4000000, 500000), latency;
+	uint32_t stalled = 0, tries = 4000000, latency;
 	uint64_t random = 3;
 	struct place a, b;
 

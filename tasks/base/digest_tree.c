@@ -106,6 +106,7 @@ static struct digest_part blob_at(const struct blob *blob, uint64_t at)
 	REQUIRE(at < blob->len);
 	while (i + 1 < blob->count && at >= blob->part[i].len)
 		at -= blob->part[i++].len;
+	REQUIRE(blob->part[i].data != NULL);
 	return (struct digest_part){(const uint8_t *)blob->part[i].data + at,
 		(size_t)(blob->part[i].len - at), blob->part[i].floats};
 }

@@ -101,7 +101,7 @@ static int round_room(struct audit *a, struct errmsg *msg)
 }
 
 /* What was merged stays as it was, or is taken back before anything else follows from it. */
-static int nothing_changed(const struct audit *a, struct errmsg *msg)
+int audit_at_end(const struct audit *a, struct errmsg *msg)
 {
 	if (a->changed == 0)
 		return TK_OK;
@@ -110,13 +110,26 @@ static int nothing_changed(const struct audit *a, struct errmsg *msg)
 		a->changed);
 }
 
-/* The draws of a round are to be settled, and opened, before the round `to`, or the end, comes. */
+static uint64_t settle_rounds(const struct audit *a)
+{
+	return a->settle_rounds > 1 ? a->settle_rounds : 1;
+}
+
+/* The rounds before this one have to be settled when round n is merged, or begins after that. */
+static uint64_t settled_before(const struct audit *a, uint64_t n)
+{
+	uint64_t wait = settle_rounds(a);
+
+	return n + 1 > wait ? n + 1 - wait : 0;
+}
+
+/* The draws of rounds before `to` are settled, and their seeds open. Those that are further back were looked at before. */
 static int seeds_opened(const struct audit *a, uint64_t to, struct errmsg *msg)
 {
-	uint64_t wait = a->settle_rounds > 1 ? a->settle_rounds : 1;
+	uint64_t wait = settle_rounds(a);
 
-	for (uint64_t i = a->round > 2 * wait ? a->round - 2 * wait : 0;
-		i < a->round && i + wait <= to; i++)
+	for (uint64_t i = a->round > 2 * wait ? a->round - 2 * wait : 0; i < a->round && i < to;
+		i++)
 		if (digest_is_zero(&a->rounds[i].seed))
 			return errmsg_set(msg, TK_ECORRUPT,
 				"the seed of round %" PRIu64 " has not been opened", i + 1);
@@ -163,9 +176,9 @@ static int take_round(
 	if (a->open || a->round >= a->recipe.train.rounds)
 		return refuse(msg, a->open ? "a round begins before the last one is merged"
 					   : "a round more than the recipe has");
-	rc = nothing_changed(a, msg);
+	rc = audit_at_end(a, msg);
 	if (rc == TK_OK)
-		rc = seeds_opened(a, a->round, msg);
+		rc = seeds_opened(a, settled_before(a, a->round), msg);
 	if (rc == TK_OK)
 		rc = round_decode(&m, e->round.manifest, msg);
 	if (rc == TK_OK)
@@ -261,19 +274,11 @@ static int faults_check(const struct audit *a, uint64_t to, struct errmsg *msg)
 	return TK_OK;
 }
 
-/* The rounds before this one have to be settled when round n is merged, or begins after that. */
-static uint64_t settled_before(const struct audit *a, uint64_t n)
-{
-	uint64_t wait = a->settle_rounds > 1 ? a->settle_rounds : 1;
-
-	return n + 1 > wait ? n + 1 - wait : 0;
-}
-
 static int take_merge(
 	struct audit *a, uint64_t at, const struct ledger_entry *e, struct errmsg *msg)
 {
 	uint32_t merged = 0;
-	int rc = nothing_changed(a, msg);
+	int rc = audit_at_end(a, msg);
 
 	if (rc != TK_OK)
 		return rc;
@@ -378,10 +383,12 @@ static int take_rollback(struct audit *a, const struct ledger_entry *e, struct e
 
 static int take_end(struct audit *a, const struct ledger_entry *e, struct errmsg *msg)
 {
-	int rc = nothing_changed(a, msg);
+	int rc = audit_at_end(a, msg);
 
 	if (rc == TK_OK)
-		rc = seeds_opened(a, e->end.state == PROJECT_FAILED ? a->round : UINT64_MAX, msg);
+		rc = seeds_opened(a,
+			e->end.state == PROJECT_FAILED ? settled_before(a, a->round) : UINT64_MAX,
+			msg);
 	if (rc != TK_OK)
 		return rc;
 	if (e->end.rounds != a->round)
@@ -441,9 +448,4 @@ int audit_take(
 	return rc == TK_OK ? rc
 			   : errmsg_prefix(msg, rc, "entry %" PRIu64 " (%s)", sequence,
 				     ledger_kind_name(e.kind));
-}
-
-int audit_at_end(const struct audit *a, struct errmsg *msg)
-{
-	return nothing_changed(a, msg);
 }

@@ -78,7 +78,7 @@ void audit_close(struct audit *a);
 int audit_take(struct audit *a, uint64_t sequence, uint64_t at, struct span content,
 	struct errmsg *msg) TK_CHECKED;
 
-/* Where a file may end. Errors: TK_ECORRUPT. */
+/* Where a file, a merge or a round may follow: no merged unit has changed without a ROLLBACK. Errors: TK_ECORRUPT. */
 int audit_at_end(const struct audit *a, struct errmsg *msg) TK_CHECKED;
 
 /* Units that are settled, in standing rounds and in the one in progress. */

@@ -305,7 +305,7 @@ void peer_protocol(struct core *c, struct core_peer *peer, const char *format, .
 void peer_retire(struct core *c, struct core_peer *peer, const char *why);
 /* A result of it was proven wrong: retires it; convicts it when no accident explains that. */
 void leases_end(struct core *c, struct core_peer *peer, const char *why); /* without blame */
-void peer_fault(struct core *c, struct core_replica *r, bool accident, const char *why);
+void peer_fault(struct core *c, struct core_peer *peer, bool accident, const char *why);
 /* Lets a retired identity work again, which its owner vouches for: once, after a self-test, and not as long as
  * earlier results of it are open. */
 void peer_readmit(struct core *c, struct core_peer *peer);

@@ -4,11 +4,11 @@
  * Durations are those of results that proved right: what is promised at once and is garbage shortens nobody's time.
  *
  * Before there are any, the recipe's floating point operations at FIRST_FLOPS tell how long a slow computer may take.
- * Two things correct what is guessed too low, or a project whose units outlast every lease would never end: as long as no duration is
- * known, a lease that nobody could keep doubles the project's next ones; and a peer that was here all the time and
- * did not make it has twice as long the next time, up to STRETCH_MAX doublings, until it is twice as fast as it
- * has to be. What silence gains by that is small: units that wait for long get a backup, and whoever loses more than a tenth
- * of its leases has one at a time. */
+ * Two things correct what is guessed too low, or a project whose units outlast every lease would never end: as long
+ * as no duration is known, a lease that nobody could keep doubles the project's next ones; and a peer that was here all
+ * the time and did not make it has twice as long the next time, up to STRETCH_MAX doublings, one less with each result
+ * that takes less than a quarter of that. What silence gains by it is small: units that wait for long get a backup, of
+ * drawn ones the referee takes care (policy.c), and whoever loses more than a tenth of its leases has one at a time. */
 #include "coordinator/core_state.h"
 
 #define FIRST_FLOPS 1e9 /* a second: an old laptop's core without vector instructions */

@@ -76,5 +76,5 @@ void fault_prove(struct core *c, struct core_replica *r, struct fault_statement 
 		say_settled(c, r, VERDICT_INVALID, why); /* by its first word; stays so */
 	else
 		replica_reject(c, r, REPLICA_INVALID, why);
-	peer_fault(c, r, what->kind != FAULT_EQUIVOCATION, why);
+	peer_fault(c, r->peer, what->kind != FAULT_EQUIVOCATION, why);
 }

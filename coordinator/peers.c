@@ -218,23 +218,18 @@ void peer_retire(struct core *c, struct core_peer *peer, const char *why)
 	peer_drop(c, peer, GOODBYE_RETIRED, why);
 }
 
-/* What an accident of hardware explains retires only; the same again after a second chance convicts. What it leased
- * before that chance belongs to the time for which it was retired, even when it comes in or is found only now. */
-void peer_fault(struct core *c, struct core_replica *r, bool accident, const char *why)
+/* What an accident of hardware explains retires only; the same again after a second chance convicts. */
+void peer_fault(struct core *c, struct core_peer *peer, bool accident, const char *why)
 {
-	struct core_peer *peer = r->peer;
-
 	peer->row.faults++;
+	peer->row.convicted |= !accident || peer->row.readmitted;
 	peer_changed(c, peer);
-	if (accident && r->row.leased_ms < peer->row.readmitted_ms)
-		return;
-	peer->row.convicted |= !accident || peer->row.readmitted_ms != 0;
 	peer_retire(c, peer, why);
 }
 
 static bool waits(const struct peer_row *row)
 {
-	return row->retired && row->readmitted_ms == 0 && !row->convicted;
+	return row->retired && !row->readmitted && !row->convicted;
 }
 
 bool core_peer_waits(const struct core *c, const struct public_key *key)
@@ -253,7 +248,7 @@ void peer_readmit(struct core *c, struct core_peer *peer)
 	if (!waits(&peer->row) || peer->replicas != NULL)
 		return;
 	peer->row.retired = false;
-	peer->row.readmitted_ms = c->now_ms;
+	peer->row.readmitted = true;
 	peer->row.reason[0] = '\0';
 	selftest_void(peer);
 	peer_changed(c, peer);

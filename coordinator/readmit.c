@@ -57,7 +57,7 @@ static int standing(const struct peer_row *row, struct errmsg *msg)
 		return errmsg_set(msg, TK_EAUTH,
 			"this peer was found to cheat, not to err (%.180s): it is retired for good",
 			row->reason);
-	if (row->readmitted_ms != 0)
+	if (row->readmitted)
 		return errmsg_set(msg, TK_EAUTH,
 			"this peer had its second chance, and was wrong again (%.180s)",
 			row->reason);

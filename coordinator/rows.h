@@ -145,10 +145,9 @@ struct peer_row {
 	char build[24];
 	char misfit[32]; /* the operation that the last self-test had wrong; empty: none */
 	bool retired;
-	uint64_t
-		readmitted_ms; /* once; a fault in what it leased after that is no accident. 0: never */
-	bool convicted;	       /* of what hardware does not explain: retired for good */
-	char reason[256];      /* why retired */
+	bool readmitted;  /* once; after that a fault is no accident */
+	bool convicted;	  /* of what hardware does not explain: retired for good */
+	char reason[256]; /* why retired */
 };
 
 /* Where strangers reach a peer that has credit; the server notes it. Nothing of the network hears of it but what the

@@ -138,7 +138,7 @@ static const struct column peer_columns[] = {
 	TEXT(peer_row, build),
 	TEXT(peer_row, misfit),
 	BOOL(peer_row, retired),
-	U64(peer_row, readmitted_ms),
+	BOOL(peer_row, readmitted),
 	BOOL(peer_row, convicted),
 	TEXT(peer_row, reason),
 };

@@ -57,6 +57,17 @@ static inline enum replica_state state_of(const struct sim_task *t)
 	return sim_replica(&sim, &t->nonce)->state;
 }
 
+/* The peer's whole way with one unit. */
+static inline struct sim_task *work(uint32_t peer, uint32_t unit, uint64_t variant)
+{
+	struct sim_task *t = lease_and_commit(peer, unit, variant);
+
+	sim_reveal(&sim, peer, t);
+	if (state_of(t) == REPLICA_UPLOADING)
+		sim_upload(&sim, peer, t);
+	return t;
+}
+
 static inline void assert_verdict(uint32_t peer, const struct sim_task *t, enum verdict verdict)
 {
 	const struct message *m = sim_last(&sim, peer, MESSAGE_SETTLED);

@@ -39,17 +39,6 @@ static enum unit_state unit_is(uint32_t unit)
 	return sim_unit(&sim, 0, unit)->state;
 }
 
-/* The peer's whole way with one unit. */
-static struct sim_task *work(uint32_t peer, uint32_t unit, uint64_t variant)
-{
-	struct sim_task *t = lease_and_commit(peer, unit, variant);
-
-	sim_reveal(&sim, peer, t);
-	if (state_of(t) == REPLICA_UPLOADING)
-		sim_upload(&sim, peer, t);
-	return t;
-}
-
 static bool has_lease(uint32_t peer, uint32_t unit)
 {
 	size_t before = sim_count(&sim, peer, MESSAGE_LEASE);

@@ -38,16 +38,6 @@ static void begin_drawn(uint32_t settle_rounds, enum on_fraud on_fraud)
 	crowd(3, (uint64_t[]){ESTEEMED, ESTEEMED, ESTEEMED});
 }
 
-static struct sim_task *work(uint32_t peer, uint32_t unit, uint64_t variant)
-{
-	struct sim_task *t = lease_and_commit(peer, unit, variant);
-
-	sim_reveal(&sim, peer, t);
-	if (state_of(t) == REPLICA_UPLOADING)
-		sim_upload(&sim, peer, t);
-	return t;
-}
-
 /* Round 0 is merged, with the results of peer 0 alone, the first of which may be wrong. */
 static struct sim_task *merge_unaudited(uint64_t variant)
 {

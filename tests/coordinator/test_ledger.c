@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "coordinator/audit_run.h"
+#include "tests/coordinator/ledger_verify.h"
 #include "tests/lib/core_sim.h"
 
 #define HOUR_MS 3600000u
@@ -63,25 +63,6 @@ static void file_make(struct file *f, size_t entries)
 	put(f, &head);
 }
 
-static int file_verify(const struct bytes *bytes, struct errmsg *msg)
-{
-	FILE *file = fmemopen(bytes->data, bytes->len, "rb");
-	struct ledger_summary sum;
-	struct audit audit;
-	int rc;
-
-	assert_non_null(file);
-	msg->text[0] = '\0';
-	rc = ledger_file_check(file, NULL, &sum, msg);
-	if (rc == TK_OK) {
-		rc = audit_load(&audit, file, NULL, NULL, msg);
-		if (rc == TK_OK)
-			audit_close(&audit);
-	}
-	fclose(file);
-	return rc;
-}
-
 static bool names_a_place(const struct errmsg *msg)
 {
 	return strstr(msg->text, "byte") != NULL || strstr(msg->text, "entry") != NULL;
@@ -91,7 +72,7 @@ static void assert_refused(const struct bytes *bytes, const char *what, size_t w
 {
 	struct errmsg msg;
 
-	if (file_verify(bytes, &msg) == TK_OK || !names_a_place(&msg)) {
+	if (ledger_verify(bytes, &msg) == TK_OK || !names_a_place(&msg)) {
 		print_error("%s at %zu: \"%s\"\n", what, where, msg.text);
 		fail();
 	}
@@ -128,7 +109,7 @@ static void a_ledger_and_each_of_its_beginnings_are_right(void **state)
 	assert_true(sim.entry_count > 12);
 	for (size_t n = 1; n <= sim.entry_count; n++) {
 		file_make(&f, n);
-		if (file_verify(&f.bytes, &msg) != TK_OK)
+		if (ledger_verify(&f.bytes, &msg) != TK_OK)
 			fail_msg("%zu entries: %s", n, msg.text);
 		bytes_close(&f.bytes);
 	}

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "coordinator/audit_run.h"
+#include "tests/coordinator/ledger_verify.h"
 #include "tests/lib/core_sim.h"
 
 #define HOUR_MS	    3600000u
@@ -152,22 +152,10 @@ static void file_make(struct bytes *out)
 static int verify(struct errmsg *msg)
 {
 	struct bytes bytes = {0};
-	struct ledger_summary sum;
-	struct audit audit;
-	FILE *file;
 	int rc;
 
-	msg->text[0] = '\0';
 	file_make(&bytes);
-	file = fmemopen(bytes.data, bytes.len, "rb");
-	assert_non_null(file);
-	rc = ledger_file_check(file, NULL, &sum, msg);
-	if (rc == TK_OK) {
-		rc = audit_load(&audit, file, NULL, NULL, msg);
-		if (rc == TK_OK)
-			audit_close(&audit);
-	}
-	fclose(file);
+	rc = ledger_verify(&bytes, msg);
 	bytes_close(&bytes);
 	return rc;
 }

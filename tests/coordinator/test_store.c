@@ -206,8 +206,7 @@ static void wish_made_elsewhere_is_heard_by_the_server(void **state)
 static void peer_saved(
 	struct store *s, uint8_t first, bool retired, bool convicted, bool readmitted)
 {
-	struct peer_row p = {
-		.retired = retired, .convicted = convicted, .readmitted_ms = readmitted};
+	struct peer_row p = {.retired = retired, .convicted = convicted, .readmitted = readmitted};
 
 	p.key.b[0] = first;
 	p.key.b[31] = 1;
